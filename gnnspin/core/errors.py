@@ -1,0 +1,23 @@
+"""Errors a user can act on: every message names the offending value and the remedy."""
+
+from __future__ import annotations
+
+
+class GnnspinError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class InvalidInput(GnnspinError, ValueError):
+    """An argument has the wrong shape, range or meaning."""
+
+
+class NoEnergyError(GnnspinError, TypeError):
+    """An energy was asked of a field source that has none (a driven one, say)."""
+
+
+class StoreError(GnnspinError, OSError):
+    """A file is missing, damaged, foreign or would be overwritten."""
+
+
+class ConvergenceError(GnnspinError, ArithmeticError):
+    """An iteration did not reach its tolerance."""

@@ -1,0 +1,173 @@
+"""Radius graphs under any mix of periodic directions, and the specification a model is saved with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+from vesin import NeighborList
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.system import FloatArray, SpinSystem
+
+#: Distances closer than this belong to one shell.
+SHELL_TOLERANCE = 1e-6
+
+
+def radius_graph(system: SpinSystem, cutoff: float) -> Data:
+    """All ordered pairs of sites, periodic images included, closer than or at `cutoff`.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        A union gives the disjoint union of the parts' graphs.
+    cutoff : float
+        Largest distance; it may exceed the cell, a site then has its own images as neighbours.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        ``edge_index (2, E)`` with rows (neighbour j, centre i), sorted by i; ``edge_vector (E, 3) = r_j - r_i``;
+        ``edge_distance (E,)``; ``edge_shell (E,)``, the rank of the distance among all that occur;
+        ``n_sites``. Floats are float64.
+
+    Raises
+    ------
+    InvalidInput
+        If `cutoff` is not a positive finite number.
+    """
+    check_cutoff(cutoff)
+    indices, vectors, offset = [], [], 0
+    for part in system.parts:
+        i, j, vector = _pairs(part, cutoff)
+        indices.append(np.stack([j, i]) + offset)
+        vectors.append(vector)
+        offset += part.n_sites
+    edge_vector = np.concatenate(vectors)
+    distance = np.linalg.norm(edge_vector, axis=1)
+    return Data(
+        edge_index=torch.from_numpy(np.concatenate(indices, axis=1)),
+        edge_vector=torch.from_numpy(edge_vector),
+        edge_distance=torch.from_numpy(distance),
+        edge_shell=torch.from_numpy(np.searchsorted(shell_distances(distance) + SHELL_TOLERANCE, distance)),
+        n_sites=system.n_sites,
+        num_nodes=system.n_sites,
+    )
+
+
+def check_cutoff(cutoff: float) -> None:
+    """Raise InvalidInput unless `cutoff` is a positive finite number."""
+    if not np.isfinite(cutoff) or cutoff <= 0:
+        raise InvalidInput(f"cutoff={cutoff} must be a positive finite distance")
+
+
+def shell_distances(distance: FloatArray) -> FloatArray:
+    """Distinct values among `distance` (E,), ascending; values within `SHELL_TOLERANCE` of the last are one shell."""
+    ordered = np.sort(distance)
+    first = np.ones(len(ordered), dtype=bool)
+    first[1:] = np.diff(ordered) > SHELL_TOLERANCE
+    return ordered[first]
+
+
+def _pairs(system: SpinSystem, cutoff: float) -> tuple[np.ndarray, np.ndarray, FloatArray]:
+    """Ordered pairs (i, j) and vectors r_j - r_i of one system, sorted by i, then j, then vector."""
+    search = NeighborList(cutoff=cutoff + SHELL_TOLERANCE, full_list=True)
+    i, j, vector = search.compute(system.positions, system.cell, list(system.pbc), "ijD")
+    rounded = np.round(vector / SHELL_TOLERANCE).astype(np.int64)
+    order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], j, i))
+    i, j, vector = i[order].astype(np.int64), j[order].astype(np.int64), vector[order]
+    closest = np.linalg.norm(vector, axis=1).min(initial=np.inf)
+    if closest < SHELL_TOLERANCE:
+        raise InvalidInput(f"two sites are {closest:.1e} apart; positions must be distinct")
+    return i, j, vector
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Which graph a model sees; saved with the model.
+
+    Parameters
+    ----------
+    cutoff : float
+        Radius of the graph.
+    triplets : bool
+        Whether the model also needs triplets of neighbours.
+    shells : tuple of float or None
+        Distances of the neighbour shells of the lattice the model is made for, with one learned weight per shell;
+        None for continuous distances (amorphous systems) and learned radial functions. `for_system` fills it in.
+    dimension : 2 or 3
+        2 when all neighbours lie in the xy plane: angular functions are then cos(m phi), sin(m phi).
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of range.
+    """
+
+    cutoff: float
+    triplets: bool = False
+    shells: tuple[float, ...] | None = None
+    dimension: int = 3
+
+    def __post_init__(self) -> None:
+        check_cutoff(self.cutoff)
+        if self.dimension not in (2, 3):
+            raise InvalidInput(f"dimension={self.dimension} must be 2 (planar) or 3")
+        if self.shells is not None:
+            object.__setattr__(self, "shells", tuple(float(d) for d in self.shells))
+
+    @classmethod
+    def for_system(cls, system: SpinSystem, cutoff: float, *, triplets: bool = False) -> GraphSpec:
+        """Specification for models of `system`: shells on a lattice, continuous distances otherwise.
+
+        Raises
+        ------
+        InvalidInput
+            If `cutoff` is not positive or no site has a neighbour within it.
+        """
+        graph = radius_graph(system, cutoff)
+        require_neighbors(graph, cutoff)
+        planar = bool((graph.edge_vector[:, 2].abs() < SHELL_TOLERANCE).all())
+        lattice = all(part.lattice_shape is not None for part in system.parts)
+        shells = tuple(shell_distances(graph.edge_distance.numpy()).tolist()) if lattice else None
+        return cls(cutoff=float(cutoff), triplets=triplets, shells=shells, dimension=2 if planar else 3)
+
+    def graph(self, system: SpinSystem) -> Data:
+        """Radius graph of `system` with ``edge_shell`` counted in this specification's shells.
+
+        Raises
+        ------
+        InvalidInput
+            If no site has a neighbour, a distance belongs to none of the shells, or a planar model meets a
+            neighbour outside the plane.
+        """
+        graph = radius_graph(system, self.cutoff)
+        require_neighbors(graph, self.cutoff)
+        if self.dimension == 2 and bool((graph.edge_vector[:, 2].abs() > SHELL_TOLERANCE).any()):
+            raise InvalidInput("the model is planar (dimension=2), but this system has neighbours outside the xy plane")
+        if self.shells is not None:
+            shells = torch.tensor(self.shells, dtype=torch.float64)
+            gaps = (graph.edge_distance[:, None] - shells).abs()
+            nearest, graph.edge_shell = gaps.min(dim=1)
+            if bool((nearest > 100 * SHELL_TOLERANCE).any()):
+                distance = float(graph.edge_distance[nearest.argmax()])
+                raise InvalidInput(
+                    f"a neighbour at distance {distance:.6f} lies on none of the shells {self.shells} the model was "
+                    "made for; build the model with GraphSpec.for_system of this lattice"
+                )
+        return graph
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON header; ``GraphSpec(**values)`` is the inverse."""
+        values = asdict(self)
+        values["shells"] = None if self.shells is None else list(self.shells)
+        return values
+
+
+def require_neighbors(graph: Data, cutoff: float) -> None:
+    """Raise InvalidInput when the graph has no edge."""
+    if graph.edge_index.shape[1] == 0:
+        raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")

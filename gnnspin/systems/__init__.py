@@ -1,0 +1,18 @@
+"""Spin systems: lattices, amorphous packings and disjoint unions."""
+
+from gnnspin.systems.amorphous import amorphous
+from gnnspin.systems.lattices import bravais, chain, honeycomb, simple_cubic, square, triangular
+from gnnspin.systems.system import SpinSystem, UnionSystem, union
+
+__all__ = [
+    "SpinSystem",
+    "UnionSystem",
+    "amorphous",
+    "bravais",
+    "chain",
+    "honeycomb",
+    "simple_cubic",
+    "square",
+    "triangular",
+    "union",
+]

@@ -1,0 +1,46 @@
+"""Systems described in a configuration file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
+from gnnspin.systems import lattices
+from gnnspin.systems.amorphous import amorphous
+from gnnspin.systems.system import SpinSystem
+
+_DIMENSION = {"chain": 1, "square": 2, "triangular": 2, "honeycomb": 2, "simple_cubic": 3}
+
+
+class LatticeConfig(Config):
+    """A lattice with nearest-neighbour distance 1."""
+
+    kind: Literal["chain", "square", "triangular", "honeycomb", "simple_cubic"]
+    shape: tuple[int, ...] = Field(description="unit cells per direction, e.g. [24, 24]")
+    pbc: bool | tuple[bool, ...] = Field(default=True, description="periodic: one bool, or one per direction")
+
+    def build(self, seed: int = 0) -> SpinSystem:
+        """Build the system; `seed` is ignored."""
+        del seed
+        if len(self.shape) != _DIMENSION[self.kind]:
+            raise InvalidInput(f"shape {list(self.shape)} of a {self.kind} needs {_DIMENSION[self.kind]} numbers")
+        return getattr(lattices, self.kind)(*self.shape, pbc=self.pbc)
+
+
+class AmorphousConfig(Config):
+    """A random packing with a minimum distance."""
+
+    kind: Literal["amorphous"]
+    n_sites: int = Field(gt=0)
+    box: float = Field(gt=0, description="edge of the cubic box")
+    min_distance: float = Field(ge=0)
+
+    def build(self, seed: int = 0) -> SpinSystem:
+        """Build the packing number `seed`."""
+        return amorphous(self.n_sites, self.box, self.min_distance, seed=seed)
+
+
+SystemConfig = LatticeConfig | AmorphousConfig
