@@ -1,6 +1,59 @@
-"""gnnspin: machine-learned force fields of itinerant magnets."""
+"""gnnspin: machine-learned force fields of itinerant magnets. Subpackages are imported at first use."""
 
-from gnnspin import core, graphs, systems
+from __future__ import annotations
 
-__version__ = "0.1.0"
-__all__ = ["core", "graphs", "systems"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gnnspin.core.version import __version__
+
+if TYPE_CHECKING:
+    from gnnspin import (
+        classical,
+        core,
+        datasets,
+        dynamics,
+        electrons,
+        graphs,
+        labels,
+        models,
+        observables,
+        plotting,
+        studies,
+        systems,
+        training,
+    )
+    from gnnspin.models.files import load, save
+    from gnnspin.models.force_field import ForceField
+
+__all__ = [
+    "ForceField",
+    "__version__",
+    "classical",
+    "core",
+    "datasets",
+    "dynamics",
+    "electrons",
+    "graphs",
+    "labels",
+    "load",
+    "models",
+    "observables",
+    "plotting",
+    "save",
+    "studies",
+    "systems",
+    "training",
+]
+
+_HOME = {"ForceField": "gnnspin.models.force_field", "load": "gnnspin.models.files", "save": "gnnspin.models.files"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'gnnspin' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(f"gnnspin.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

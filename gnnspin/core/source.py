@@ -137,6 +137,8 @@ class SumSource(FieldSource):
         If there are no terms or the terms live on different systems.
     """
 
+    terms: tuple[FieldSource, ...]
+
     def __init__(self, terms: Sequence[FieldSource]) -> None:
         flat: list[FieldSource] = []
         for term in terms:

@@ -1,0 +1,203 @@
+"""The command line: ``gnnspin generate | train | evaluate | simulate | reproduce | info``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+import typer
+import yaml
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import GnnspinError, InvalidInput, StoreError
+
+C = TypeVar("C", bound=Config)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Learned force fields for itinerant magnets.
+
+    From a Hamiltonian to a quench: `generate` labels with an exact solver, `train` a model on them, `evaluate` it on
+    labels it has not seen, `simulate` spins with it. `reproduce` runs the whole chain for a known system.
+    `gnnspin info CONFIGURATION` documents the keys of each YAML file.""",
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the results go; must not exist yet.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted in OUTPUT.")]
+Configuration = Annotated[Path, typer.Argument(help="YAML file; `gnnspin info` documents its keys.")]
+
+
+@app.command()
+def generate(config: Configuration, output: Output, resume: Resume = False) -> None:
+    """Solve the electrons exactly for many spin configurations and store the labels (HDF5).
+
+    A configuration of 12 random snapshots:
+
+        systems: [{kind: triangular, shape: [12, 12]}]
+        hamiltonian: {J: 6.0}
+        solver: {kT: 0.002, filling: 0.5}
+        samplers: [{kind: random, count: 12}]
+
+    Interrupt with Ctrl-C; `--resume` gives the same store as a run without interruption.
+    """
+    from gnnspin.labels import GenerateConfig
+    from gnnspin.labels import generate as run
+
+    store = run(read_config(config, GenerateConfig), output, resume=resume)
+    typer.echo(f"{len(store)} labels in {output}")
+
+
+@app.command()
+def train(config: Configuration, output: Output, resume: Resume = False) -> None:
+    """Fit a model to labels; leaves model.safetensors, errors, log and figures in the folder OUTPUT.
+
+        data: {train: labels.h5, validation: 0.15}
+
+        model: {name: spin_cluster_expansion, cutoff: 2.1}
+
+        training: {max_epochs: 100}
+
+    Ctrl-C stops in good order and keeps the best model so far; `--resume` goes on to the last epoch.
+    """
+    from gnnspin.plotting import parity_and_histogram
+    from gnnspin.training.job import TrainJob
+    from gnnspin.training.job import train as run
+
+    result = run(read_config(config, TrainJob), output, resume=resume)
+    evaluation = result.validation
+    parity_and_histogram(evaluation.predicted_torque, evaluation.exact_torque, output / "torque.png")
+    typer.echo(f"on validation labels:\n{evaluation}\nwrote {result.path} and {output / 'torque.png'}")
+    if result.fit.interrupted:
+        typer.echo("interrupted; --resume continues")
+        raise typer.Exit(130)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model file (.safetensors).")],
+    labels: Annotated[str, typer.Argument(help="Label store, or published:NAME.")],
+    figure: Annotated[Path | None, typer.Option(help="Write a parity plot and error histogram here (png).")] = None,
+) -> None:
+    """Print a model's errors on labels: torque first, then field and energy."""
+    from gnnspin.datasets import open_labels
+    from gnnspin.models.files import load
+    from gnnspin.plotting import parity_and_histogram
+    from gnnspin.training import evaluate as run
+
+    opened = open_labels(labels)
+    if len(opened) == 0:
+        raise InvalidInput(f"{labels} holds no labels")
+    result = run(load(model, opened.systems[0]), opened)
+    typer.echo(str(result))
+    if figure is not None:
+        parity_and_histogram(result.predicted_torque, result.exact_torque, figure)
+        typer.echo(f"wrote {figure}")
+
+
+@app.command()
+def simulate(config: Configuration, output: Output, resume: Resume = False) -> None:
+    """Integrate the Landau-Lifshitz-Gilbert equation; OUTPUT is the trajectory (HDF5).
+
+        system: {kind: triangular, shape: [96, 96]}
+
+        source: {model: model.safetensors}
+
+        dt: 1.0
+
+        n_steps: 500
+
+        damping: 0.3
+
+        kT: 0.002
+
+    In place of `model`, `source` takes a `hamiltonian` and a `solver`: the same run with exact electrons.
+    """
+    from gnnspin.dynamics.job import SimulationConfig
+
+    run = read_config(config, SimulationConfig).run(output, continue_run=resume)
+    typer.echo(f"{run.spin_updates_per_second:.3g} spin updates per second; trajectory in {output}")
+    if run.interrupted:
+        typer.echo("interrupted; --resume continues")
+        raise typer.Exit(130)
+
+
+@app.command()
+def reproduce(
+    study: Annotated[str, typer.Argument(help="Name of a study; `gnnspin info` lists them.")],
+    output: Output,
+    size: Annotated[str, typer.Option(help="How much work: small (minutes) or paper.")] = "small",
+    resume: Resume = False,
+) -> None:
+    """Run a known system from its Hamiltonian to the physics: labels, training, held-out errors, quench, figures."""
+    from gnnspin.studies import reproduce as run
+
+    for line in run(study, output, size=size, resume=resume):
+        typer.echo(line)
+
+
+@app.command()
+def info(
+    topic: Annotated[str | None, typer.Argument(help="A file, a model name, or generate, train, simulate.")] = None,
+) -> None:
+    """Describe this installation, a file (labels, model, trajectory), a model, or the keys of a configuration."""
+    from gnnspin.information import describe
+
+    typer.echo(describe(topic))
+
+
+def read_config(path: Path, kind: type[C]) -> C:
+    """Read and validate a YAML file.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or not YAML.
+    InvalidInput
+        If a key is unknown or a value is out of range; names the key.
+    """
+    try:
+        values: Any = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"{path} does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise StoreError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise InvalidInput(f"{path}: {one_line(error)}") from error
+
+
+def one_line(error: pydantic.ValidationError) -> str:
+    """All problems of a validation error in one line."""
+    problems = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "top level"
+        message = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {message}")
+    return "; ".join(problems)
+
+
+def main() -> None:
+    """Entry point: errors are one line, without a traceback unless GNNSPIN_DEBUG is set."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app(standalone_mode=True)
+    except (GnnspinError, pydantic.ValidationError) as error:
+        if os.environ.get("GNNSPIN_DEBUG"):
+            raise
+        text = one_line(error) if isinstance(error, pydantic.ValidationError) else " ".join(str(error).split())
+        print(f"gnnspin: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("gnnspin: interrupted; --resume continues", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Counter-based normal noise: every number is a pure function of (seed, replica, step, site).
+
+The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11, doi:10.1145/2063384.2063405), followed by the
+Box-Muller transform. A replica's noise is therefore bitwise the same alone, in a batch, on any split of the sites and
+after a restart. On another kind of device the integers are identical and the normals agree to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_MASK = 0xFFFFFFFF
+_ROUNDS = 10
+
+#: Sites per pass on a CPU, per thread: the working arrays stay in the second-level cache.
+_CPU_CHUNK = 16384
+_GPU_CHUNK = 1 << 22
+#: Working arrays are padded to a multiple of this, so that no element falls into the scalar remainder of a vector loop,
+#: whose logarithms and cosines may round differently.
+_ALIGNMENT = 64
+
+
+def philox4x32(first: Tensor, second: Tensor, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Philox4x32-10 on 32-bit words held in int64, in place.
+
+    One round maps words ``c0, c1, c2, c3`` to ``hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0)`` and
+    advances the key by the Weyl constants. The rows of the multiplied pair change places every round, which saves
+    exchanging them; unmasked upper halves are dropped before they matter.
+
+    Parameters
+    ----------
+    first : (2, n) int64
+        Words c0 and c2 of the counter, each in ``0 .. 2^32 - 1``; overwritten.
+    second : (2, n) int64
+        Words c1 and c3; overwritten.
+    key : two int
+        32-bit words of the key.
+
+    Returns
+    -------
+    first, second : (2, n) int64
+        Words (0, 2) and (1, 3) of the random numbers.
+    """
+    rows, spare = first.unbind(0), torch.empty_like(first)
+    carried, product = (second, second.unbind(0)), (spare, spare.unbind(0))
+    for multipliers, round_key in _rounds(key, first.device):
+        torch.mul(first, multipliers, out=product[0])
+        torch.bitwise_right_shift(product[0], 32, out=first)
+        rows[0].bitwise_xor_(carried[1][1])
+        rows[1].bitwise_xor_(carried[1][0])
+        first.bitwise_xor_(round_key).bitwise_and_(_MASK)
+        carried, product = product, carried
+    return first, carried[0].bitwise_and_(_MASK)
+
+
+@lru_cache(maxsize=64)
+def _rounds(key: tuple[int, int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Multipliers and key (2, 1) of each round, in the row order of that round."""
+    even = torch.tensor(_MULTIPLIERS, device=device)[:, None]
+    pairs = [[(k + number * w) & _MASK for k, w in zip(key, _WEYL, strict=True)] for number in range(_ROUNDS)]
+    return [
+        (even, torch.tensor(pair[::-1], device=device)[:, None])
+        if number % 2 == 0
+        else (even.flip(0), torch.tensor(pair, device=device)[:, None])
+        for number, pair in enumerate(pairs)
+    ]
+
+
+def thermal_noise(
+    seed: int,
+    replicas: Sequence[int],
+    step: int,
+    n_sites: int,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+    *,
+    first_site: int = 0,
+) -> Tensor:
+    """Independent standard normals of one time step.
+
+    Parameters
+    ----------
+    seed : int
+        Key of the generator, 0 .. 2^64 - 1.
+    replicas : sequence of R integers
+        Identities of the replicas, each 0 .. 2^32 - 1.
+    step : int
+        Number of the time step, 0 .. 2^63 - 1.
+    n_sites : int
+        Number N of sites.
+    dtype : torch.dtype
+        float64 or float32: the transform is done in it, from the same 32-bit integers; the two agree to float32
+        rounding, and no number exceeds 6.8 in size.
+    device : torch.device or str
+    first_site : int
+        Index of the first of the N sites, for a part of a system.
+
+    Returns
+    -------
+    (R, N, 3) tensor
+        Stored with the three components outermost.
+
+    Raises
+    ------
+    InvalidInput
+        If an integer is out of range.
+    """
+    _check_counter(seed, replicas, step, n_sites, first_site)
+    device = torch.device(device)
+    noise = torch.empty(3, len(replicas), n_sites, dtype=dtype, device=device)
+    sites = torch.arange(first_site, first_site + n_sites, device=device)
+    ids = torch.tensor(list(replicas), dtype=torch.int64, device=device)
+    for rows, columns in _blocks(len(replicas), n_sites, device):
+        block = noise[:, rows, columns]
+        shape = block.shape[1:]
+        width = -(-shape.numel() // _ALIGNMENT) * _ALIGNMENT
+        first = torch.full((2, width), step & _MASK, device=device)
+        second = torch.full((2, width), step >> 32, device=device)
+        first[0, : shape.numel()].view(shape).copy_(sites[columns])
+        second[0, : shape.numel()].view(shape).copy_(ids[rows, None])
+        _box_muller(*philox4x32(first, second, (seed & _MASK, seed >> 32)), out=block.view(3, -1))
+    return noise.movedim(0, -1)
+
+
+def _check_counter(seed: int, replicas: Sequence[int], step: int, n_sites: int, first_site: int) -> None:
+    if not 0 <= seed < 2**64:
+        raise InvalidInput(f"seed={seed} must lie in 0 .. 2^64 - 1")
+    if not 0 <= step < 2**63:
+        raise InvalidInput(f"step={step} must lie in 0 .. 2^63 - 1")
+    if len(replicas) and not (min(replicas) >= 0 and max(replicas) <= _MASK):
+        raise InvalidInput(f"replicas must lie in 0 .. 2^32 - 1, got {min(replicas)} .. {max(replicas)}")
+    if n_sites < 0 or first_site < 0 or first_site + n_sites > _MASK + 1:
+        raise InvalidInput(f"sites {first_site} .. {first_site + n_sites - 1} must lie in 0 .. 2^32 - 1")
+
+
+def _blocks(n_replicas: int, n_sites: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Blocks of replicas and sites of a size that fits the cache (all at once on a GPU, memory permitting)."""
+    chunk = _CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else _GPU_CHUNK
+    rows = max(1, chunk // max(1, n_sites))
+    for row in range(0, n_replicas, rows):
+        for column in range(0, n_sites, chunk):
+            yield slice(row, min(row + rows, n_replicas)), slice(column, min(column + chunk, n_sites))
+
+
+def _box_muller(first: Tensor, second: Tensor, *, out: Tensor) -> None:
+    """Fill `out` (3, n) from words (2, >= n): radii ``sqrt(-2 ln u)`` of words 0 and 2, angles of words 1 and 3."""
+    n = out.shape[1]
+    radius = first.to(out.dtype).add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()[:, :n]
+    angle = second.to(out.dtype).mul_(2 * math.pi * 2.0**-32)
+    torch.mul(radius[0], torch.sin(angle[0])[:n], out=out[1])
+    torch.mul(radius, angle.cos_()[:, :n], out=out[::2])

@@ -1,0 +1,173 @@
+"""HDF5 files that appear whole or not at all, with checksums, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnspin.core.errors import GnnspinError, StoreError
+
+FORMAT, VERSION = "gnnspin labels", 1
+
+#: Rows are grouped into chunks, the unit of reading and of the checksums, of about this size.
+CHUNK_BYTES = 65536
+
+
+class _Stream:
+    """What h5py needs of a file, with write errors kept for later.
+
+    HDF5 does not survive a failing write: objects that cannot be flushed crash the process at exit. After the first
+    error nothing more is written, HDF5 closes in peace, and `check` raises the error.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def _attempt(self, action: Callable[[], Any]) -> None:
+        if self._error is None:
+            try:
+                action()
+            except OSError as error:
+                self._error = error
+
+    def write(self, data: Any) -> int:
+        self._attempt(lambda: self._stream.write(data))
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        buffer[count:] = bytes(len(buffer) - count)
+        return len(buffer)
+
+    def truncate(self, size: int) -> None:
+        self._attempt(lambda: self._stream.truncate(size))
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._attempt(lambda: self._stream.seek(offset, whence))
+        return offset
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Any]:
+    """An HDF5 file that replaces `target` when the block ends: temporary file, flush to disk, rename.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written; `target` is then as before.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w+b") as file:
+            stream = _Stream(file)
+            with h5py.File(stream, "w") as content:
+                yield content
+            stream.check()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, GnnspinError) or not isinstance(error, OSError | RuntimeError):
+            raise
+        raise StoreError(f"cannot write {target}: {error}; is the disk full or read-only?") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable where the platform can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """`path` opened for reading, with `clear_errors`."""
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist; make a store with LabelStore.create() or `gnnspin generate`")
+    with clear_errors(path), h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a damaged or foreign file into a StoreError that names it."""
+    try:
+        yield
+    except GnnspinError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged or is not an HDF5 label store: {error}") from error
+
+
+def write_header(file: Any, metadata: str) -> None:
+    """Format, version and metadata; empty groups."""
+    file.attrs.update({"format": FORMAT, "version": VERSION})
+    file.create_dataset("metadata", data=metadata, dtype=h5py.string_dtype())
+    file.create_group("systems", track_order=True)
+    file.create_group("records", track_order=True)
+
+
+def check_header(file: Any, path: Path) -> str:
+    """The metadata string.
+
+    Raises
+    ------
+    StoreError
+        If the file is not a label store of a version this program reads.
+    """
+    if file.attrs.get("format") != FORMAT:
+        raise StoreError(f"{path} is an HDF5 file, but not a {FORMAT.split()[0]} label store")
+    if int(file.attrs["version"]) > VERSION:
+        raise StoreError(f"{path} has format version {file.attrs['version']}; this program reads up to {VERSION}")
+    return str(file["metadata"].asstr()[()])
+
+
+def write_columns(group: Any, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Each array as a dataset; numeric ones with a checksum."""
+    for name, values in columns.items():
+        dataset = _create(group, name, np.asarray(values), len(values))
+        dataset[...] = values
+
+
+def write_rows(group: Any, rows: Iterator[Mapping[str, Any]], count: int) -> None:
+    """`count` rows into one dataset per quantity, one row in memory at a time."""
+    for k, row in enumerate(rows):
+        for name, value in row.items():
+            values = np.asarray([value]) if not isinstance(value, bytes) else np.array([value], dtype=object)
+            dataset = group[name] if name in group else _create(group, name, values, count)
+            dataset[k] = value
+
+
+def _create(group: Any, name: str, values: NDArray[Any], count: int) -> Any:
+    if values.dtype == object:
+        return group.create_dataset(name, (count,), dtype=h5py.string_dtype())
+    shape = (count, *values.shape[1:])
+    rows = max(1, min(count, CHUNK_BYTES // max(1, values.nbytes // len(values))))
+    return group.create_dataset(name, shape, dtype=values.dtype, chunks=(rows, *values.shape[1:]), fletcher32=True)

@@ -1,0 +1,119 @@
+"""A simulation described in a configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import StoreError
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import random_spins
+from gnnspin.dynamics.simulate import Run, resume, simulate
+from gnnspin.dynamics.state import State
+from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.models.files import load
+from gnnspin.observables import magnetization, neighbor_correlation, perturbed, reference_order
+from gnnspin.systems import SpinSystem
+from gnnspin.systems.config import SystemConfig
+
+
+class SourceConfig(Config):
+    """What pushes the spins: a learned model, or a Hamiltonian with an exact solver."""
+
+    model: str | None = Field(default=None, description="file of a learned force field")
+    device: str = Field(default="cpu", description="where a learned force field runs: cpu or cuda")
+    hamiltonian: HamiltonianConfig | None = None
+    solver: SolverConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SourceConfig:
+        exact = self.hamiltonian is not None and self.solver is not None
+        if (self.model is None) is not exact or (self.model and (self.hamiltonian or self.solver)):
+            raise ValueError("give either model, or hamiltonian and solver")
+        return self
+
+    def build(self, system: SpinSystem) -> FieldSource:
+        """The field source on `system`."""
+        if self.model is not None:
+            return load(self.model, system).to(self.device)
+        assert self.hamiltonian is not None and self.solver is not None
+        return self.solver.build(self.hamiltonian.build(system))
+
+
+class InitialConfig(Config):
+    """Initial spins."""
+
+    kind: str = Field(default="random", description="random, or the name of an order such as 120-degree")
+    amplitude: float = Field(default=0.0, ge=0, description="noise on an order")
+    seed: int = Field(default=0, ge=0)
+    replicas: int = Field(default=1, ge=1, description="independent copies, integrated together")
+
+    def build(self, system: SpinSystem, dtype: torch.dtype) -> Tensor:
+        """Spins (replicas, N, 3)."""
+        if self.kind == "random":
+            return random_spins(system.n_sites, replicas=(self.replicas,), seed=self.seed, dtype=dtype)
+        order = reference_order(self.kind, system)
+        copies = [perturbed(order, self.amplitude, seed=self.seed + k) for k in range(self.replicas)]
+        return torch.stack(copies).to(dtype)
+
+
+ObserverName = Literal["energy_per_site", "magnetization", "neighbor_correlation"]
+
+
+class SimulationConfig(Config):
+    """What `gnnspin simulate` takes."""
+
+    system: SystemConfig
+    source: SourceConfig
+    initial: InitialConfig = InitialConfig()
+    dt: float = Field(gt=0, description="time step in 1/(gamma t)")
+    n_steps: int = Field(gt=0)
+    damping: float = Field(default=0.1, ge=0, description="dimensionless damping lambda")
+    kT: float = Field(default=0.0, ge=0, description="temperature of the spins")
+    integrator: str = Field(default="semi_implicit", description="name of the integrator")
+    seed: int = Field(default=0, ge=0, description="seed of the thermal noise")
+    observers: tuple[ObserverName, ...] = Field(default=("neighbor_correlation",), description="what to record")
+    observe_every: int = Field(default=10, ge=1)
+    save_every: int | None = Field(default=None, ge=1, description="steps between stored frames")
+    dtype: Literal["float32", "float64"] = Field(default="float64", description="precision of the spins")
+
+    def run(self, output: str | Path, *, continue_run: bool = False, progress: bool = True) -> Run:
+        """Simulate into the trajectory file `output`; errors as in `simulate`."""
+        system = self.system.build()
+        source = self.source.build(system)
+        observers = {name: _observer(name, source) for name in self.observers}
+        path = Path(output)
+        if path.exists() and continue_run:
+            return resume(path, source, observers=observers, progress=progress)
+        if path.exists():
+            raise StoreError(f"{path} exists; choose another output, or --resume to continue it")
+        return simulate(
+            source,
+            self.initial.build(system, getattr(torch, self.dtype)),
+            dt=self.dt,
+            n_steps=self.n_steps,
+            damping=self.damping,
+            kT=self.kT,
+            integrator=self.integrator,
+            seed=self.seed,
+            observers=observers,
+            observe_every=self.observe_every,
+            trajectory=path,
+            save_every=self.save_every,
+            progress=progress,
+        )
+
+
+def _observer(name: ObserverName, source: FieldSource) -> Callable[[State], Tensor]:
+    system = source.system
+    if name == "energy_per_site":
+        return lambda state: source.energy(state.spins, state.time) / system.n_sites
+    if name == "magnetization":
+        return lambda state: magnetization(state.spins)
+    return lambda state: neighbor_correlation(system, state.spins).mean(-1)

@@ -1,0 +1,128 @@
+"""The loop every simulation runs through: steps, observations, output, and a stop that loses nothing."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnspin.core.source import FieldSource
+from gnnspin.dynamics.observers import ObservableLog
+from gnnspin.dynamics.progress import StepProgress
+from gnnspin.dynamics.schedule import Schedule
+from gnnspin.dynamics.state import State, StepParameters
+from gnnspin.dynamics.steps import Step
+from gnnspin.dynamics.writer import TrajectoryWriter
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `simulate` returns.
+
+    Attributes
+    ----------
+    state : State
+        The last state: ``state.spins`` (..., N, 3), ``state.time``, ``state.step``.
+    times : (T,) array
+        Times of the observations.
+    steps : (T,) array
+        Steps of the observations.
+    observables : dict of (T, ...) arrays
+        What each observer returned, stacked.
+    path : Path or None
+        The trajectory file.
+    spin_updates_per_second : float
+        Sites times replicas times steps per second of wall time, output included.
+    interrupted : bool
+        True if the run was stopped by Ctrl-C before its last step.
+    """
+
+    state: State
+    times: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    observables: dict[str, NDArray[Any]]
+    path: Path | None
+    spin_updates_per_second: float
+    interrupted: bool
+
+    @property
+    def spins(self) -> Tensor:
+        """Final spins (..., N, 3)."""
+        return self.state.spins
+
+
+def integrate(
+    state: State,
+    source: FieldSource,
+    parameters: StepParameters,
+    step: Step,
+    schedule: Schedule,
+    log: ObservableLog,
+    writer: TrajectoryWriter | None,
+    progress: bool,
+) -> Run:
+    """Advance `state` to the schedule's last step, observing and storing what is due, the given state included."""
+    interrupted = False
+    bar = StepProgress(schedule.last_step - state.step, math.prod(state.spins.shape[:-1]), show=progress)
+    with torch.no_grad(), _interrupt_as_flag() as stop, bar:
+        try:
+            _record(state, schedule, log, writer)
+            while state.step < schedule.last_step and not stop.is_set():
+                state = step(state, source, parameters)
+                bar.advance()
+                _record(state, schedule, log, writer)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            if writer is not None:
+                writer.close(state, log)
+    return Run(
+        state=state,
+        times=np.array(log.times),
+        steps=np.array(log.steps, dtype=np.int64),
+        observables=log.stacked(),
+        path=None if writer is None else writer.path,
+        spin_updates_per_second=bar.spin_updates_per_second,
+        interrupted=interrupted or state.step < schedule.last_step,
+    )
+
+
+def _record(state: State, schedule: Schedule, log: ObservableLog, writer: TrajectoryWriter | None) -> None:
+    if schedule.observes(state.step):
+        log.observe(state)
+    if writer is not None and (schedule.saves(state.step) or writer.overdue()):
+        writer.write(state, log, frame=schedule.saves(state.step))
+
+
+@contextmanager
+def _interrupt_as_flag() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that a step is finished; a second one interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.default_int_handler(number, frame)
+        stop.set()
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

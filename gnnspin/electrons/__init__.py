@@ -1,0 +1,14 @@
+"""Electrons: hopping rules, the s-d Hamiltonian, occupations and exact field sources."""
+
+from gnnspin.electrons.exact_diagonalization import ElectronicState, ExactDiagonalization
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.hopping import ExponentialHopping, HoppingRule, NearestNeighborHopping
+
+__all__ = [
+    "ElectronicState",
+    "ExactDiagonalization",
+    "ExponentialHopping",
+    "HoppingRule",
+    "NearestNeighborHopping",
+    "SDHamiltonian",
+]

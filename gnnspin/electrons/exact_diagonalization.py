@@ -1,0 +1,276 @@
+"""Exact diagonalisation: the reference field source of itinerant magnets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import as_spins
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.occupation import Occupation, occupy
+
+#: Memory that the matrices diagonalised together may take, in bytes. Processors solve them one after another anyway.
+CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**32}
+
+#: Occupations below this do not reach the last digit of a field.
+_NEGLIGIBLE = 1e-18
+
+
+@dataclass(frozen=True)
+class ElectronicState:
+    """Equilibrium of the electrons for given spins; energies have shape (...), or (..., n_graphs) for a union.
+
+    Attributes
+    ----------
+    energy : (...)
+        Potential of the field: Omega at fixed mu, F = Omega + mu N at fixed electron number; in units of the hopping.
+    field : (..., N, 3)
+        Effective field ``H_i = -dE/dS_i = J_i <c+_i sigma c_i>``.
+    density : (..., N)
+        Electrons per site, 0 to 2.
+    mu, n_electrons : (...)
+        Chemical potential and electron number.
+    internal_energy : (...)
+        <H>; not the potential of the field at kT > 0.
+    entropy : (...)
+        Entropy in units of k_B.
+    """
+
+    energy: Tensor
+    field: Tensor
+    density: Tensor
+    mu: Tensor
+    n_electrons: Tensor
+    internal_energy: Tensor
+    entropy: Tensor
+
+
+class ExactDiagonalization(FieldSource):
+    """Field source that diagonalises H for every spin configuration; float64, cost O(N^3).
+
+    At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
+    F = Omega + mu N; in both ``-dE/dS_i = J_i <c+_i sigma c_i>`` holds exactly at any temperature.
+
+    Parameters
+    ----------
+    hamiltonian : SDHamiltonian
+        Its system may be a union: every part is then diagonalised by itself.
+    kT : float
+        Temperature in units of the hopping, >= 0; at 0 levels are filled in steps and a degenerate level is shared.
+    mu : float, optional
+        Chemical potential. Give exactly one of `mu`, `filling`, `n_electrons`.
+    filling : float, optional
+        Electrons per spin-orbital, 0 to 1, in every part of a union.
+    n_electrons : float or one per part of a union, optional
+        Electron number, 0 to 2N; need not be an integer.
+    device : torch.device or str
+        Where the matrices are diagonalised.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range or not exactly one of `mu`, `filling`, `n_electrons` is given.
+
+    Examples
+    --------
+    >>> from gnnspin.core import random_spins
+    >>> from gnnspin.systems import triangular
+    >>> oracle = ExactDiagonalization(SDHamiltonian(triangular(6, 6), J=3.0), kT=0.01, mu=-3.2)
+    >>> oracle.field(random_spins(36, seed=0)).shape
+    torch.Size([36, 3])
+    """
+
+    def __init__(
+        self,
+        hamiltonian: SDHamiltonian,
+        kT: float = 0.01,
+        *,
+        mu: float | None = None,
+        filling: float | None = None,
+        n_electrons: float | Sequence[float] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not np.isfinite(kT) or kT < 0:
+            raise InvalidInput(f"kT={kT} must be zero or a positive temperature in units of the hopping")
+        self.hamiltonian = hamiltonian
+        self.system = hamiltonian.system
+        self.device = torch.device(device)
+        self.kT = float(kT)
+        self._constraints = _constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
+        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
+        self._given = {
+            name: np.asarray(value, dtype=np.float64).tolist() for name, value in given.items() if value is not None
+        }
+
+    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
+        """Energies, field, density and thermodynamics from one diagonalisation per replica.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+        time : float, optional
+            Ignored: equilibrium does not depend on time.
+
+        Returns
+        -------
+        ElectronicState
+            On the spins' device; the field in the spins' dtype, everything else in float64.
+
+        Raises
+        ------
+        InvalidInput
+            If the spins have the wrong shape or are not finite unit vectors.
+        """
+        del time
+        given = as_spins(spins, self.system.n_sites).detach()
+        replicas = given.shape[:-2]
+        solved = self._solve_parts(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]), field=True)
+        shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
+
+        def total(name: str) -> Tensor:
+            return torch.stack([getattr(part.occupation, name) for part in solved], -1).to(given.device).reshape(shape)
+
+        return ElectronicState(
+            energy=total("potential"),
+            field=torch.cat([part.field for part in solved], 1).to(given).reshape(given.shape),
+            density=torch.cat([part.density for part in solved], 1).to(given.device).reshape(given.shape[:-1]),
+            mu=total("mu"),
+            n_electrons=total("n_electrons"),
+            internal_energy=total("internal_energy"),
+            entropy=total("entropy"),
+        )
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time
+        solved = self._solve_parts(spins, field=field)
+        energies = torch.stack([part.occupation.potential for part in solved], -1) if energy else None
+        fields = torch.cat([part.field for part in solved], 1) if field else None
+        return energies, fields
+
+    @torch.no_grad()
+    def _solve_parts(self, spins: Tensor, *, field: bool) -> list[_Solution]:
+        """One solution per part of the system for spins (R, N, 3); without `field` only eigenvalues are computed."""
+        parts = self.hamiltonian.parts
+        pieces = spins.split([part.system.n_sites for part in parts], dim=1)
+        return [
+            self._solve_part(part, piece, constraint, field=field)
+            for part, piece, constraint in zip(parts, pieces, self._constraints, strict=True)
+        ]
+
+    def _solve_part(
+        self, part: SDHamiltonian, spins: Tensor, constraint: dict[str, float], *, field: bool
+    ) -> _Solution:
+        """Diagonalise chunk by chunk, so that memory does not grow with the number of replicas."""
+        chunk = max(1, CHUNK_BYTES.get(spins.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * part.n_orbitals**2))
+        couplings = torch.tensor(part.couplings).to(spins).unsqueeze(-1)
+        occupations, fields, densities = [], [], []
+        for piece in spins.split(chunk):
+            matrix = part.dense(piece)
+            if not field:
+                occupations.append(occupy(torch.linalg.eigvalsh(matrix), self.kT, **constraint))
+                continue
+            levels, vectors = torch.linalg.eigh(matrix)
+            occupation = occupy(levels, self.kT, **constraint)
+            density, spin = site_densities(vectors, occupation.weights)
+            occupations.append(occupation)
+            fields.append(couplings * spin)
+            densities.append(density)
+        empty = spins.new_empty(0)
+        return _Solution(
+            Occupation(**{name: torch.cat([getattr(o, name) for o in occupations]) for name in _occupation_names()}),
+            torch.cat(fields) if field else empty,
+            torch.cat(densities) if field else empty,
+        )
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        hamiltonian = self.hamiltonian.specification()
+        return {"class": type(self).__name__, "hamiltonian": hamiltonian, "kT": self.kT, **self._given}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value}" for name, value in self._given.items())
+        return f"ExactDiagonalization({self.hamiltonian}, kT={self.kT}, {given})"
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Occupation, field (R, n, 3) and density (R, n) of one part."""
+
+    occupation: Occupation
+    field: Tensor
+    density: Tensor
+
+
+def site_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Density <c+_i c_i> and spin <c+_i sigma c_i> of every site; only diagonal blocks of the density matrix.
+
+    The full set of levels has density 2 and spin 0 on every site: with more than half of them occupied the sum runs
+    over the holes instead.
+
+    Parameters
+    ----------
+    vectors : (R, 2N, K)
+        Orthonormal eigenvectors as columns, rows ordered as in `SDHamiltonian`.
+    weights : (R, K)
+        Occupations.
+
+    Returns
+    -------
+    (R, N) and (R, N, 3)
+    """
+    holes = bool(weights.mean() > 0.5)
+    signed = weights - 1 if holes else weights
+    used = (signed.abs() > _NEGLIGIBLE).any(0).nonzero()
+    first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+    signed = signed[:, first:last].unsqueeze(1)
+    orbitals = vectors.mT[:, first:last].unflatten(-1, (-1, 2))
+    up, down = orbitals.unbind(-1)
+    flip = (signed.to(up.dtype) @ (up.conj() * down)).squeeze(1)
+    n_up, n_down = ((signed @ (part.real.square() + part.imag.square())).squeeze(1) for part in (up, down))
+    density = n_up + n_down + (2.0 if holes else 0.0)
+    return density, torch.stack([2 * flip.real, 2 * flip.imag, n_up - n_down], -1)
+
+
+def _occupation_names() -> list[str]:
+    return list(Occupation.__dataclass_fields__)
+
+
+def _constraints(
+    hamiltonian: SDHamiltonian,
+    *,
+    mu: float | None,
+    filling: float | None,
+    n_electrons: float | Sequence[float] | None,
+) -> list[dict[str, float]]:
+    """What is fixed in every part: {"mu": ...} or {"n_electrons": ...}."""
+    values = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
+    given = [name for name, value in values.items() if value is not None]
+    if len(given) != 1:
+        raise InvalidInput(f"got {' and '.join(given) or 'none'} of mu, filling and n_electrons; give exactly one")
+    parts = hamiltonian.parts
+    if mu is not None:
+        if not np.isfinite(mu):
+            raise InvalidInput(f"mu={mu} must be finite; use filling=0 or filling=1 for empty or full levels")
+        return [{"mu": float(mu)}] * len(parts)
+    if filling is not None:
+        if not 0 <= filling <= 1:
+            raise InvalidInput(f"filling={filling} must lie between 0 and 1: electrons per spin-orbital")
+        return [{"n_electrons": filling * part.n_orbitals} for part in parts]
+    numbers = np.atleast_1d(np.asarray(n_electrons, dtype=np.float64)).tolist()
+    if len(numbers) != len(parts):
+        raise InvalidInput(f"n_electrons={n_electrons} must be {len(parts)} numbers, one per part; or use filling")
+    for number, part in zip(numbers, parts, strict=True):
+        if not 0 <= number <= part.n_orbitals:
+            raise InvalidInput(f"n_electrons={number} must lie between 0 and 2N = {part.n_orbitals}")
+    return [{"n_electrons": number} for number in numbers]

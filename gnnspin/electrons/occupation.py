@@ -1,0 +1,204 @@
+"""Fermi occupations and thermodynamics of given levels, batched over replicas; k_B = 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from gnnspin.core.errors import ConvergenceError, InvalidInput
+
+#: Levels closer than this, relative to the largest |level|, are one degenerate level at kT = 0.
+DEGENERACY_TOLERANCE = 1e-10
+
+_MAX_ITERATIONS = 200
+
+
+@dataclass(frozen=True)
+class Occupation:
+    """Occupied levels and their thermodynamics; M levels, leading dimensions are replicas.
+
+    Attributes
+    ----------
+    weights : (..., M)
+        Occupation of every level, 0 to 1.
+    potential : (...)
+        Omega at fixed mu, F = Omega + mu N at fixed electron number.
+    mu, n_electrons : (...)
+        Chemical potential and electron number.
+    internal_energy : (...)
+        <H>, the sum of occupied levels.
+    entropy : (...)
+        Entropy in units of k_B.
+    """
+
+    weights: Tensor
+    potential: Tensor
+    mu: Tensor
+    n_electrons: Tensor
+    internal_energy: Tensor
+    entropy: Tensor
+
+
+def occupy(levels: Tensor, kT: float, *, mu: float | None = None, n_electrons: float | None = None) -> Occupation:
+    """Occupy levels at fixed chemical potential or fixed electron number.
+
+    Parameters
+    ----------
+    levels : (..., M)
+        Energies in ascending order, float64.
+    kT : float
+        Temperature, >= 0. At 0 occupation is a step; a degenerate level at the step is shared equally.
+    mu, n_electrons : float
+        Exactly one of the two.
+
+    Raises
+    ------
+    InvalidInput
+        If not exactly one of `mu` and `n_electrons` is given.
+    ConvergenceError
+        If the search for mu fails.
+    """
+    if (mu is None) == (n_electrons is None):
+        raise InvalidInput("give exactly one of mu and n_electrons")
+    if mu is not None:
+        potentials = torch.full_like(levels[..., 0], mu)
+        weights = fermi(levels, potentials, kT)
+        energy = grand_potential(levels, potentials, kT)
+        number = weights.sum(-1)
+    else:
+        assert n_electrons is not None
+        potentials = chemical_potential(levels, n_electrons, kT)
+        number = torch.full_like(potentials, _snapped(n_electrons, levels.shape[-1]))
+        weights = fermi(levels, potentials, kT) if kT > 0 else step_occupations(levels, n_electrons)
+        energy = _free_energy(levels, potentials, number, weights, kT)
+    return Occupation(weights, energy, potentials, number, (weights * levels).sum(-1), entropy(weights))
+
+
+def fermi(levels: Tensor, mu: Tensor, kT: float) -> Tensor:
+    """Fermi function f = 1 / (1 + exp((e - mu) / kT)); at kT = 0 a step, 1/2 on a level at mu."""
+    if kT > 0:
+        return torch.sigmoid((mu.unsqueeze(-1) - levels) / kT)
+    distance = mu.unsqueeze(-1) - levels
+    return torch.where(distance.abs() <= _degeneracy_width(levels), 0.5, (distance > 0).to(levels.dtype))
+
+
+def grand_potential(levels: Tensor, mu: Tensor, kT: float) -> Tensor:
+    """Omega = -kT sum_k ln(1 + exp(-(e_k - mu) / kT)), shape (...); at kT = 0 the sum of negative e_k - mu."""
+    distance = mu.unsqueeze(-1) - levels
+    if kT > 0:
+        return -kT * softplus(distance / kT, threshold=50.0).sum(-1)
+    return -distance.clamp(min=0).sum(-1)
+
+
+def entropy(weights: Tensor) -> Tensor:
+    """S = -sum_k [f ln f + (1-f) ln(1-f)] of occupations (..., M), shape (...)."""
+    return -(torch.xlogy(weights, weights) + torch.xlogy(1 - weights, 1 - weights)).sum(-1)
+
+
+def step_occupations(levels: Tensor, n_electrons: float) -> Tensor:
+    """Lowest levels filled with `n_electrons` at kT = 0; a degenerate level at the top is shared equally."""
+    n_levels = levels.shape[-1]
+    number = _snapped(n_electrons, n_levels)
+    top = levels[..., min(int(number), n_levels - 1), None]
+    # An integer number fills up to level number - 1: it is shared only if the next level is degenerate with it.
+    width = _degeneracy_width(levels)
+    below, shared = levels < top - width, (levels - top).abs() <= width
+    remaining = number - below.sum(-1, keepdim=True)
+    return below.to(levels.dtype) + shared * (remaining / shared.sum(-1, keepdim=True))
+
+
+def chemical_potential(levels: Tensor, n_electrons: float, kT: float) -> Tensor:
+    """Chemical potential at which the levels hold `n_electrons`, shape (...).
+
+    With m = floor(N_e) and r = N_e - m the condition N(mu) = N_e is, without cancellation,
+    ``ln sum_{k>=m} f_k = ln(sum_{k<m} (1 - f_k) + r)``: well conditioned in a gap too, where N(mu) is flat and mu goes
+    to the middle (plus kT/2 times the log of the degeneracy ratio). Solved by Newton steps inside a bracket. At
+    kT = 0, mu is the middle of the gap or the partly filled level. No electrons give -inf, full levels +inf.
+
+    Parameters
+    ----------
+    levels : (..., M)
+        Energies in ascending order.
+    n_electrons : float
+        Between 0 and M.
+    kT : float
+        Temperature, >= 0.
+
+    Raises
+    ------
+    InvalidInput
+        If `n_electrons` is outside 0..M.
+    ConvergenceError
+        If the iteration does not end; it always does for finite levels.
+    """
+    n_levels = levels.shape[-1]
+    number = _snapped(n_electrons, n_levels)
+    if number in (0, n_levels):
+        return torch.full_like(levels[..., 0], -torch.inf if number == 0 else torch.inf)
+    filled = int(number)
+    partial = number - filled
+    middle = levels[..., filled] if partial else (levels[..., filled - 1] + levels[..., filled]) / 2
+    if kT == 0:
+        return middle
+    low = levels[..., 0] + kT * math.log(number / n_levels)
+    high = levels[..., -1] - kT * math.log1p(-number / n_levels)
+    mu = _bracketed_newton(levels, middle, low, high, kT, filled, partial)
+    if mu is None:
+        raise ConvergenceError(f"no mu for n_electrons={n_electrons} at kT={kT}; are all levels finite?")
+    return mu
+
+
+def _bracketed_newton(
+    levels: Tensor, start: Tensor, low: Tensor, high: Tensor, kT: float, filled: int, partial: float
+) -> Tensor | None:
+    """Root of `_imbalance` between `low` and `high`: Newton steps that at least halve, bisection where they do not."""
+    mu, previous = start.clamp(low, high), high - low
+    tolerance = 1e-15 * (levels.abs().amax(-1) + kT)
+    for _ in range(_MAX_ITERATIONS):
+        excess, slope = _imbalance(levels, mu, kT, filled, partial)
+        low, high = torch.where(excess <= 0, mu, low), torch.where(excess >= 0, mu, high)
+        newton = mu - excess / slope
+        trusted = (newton > low) & (newton < high) & ((newton - mu).abs() <= previous / 2)
+        proposal = torch.where(trusted | (excess == 0), newton, (low + high) / 2)
+        previous, mu = (proposal - mu).abs(), proposal
+        if bool(((previous <= tolerance) | (high - low <= tolerance)).all()):
+            return mu
+    return None
+
+
+def _imbalance(levels: Tensor, mu: Tensor, kT: float, filled: int, partial: float) -> tuple[Tensor, Tensor]:
+    """ln(electrons above level m) - ln(holes below it + r), and its derivative by mu."""
+    x = (mu.unsqueeze(-1) - levels) / kT
+    log_electrons, log_holes = logsigmoid(x[..., filled:]), logsigmoid(-x[..., :filled])
+    electrons = torch.logsumexp(log_electrons, -1)
+    rest = torch.full_like(mu, partial).log()
+    holes = torch.logaddexp(torch.logsumexp(log_holes, -1), rest) if filled else rest
+    rise = (torch.exp(log_electrons - electrons.unsqueeze(-1)) * torch.sigmoid(-x[..., filled:])).sum(-1)
+    fall = (torch.exp(log_holes - holes.unsqueeze(-1)) * torch.sigmoid(x[..., :filled])).sum(-1)
+    return electrons - holes, (rise + fall) / kT
+
+
+def _free_energy(levels: Tensor, mu: Tensor, number: Tensor, weights: Tensor, kT: float) -> Tensor:
+    """F = Omega + mu N (stationary in mu); the bare sum of levels where mu is infinite or kT = 0."""
+    internal = (weights * levels).sum(-1)
+    if kT == 0:
+        return internal
+    finite = torch.isfinite(mu)
+    safe = torch.where(finite, mu, 0.0)
+    return torch.where(finite, grand_potential(levels, safe, kT) + safe * number, internal)
+
+
+def _snapped(n_electrons: float, n_levels: int) -> float:
+    """Electron number, rounded to an integer where it differs from one by rounding errors only."""
+    if not 0 <= n_electrons <= n_levels * (1 + 1e-12):
+        raise InvalidInput(f"n_electrons={n_electrons} must lie between 0 and the number of levels, {n_levels}")
+    nearest = round(n_electrons)
+    return float(nearest) if abs(n_electrons - nearest) <= 1e-12 * n_levels else float(n_electrons)
+
+
+def _degeneracy_width(levels: Tensor) -> Tensor:
+    return DEGENERACY_TOLERANCE * levels.abs().amax(-1, keepdim=True)

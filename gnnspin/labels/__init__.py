@@ -1,0 +1,19 @@
+"""Generation of exact labels: a fixed plan of spin configurations, solved and stored one by one."""
+
+from gnnspin.labels.config import (
+    GenerateConfig,
+    PerturbedOrderSampler,
+    RandomSampler,
+    RelaxationSampler,
+    Sampler,
+)
+from gnnspin.labels.generate import generate
+
+__all__ = [
+    "GenerateConfig",
+    "PerturbedOrderSampler",
+    "RandomSampler",
+    "RelaxationSampler",
+    "Sampler",
+    "generate",
+]

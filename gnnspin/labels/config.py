@@ -1,0 +1,95 @@
+"""What `generate` takes: systems, Hamiltonian, solver, samplers and a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from gnnspin.core.config import Config
+from gnnspin.dynamics import INTEGRATORS
+from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.observables.orders import available_orders
+from gnnspin.systems.config import SystemConfig
+
+
+class RandomSampler(Config):
+    """Independent spins, uniform on the sphere."""
+
+    kind: Literal["random"] = "random"
+    count: int = Field(gt=0, description="configurations for each system")
+
+
+class PerturbedOrderSampler(Config):
+    """Reference orders, rotated at random, with Gaussian noise on every spin component."""
+
+    kind: Literal["perturbed_order"] = "perturbed_order"
+    orders: tuple[str, ...] = Field(
+        min_length=1, description="names of orders, used in turn", examples=[["120-degree"]]
+    )
+    amplitude: tuple[float, float] = Field(
+        default=(0.05, 0.5), description="range of the noise's standard deviation, drawn uniformly per configuration"
+    )
+    count: int = Field(gt=0, description="configurations for each system")
+
+    @field_validator("orders")
+    @classmethod
+    def _known_orders(cls, orders: tuple[str, ...]) -> tuple[str, ...]:
+        for name in orders:
+            if name not in available_orders():
+                raise ValueError(f"order {name!r} is unknown; known: {', '.join(available_orders())}")
+        return orders
+
+    @field_validator("amplitude")
+    @classmethod
+    def _ordered_range(cls, amplitude: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= amplitude[0] <= amplitude[1]:
+            raise ValueError(f"amplitude {list(amplitude)} must be a range [low, high] with 0 <= low <= high")
+        return amplitude
+
+
+class RelaxationSampler(Config):
+    """Landau-Lifshitz-Gilbert trajectories from random spins under the exact field, saved now and then."""
+
+    kind: Literal["relaxation"] = "relaxation"
+    count: int = Field(gt=0, description="trajectories for each system")
+    n_steps: int = Field(gt=0, description="steps of a trajectory; a multiple of save_every")
+    save_every: int = Field(gt=0, description="steps between saved snapshots; the random start itself is not saved")
+    dt: float = Field(default=0.1, gt=0, description="time step in 1/(gamma t)")
+    damping: float = Field(default=0.1, ge=0, description="dimensionless Landau-Lifshitz damping lambda")
+    kT: float = Field(default=0.0, ge=0, description="temperature of the spins in units of the hopping")
+    integrator: str = Field(default="semi_implicit", description=f"one of {', '.join(sorted(INTEGRATORS))}")
+
+    @field_validator("integrator")
+    @classmethod
+    def _known_integrator(cls, name: str) -> str:
+        if name not in INTEGRATORS:
+            raise ValueError(f"integrator {name!r} is unknown; known: {', '.join(sorted(INTEGRATORS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _whole_intervals(self) -> RelaxationSampler:
+        if self.n_steps % self.save_every:
+            raise ValueError(f"n_steps={self.n_steps} must be a multiple of save_every={self.save_every}")
+        return self
+
+
+Sampler = Annotated[RandomSampler | PerturbedOrderSampler | RelaxationSampler, Field(discriminator="kind")]
+
+
+class GenerateConfig(Config):
+    """A set of exact labels."""
+
+    systems: tuple[SystemConfig, ...] = Field(min_length=1, description="lattices or packings to label")
+    hamiltonian: HamiltonianConfig = Field(description="the electrons and their coupling to the spins")
+    solver: SolverConfig = Field(description="exact solver with its temperature and mu, filling or electron number")
+    samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")
+    seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all values; equal configurations have equal fingerprints."""
+        values = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()[:32]

@@ -1,0 +1,91 @@
+"""The plan of a set of labels: which snapshots there are, in which order, and the seed of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler, Sampler
+from gnnspin.observables.orders import reference_order
+from gnnspin.systems.system import SpinSystem
+
+
+@dataclass(frozen=True)
+class Job:
+    """Snapshots that are made together: one configuration, or one trajectory.
+
+    Attributes
+    ----------
+    system : int
+        Position in the plan's systems.
+    sampler : Sampler
+    index : int
+        Which of the sampler's configurations or trajectories.
+    seed : int
+        Seed of everything random in it.
+    first, n_snapshots : int
+        Record numbers ``first .. first + n_snapshots - 1``.
+    """
+
+    system: int
+    sampler: Sampler
+    index: int
+    seed: int
+    first: int
+    n_snapshots: int
+
+    def segment_seed(self, snapshot: int) -> int:
+        """Seed of the thermal noise on the way to snapshot number `snapshot` of a trajectory."""
+        return derived_seed(self.seed, snapshot)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All systems and jobs; a function of the configuration alone."""
+
+    systems: tuple[SpinSystem, ...]
+    jobs: tuple[Job, ...]
+
+    @property
+    def n_snapshots(self) -> int:
+        """Number of labels."""
+        return sum(job.n_snapshots for job in self.jobs)
+
+
+def make_plan(config: GenerateConfig) -> Plan:
+    """Fix all snapshots, ordered by sampler, index and system, so that the first part of a set is a fair sample.
+
+    Raises
+    ------
+    InvalidInput
+        If a system cannot be built or an order does not fit a lattice.
+    """
+    systems = tuple(each.build(derived_seed(config.seed, k)) for k, each in enumerate(config.systems))
+    jobs: list[Job] = []
+    first = 0
+    for s, sampler in enumerate(config.samplers):
+        n_snapshots = sampler.n_steps // sampler.save_every if isinstance(sampler, RelaxationSampler) else 1
+        for index in range(sampler.count):
+            for k, system in enumerate(systems):
+                _check_order(sampler, index, system)
+                seed = derived_seed(config.seed, k, s, index)
+                jobs.append(Job(k, sampler, index, seed, first, n_snapshots))
+                first += n_snapshots
+    return Plan(systems, tuple(jobs))
+
+
+def derived_seed(*keys: int) -> int:
+    """63-bit seed from integers, different and independent for different keys."""
+    low, high = np.random.SeedSequence(keys).generate_state(2, np.uint32)
+    return (int(high) << 31) ^ int(low)
+
+
+def _check_order(sampler: Sampler, index: int, system: SpinSystem) -> None:
+    """Find orders that do not fit before anything is computed."""
+    if isinstance(sampler, PerturbedOrderSampler) and index < len(sampler.orders):
+        try:
+            reference_order(sampler.orders[index], system)
+        except InvalidInput as error:
+            raise InvalidInput(f"sampler perturbed_order on {system}: {error}") from error

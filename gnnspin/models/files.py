@@ -1,0 +1,114 @@
+"""Model files: safetensors weights with a JSON header. Loading runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.version import __version__
+from gnnspin.graphs import GraphSpec
+from gnnspin.models import build
+from gnnspin.models.force_field import ForceField
+from gnnspin.systems import SpinSystem
+
+FORMAT = "gnnspin force field 1"
+
+CONVENTIONS = {
+    "energy": "units of the hopping t, k_B = 1",
+    "field": "H_i = -dE/dS_i, unprojected Euclidean gradient, |S_i| = 1",
+    "potential": "grand potential at fixed mu, free energy at fixed electron number",
+}
+
+
+def save(force_field: ForceField, path: str | Path) -> Path:
+    """Write a force field to a safetensors file, atomically.
+
+    The header holds architecture, hyperparameters, graph specification, units and conventions, versions, and where the
+    model comes from.
+
+    Parameters
+    ----------
+    force_field : ForceField
+    path : path
+        Replaced if it exists.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    path = Path(path)
+    model = force_field.model
+    header = {
+        "format": FORMAT,
+        "model": model.name,
+        "hyperparameters": model.hyperparameters.model_dump(mode="json"),
+        "graph": model.spec.to_dict(),
+        "conventions": CONVENTIONS,
+        "versions": {"gnnspin": __version__, "torch": torch.__version__},
+        "provenance": force_field.provenance,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as temporary:
+        name = temporary.name
+    try:
+        save_file(tensors, name, metadata={"gnnspin": json.dumps(header)})
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: str | Path, system: SpinSystem) -> ForceField:
+    """Load a force field for `system`.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `save`.
+    system : SpinSystem
+        Any system that fits the model's graph specification.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged, or not a gnnspin force field, or its weights do not fit its header.
+    InvalidInput
+        If the system does not fit the model.
+    """
+    header = read_header(path)
+    try:
+        spec = GraphSpec(**header["graph"])
+        model = build(header["model"], spec, **header["hyperparameters"])
+        model.load_state_dict(load_file(Path(path)))
+    except (KeyError, TypeError, RuntimeError, InvalidInput) as error:
+        raise StoreError(f"{path}: header and weights do not fit together ({error}); save the model again") from error
+    return ForceField(model, system, header.get("provenance", {}))
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Header of a model file; errors as in `load`."""
+    path = Path(path)
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist; give a model written by gnnspin.save")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:  # type: ignore[attr-defined]
+            metadata = file.metadata() or {}
+        header = json.loads(metadata["gnnspin"])
+    except KeyError as error:
+        raise StoreError(f"{path} is a safetensors file, but not one written by gnnspin.save") from error
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise StoreError(f"{path} is damaged or no safetensors file ({error})") from error
+    if header.get("format") != FORMAT:
+        raise StoreError(f"{path} has format {header.get('format')!r}; this version reads {FORMAT!r}")
+    return dict(header)

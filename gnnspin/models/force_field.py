@@ -1,0 +1,90 @@
+"""`ForceField`: a model on a system as a field source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.source import FieldSource
+from gnnspin.models.base import SpinModel
+from gnnspin.systems import SpinSystem
+
+
+class ForceField(FieldSource):
+    """A learned field source: site energies of a model, effective fields by automatic differentiation.
+
+    Evaluates in float32 unless told otherwise by `to`.
+
+    Parameters
+    ----------
+    model : SpinModel
+    system : SpinSystem
+        Any system the model's graph specification fits; other sizes of the lattice it was trained on, for instance.
+    provenance : dict, optional
+        How the model came about (training data, errors); stored with it.
+
+    Raises
+    ------
+    InvalidInput
+        If the system does not fit the model's graph specification.
+    """
+
+    def __init__(self, model: SpinModel, system: SpinSystem, provenance: dict[str, Any] | None = None) -> None:
+        self.model = model
+        self.system = system
+        self.provenance = provenance or {}
+        self._prepared = model.prepare(system)
+        self._site_energies = model.site_energies
+        parameter = next(model.parameters())
+        self.to(parameter.device, torch.float32)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForceField:
+        """Move model and geometry to `device` and `dtype`, in place; returns itself."""
+        self.device = torch.device(device) if device is not None else self.device
+        self.dtype = dtype or self.dtype
+        self.model.to(self.device, self.dtype)
+        self.data = self._prepared.to(self.device, self.dtype)
+        return self
+
+    def compile(self, **options: Any) -> ForceField:
+        """Compile the model with `torch.compile` (options are passed on), in place; returns itself."""
+        self._site_energies = torch.compile(self.model.site_energies, **options)
+        return self
+
+    def on(self, system: SpinSystem) -> ForceField:
+        """The same model on another system."""
+        return ForceField(self.model, system, self.provenance).to(self.device, self.dtype)
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time
+        with torch.set_grad_enabled(field):
+            spins = spins.detach().requires_grad_(field)
+            site = self._site_energies(self.data, spins)
+            fields = -torch.autograd.grad(site.sum(), spins)[0] if field else None
+        return (self.sum_over_graphs(site.detach()) if energy else None), fields
+
+    def sum_over_graphs(self, site_energies: Tensor) -> Tensor:
+        """Energies (R, n_graphs) of site energies (R, N), summed in float64."""
+        return sum_over_graphs(self.system, site_energies)
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        return {
+            "class": "ForceField",
+            "model": self.model.name,
+            "hyperparameters": self.model.hyperparameters.model_dump(mode="json"),
+            "graph": self.model.spec.to_dict(),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "system": self.system.fingerprint,
+        }
+
+
+def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
+    """Energies (R, n_graphs) in float64 of site energies (R, N)."""
+    sizes = [part.n_sites for part in system.parts]
+    parts = site_energies.to(torch.float64).split(sizes, dim=-1)
+    return torch.stack([part.sum(-1) for part in parts], dim=-1)

@@ -1,0 +1,47 @@
+"""Order parameters, correlations and structure factors: pure functions of spins ``(..., N, 3)``."""
+
+from gnnspin.observables.chirality import (
+    scalar_chirality,
+    site_average,
+    staggered_vector_chirality,
+    triangles,
+    vector_chirality,
+)
+from gnnspin.observables.correlation_length import correlation_length, pair_correlation_length
+from gnnspin.observables.correlations import (
+    PairCorrelation,
+    magnetization,
+    nearest_neighbor_correlation,
+    neighbor_correlation,
+    pair_correlation,
+    shell_correlation,
+)
+from gnnspin.observables.orders import available_orders, perturbed, reference_order
+from gnnspin.observables.reciprocal import high_symmetry_points, reciprocal_vectors, shortest_equivalent, wave_vectors
+from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
+
+__all__ = [
+    "PairCorrelation",
+    "available_orders",
+    "correlation_length",
+    "high_symmetry_points",
+    "magnetization",
+    "nearest_neighbor_correlation",
+    "neighbor_correlation",
+    "pair_correlation",
+    "pair_correlation_length",
+    "perturbed",
+    "reciprocal_vectors",
+    "reference_order",
+    "scalar_chirality",
+    "scalar_structure_factor",
+    "shell_correlation",
+    "shortest_equivalent",
+    "site_average",
+    "staggered_vector_chirality",
+    "structure_factor",
+    "structure_factor_at",
+    "triangles",
+    "vector_chirality",
+    "wave_vectors",
+]

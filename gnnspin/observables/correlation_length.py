@@ -1,0 +1,122 @@
+"""Correlation lengths from structure factors and from pair correlations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.observables.correlations import PairCorrelation
+from gnnspin.observables.reciprocal import dimension, reciprocal_vectors, shortest_equivalent, wave_vectors
+from gnnspin.systems.system import FloatArray, SpinSystem
+
+Method = Literal["inverse_width", "second_moment"]
+
+
+def correlation_length(
+    system: SpinSystem,
+    structure: Tensor,
+    peak: ArrayLike = (0.0, 0.0, 0.0),
+    *,
+    method: Method = "inverse_width",
+    radius: float | None = None,
+) -> Tensor:
+    """Length from the width of a structure-factor peak at Q and, by symmetry, at -Q.
+
+    ``inverse_width``: ``L = 1 / <|q - Q|>``, the mean over grid points within `radius` of a peak with the weights
+    ``S(q) - B``. The background B is the mean of S over the outer half of that disc (by area), so fluctuations that
+    are not part of the peak do not count. The usual L(t) of coarsening: smooth, no model of the peak. For a peak
+    ``exp(-|q - Q|^2 l^2 / 2)`` it gives ``l sqrt(2 / pi)`` in two dimensions, ``l sqrt(pi / 2)`` in one.
+
+    ``second_moment``: ``xi = sqrt(S(Q) / S(Q + dq) - 1) / |dq|`` with S averaged over the grid points dq next to the
+    peak. Exact for a Lorentzian ``S0 / (1 + xi^2 |q - Q|^2)``, the choice in equilibrium; a single configuration
+    scatters, so average S over replicas or times first (Cooper, Freedman and Preston, Nucl. Phys. B 210, 210, 1982).
+
+    Parameters
+    ----------
+    system : SpinSystem
+        A lattice, periodic in its directions.
+    structure : (..., L1, L2, L3)
+        From `structure_factor` or `scalar_structure_factor`.
+    peak : (3,)
+        Cartesian wave vector Q, such as ``high_symmetry_points(system)["K"]``; the nearest grid point is taken.
+    method : {"inverse_width", "second_moment"}
+    radius : float, optional
+        Radius of the disc for ``inverse_width``; default half the distance to the nearest other peak (equivalent
+        ones and -Q included).
+
+    Returns
+    -------
+    (...) tensor
+        In units of the lattice spacing. Zero where nothing stands out of the background; infinite where all weight is
+        at Q (``inverse_width``) or the neighbours of Q have none (``second_moment``).
+
+    Raises
+    ------
+    InvalidInput
+        If a shape or a value does not fit.
+    """
+    shape = tuple(system.lattice_shape or ())
+    if not shape or tuple(structure.shape[-3:]) != shape:
+        raise InvalidInput(f"structure has shape {tuple(structure.shape)}; expected (..., *{shape}) of a lattice")
+    grid = wave_vectors(system).reshape(-1, 3)
+    center = np.asarray(peak, dtype=float)
+    center = grid[np.linalg.norm(shortest_equivalent(system, grid - center), axis=1).argmin()]
+    distance = np.minimum(*(np.linalg.norm(shortest_equivalent(system, grid - q), axis=1) for q in (center, -center)))
+    weights = structure.to(torch.float64).reshape(*structure.shape[:-3], -1)
+    if method == "second_moment":
+        return _second_moment(weights, distance)
+    if method != "inverse_width":
+        raise InvalidInput(f"method {method!r} is unknown; known: inverse_width, second_moment")
+    return _inverse_width(weights, distance, radius or _peak_separation(system, center) / 2, dimension(system))
+
+
+def pair_correlation_length(pairs: PairCorrelation) -> Tensor:
+    """Length ``xi = int r |C(r)| dr / int |C(r)| dr`` of an amorphous magnet, shape (...); empty bins are left out.
+
+    Equal to xi for ``C = exp(-r / xi)`` when bins are narrow and reach far enough. Source: the glass paper, section V.
+    """
+    filled = pairs.pairs > 0
+    weights = pairs.correlation[..., filled].abs()
+    return (weights * pairs.distance[filled].to(weights)).sum(-1) / weights.sum(-1)
+
+
+def _inverse_width(weights: Tensor, distance: FloatArray, radius: float, n: int) -> Tensor:
+    inside, outer = (torch.from_numpy(mask) for mask in _disc(distance, radius, n))
+    background = weights[..., outer].mean(-1, keepdim=True)
+    peak = weights[..., inside] - background
+    total = peak.sum(-1)
+    width = (peak * torch.from_numpy(distance)[inside]).sum(-1) / total
+    nothing = total <= 0
+    length = torch.where(width > 0, 1 / width, torch.inf)
+    return torch.where(nothing, 0.0, length)
+
+
+def _disc(distance: FloatArray, radius: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the disc around the peak and of the outer half of its volume."""
+    inside = distance <= radius
+    outer = inside & (distance > radius * 0.5 ** (1 / n))
+    if not outer.any():
+        raise InvalidInput(f"no wave vectors lie near radius={radius} of the peak; use a larger radius or lattice")
+    return inside, outer
+
+
+def _second_moment(weights: Tensor, distance: FloatArray) -> Tensor:
+    """The neighbours are the grid points at the smallest non-zero distance."""
+    step = distance[distance > 1e-9].min()
+    at_peak, beside = (torch.from_numpy(mask) for mask in (distance < 1e-9, np.isclose(distance, step)))
+    ratio = weights[..., at_peak].mean(-1) / weights[..., beside].mean(-1)
+    return (ratio - 1).clamp(min=0).sqrt() / step
+
+
+def _peak_separation(system: SpinSystem, peak: FloatArray) -> float:
+    """Distance from a peak to the nearest of its copies and of those of its negative."""
+    b = reciprocal_vectors(system)[: dimension(system)]
+    sums = np.concatenate([b, b[:1] + b[1:2], b[:1] - b[1:2]]) if len(b) > 1 else b
+    nearest = float(np.linalg.norm(sums, axis=1).min())
+    opposite = float(np.linalg.norm(shortest_equivalent(system, 2 * peak)))
+    return min(nearest, opposite) if opposite > 1e-9 else nearest

@@ -1,0 +1,15 @@
+"""Figures: drawn without a display and without touching matplotlib's global state."""
+
+from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
+from gnnspin.plotting.curves import length_against_time
+from gnnspin.plotting.maps import lattice_map
+from gnnspin.plotting.reciprocal import structure_factor_map
+
+__all__ = [
+    "ErrorStatistics",
+    "error_statistics",
+    "lattice_map",
+    "length_against_time",
+    "parity_and_histogram",
+    "structure_factor_map",
+]

@@ -1,0 +1,60 @@
+"""The report a study leaves: its figures as numbers, in Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gnnspin.studies.study import Study
+
+if TYPE_CHECKING:
+    from gnnspin.studies.reproduce import Results
+
+_FIGURES = {
+    "torque.png": "predicted against exact torque on held-out snapshots, and the errors",
+    "chirality.png": "vector chirality during the quench",
+    "structure_factor.png": "structure factor at the end of the quench",
+    "correlation_length.png": "correlation length against time",
+}
+
+
+def write_report(study: Study, results: Results, directory: Path) -> list[str]:
+    """Write ``report.md`` into `directory`; returns the headline figures."""
+    overall = results.errors["all"]
+    headline = [
+        f"held-out torque: R2 {overall.torque_r2:.5f}, RMSE {overall.torque_rmse:.5f} t per component "
+        f"(signal {overall.torque_rms:.4f})",
+        *(f"{name}: {value:.4g}" for name, value in results.physics.items()),
+        f"wall time {sum(results.seconds.values()):.0f} s, peak memory {results.peak_memory / 2**30:.2f} GiB",
+    ]
+    rows = [
+        f"| {kind} | {e.n_snapshots} | {e.torque_rms:.4f} | {e.torque_rmse:.5f} | {e.torque_mse_per_spin:.2e} | {e.torque_r2:.5f} |"
+        for kind, e in results.errors.items()
+    ]
+    text = [
+        f"# {study.title}",
+        "",
+        study.question,
+        "",
+        *(f"- {line}" for line in headline),
+        "",
+        "## Errors on held-out snapshots",
+        "",
+        "Torques per Cartesian component in units of the hopping.",
+        "",
+        "| snapshots | number | signal | RMSE | mean square per spin | R2 |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        "## Time of each stage in the run that wrote this",
+        "",
+        *(f"- {stage}: {seconds:.1f} s" for stage, seconds in results.seconds.items()),
+        "",
+        "## Figures",
+        "",
+        *(f"![{text}]({name})\n" for name, text in _FIGURES.items()),
+        "The configuration of everything is in `study.json`.",
+        "",
+    ]
+    (directory / "report.md").write_text("\n".join(text))
+    return headline

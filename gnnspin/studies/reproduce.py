@@ -1,0 +1,224 @@
+"""`reproduce`: run a study from its Hamiltonian to figures and a report, resumable at every stage."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.spins import random_spins
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.dynamics import State, Trajectory, simulate
+from gnnspin.dynamics import resume as resume_run
+from gnnspin.labels import generate
+from gnnspin.models.files import load
+from gnnspin.observables import (
+    correlation_length,
+    high_symmetry_points,
+    neighbor_correlation,
+    shortest_equivalent,
+    staggered_vector_chirality,
+    structure_factor,
+    wave_vectors,
+)
+from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
+from gnnspin.studies import triangular_120
+from gnnspin.studies.report import write_report
+from gnnspin.studies.study import Study
+from gnnspin.systems import SpinSystem
+from gnnspin.training import Evaluation, evaluate
+from gnnspin.training.job import DataConfig, TrainJob, train
+
+STUDIES: dict[str, dict[str, Study]] = {
+    "120-degree": {"small": triangular_120.SMALL, "paper": triangular_120.PAPER},
+}
+
+T = TypeVar("T")
+
+
+@dataclass
+class Results:
+    """What a study found; the report is written from it.
+
+    Attributes
+    ----------
+    errors : dict
+        Held-out errors: "all", and one entry per kind of snapshot.
+    physics : dict
+        Figures at the end of the quench, by name.
+    seconds : dict
+        Wall time of each stage in this run.
+    peak_memory : float
+        Largest resident memory of the process, in bytes.
+    """
+
+    errors: dict[str, Evaluation] = field(default_factory=dict)
+    physics: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: float = 0.0
+
+    def timed(self, stage: str, work: Callable[[], T]) -> T:
+        """Do `work` and record its wall time."""
+        start = time.perf_counter()
+        result = work()
+        self.seconds[stage] = time.perf_counter() - start
+        return result
+
+
+def reproduce(
+    name: str, output: str | Path, *, size: str = "small", resume: bool = False, progress: bool = True
+) -> list[str]:
+    """Run a study.
+
+    Parameters
+    ----------
+    name : str
+        A key of `STUDIES`.
+    output : path
+        Folder for labels, model, trajectory, figures and ``report.md``.
+    size : str
+        How much work: "small" or "paper".
+    resume : bool
+        Go on in `output`, skipping what is done.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    list of str
+        The headline figures and every file that was written.
+
+    Raises
+    ------
+    InvalidInput
+        If study or size is unknown.
+    StoreError
+        If `output` is not empty and `resume` is not set, or belongs to another study.
+    KeyboardInterrupt
+        On Ctrl-C; what was computed is kept.
+    """
+    study, directory, results = _lookup(name, size), Path(output), Results()
+    _claim(directory, study, resume)
+    labels, held_out = directory / "labels.h5", directory / "held_out.h5"
+    results.timed("labels", lambda: generate(study.labels, labels, progress=progress, resume=True))
+    test = results.timed("held-out labels", lambda: generate(study.held_out, held_out, progress=progress, resume=True))
+    model = results.timed("training", lambda: _train(study, labels, directory / "training", progress))
+    _evaluate(model, test, directory, results)
+    trajectory = directory / "quench.h5"
+    results.timed("quench", lambda: _quench(study, model, trajectory, progress))
+    with Trajectory(trajectory) as run:
+        _figures(study, run, directory, results)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    results.peak_memory = peak * (1 if sys.platform == "darwin" else 1024)
+    headline = write_report(study, results, directory)
+    return [*headline, *(str(path) for path in sorted(directory.glob("*.*")) if path.suffix != ".json"), str(model)]
+
+
+def _lookup(name: str, size: str) -> Study:
+    if name not in STUDIES:
+        raise InvalidInput(f"unknown study {name!r}; known: {', '.join(STUDIES)}")
+    if size not in STUDIES[name]:
+        raise InvalidInput(f"unknown size {size!r} of {name}; known: {', '.join(STUDIES[name])}")
+    return STUDIES[name][size]
+
+
+def _claim(directory: Path, study: Study, resume: bool) -> None:
+    path = directory / "study.json"
+    text = json.dumps(study.model_dump(mode="json"), indent=2) + "\n"
+    if directory.exists() and any(directory.iterdir()):
+        if not resume:
+            raise StoreError(f"{directory} is not empty; choose another output, or --resume to continue there")
+        if not path.exists() or path.read_text() != text:
+            raise StoreError(f"{directory} holds something else than this study; choose another output")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _train(study: Study, labels: Path, directory: Path, progress: bool) -> Path:
+    data = DataConfig(train=str(labels), validation=study.validation)
+    job = TrainJob(data=data, model=study.model, training=study.training)
+    result = train(job, directory, resume=True, progress=progress)
+    if result.fit.interrupted:
+        raise KeyboardInterrupt
+    return result.path
+
+
+def _evaluate(model: Path, test: LabelSet, directory: Path, results: Results) -> None:
+    force_field = load(model, test.systems[0])
+    results.errors["all"] = overall = evaluate(force_field, test)
+    kinds = [label.provenance["sampler"]["kind"] for label in test]
+    for kind in dict.fromkeys(kinds):
+        results.errors[kind] = evaluate(force_field, test.subset([k for k, each in enumerate(kinds) if each == kind]))
+    parity_and_histogram(overall.predicted_torque, overall.exact_torque, directory / "torque.png")
+
+
+def _quench(study: Study, model: Path, trajectory: Path, progress: bool) -> None:
+    system = study.quench.system.build()
+    source = load(model, system)
+    observers = {
+        "neighbor_correlation": lambda state: neighbor_correlation(system, state.spins).mean(-1),
+        "length": _length_observer(system, study.peak),
+    }
+    if trajectory.exists():
+        run = resume_run(trajectory, source, observers=observers, progress=progress)
+    else:
+        run = simulate(
+            source,
+            random_spins(system.n_sites, seed=study.quench.seed, dtype=torch.float32),
+            dt=study.quench.dt,
+            n_steps=study.quench.n_steps,
+            damping=study.quench.damping,
+            kT=study.quench.kT,
+            seed=study.quench.seed,
+            observers=observers,
+            observe_every=study.quench.observe_every,
+            save_every=study.quench.save_every,
+            trajectory=trajectory,
+            progress=progress,
+        )
+    if run.interrupted:
+        raise KeyboardInterrupt
+
+
+def _length_observer(system: SpinSystem, peak: str) -> Callable[[State], Tensor]:
+    wave_vector = high_symmetry_points(system)[peak]
+    return lambda state: correlation_length(system, structure_factor(system, state.spins), wave_vector)
+
+
+def _figures(study: Study, run: Trajectory, directory: Path, results: Results) -> None:
+    """Draw the quench and measure its end."""
+    system, spins = run.system, torch.as_tensor(run[len(run) - 1])
+    structure = structure_factor(system, spins)
+    structure_factor_map(system, structure, directory / "structure_factor.png", title=f"time {run.times[-1]:g}")
+    frames = [1, len(run) // 4, len(run) - 1]
+    maps = torch.stack([staggered_vector_chirality(system, torch.as_tensor(run[k])).norm(dim=-1) for k in frames])
+    titles = [f"time {run.times[k]:g}" for k in frames]
+    lattice_map(system, maps, directory / "chirality.png", titles=titles, label="vector chirality", limits=(0, 1))
+    times, lengths = run.observable_times, run.observables["length"]
+    length_against_time(times, lengths, directory / "correlation_length.png")
+    peak = peak_over_median(system, structure, study.peak)
+    results.physics = {
+        "mean nearest-neighbour S.S at the end": float(run.observables["neighbor_correlation"][-1]),
+        f"S({study.peak}) over the median of S(q)": peak,
+        "correlation length at the end": float(lengths[-1]),
+    }
+
+
+def peak_over_median(system: SpinSystem, structure: Tensor, peak: str) -> float:
+    """Largest S(q) within 0.3 of the named wave vector or its opposite, over the median of all S(q)."""
+    grid = wave_vectors(system).reshape(-1, 3)
+    target = high_symmetry_points(system)[peak]
+    near = shortest_equivalent(system, grid - target)
+    close = torch.as_tensor((near**2).sum(-1) < 0.3**2)
+    flat = structure.reshape(-1)
+    return float(flat[close].max() / flat.median())
+

@@ -1,0 +1,156 @@
+"""Labels as tensors in memory, and the batches a trainer draws from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.spins import torque
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.models.base import SpinModel
+from gnnspin.systems import SpinSystem, union
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R snapshots of one system, or one snapshot of a union of systems.
+
+    Attributes
+    ----------
+    system : SpinSystem
+    data : Any
+        What `model.prepare(system)` returned.
+    spins, field : (R, N, 3)
+    energy : (R, n_graphs) or None
+    """
+
+    system: SpinSystem
+    data: Any
+    spins: Tensor
+    field: Tensor
+    energy: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy on `device`."""
+        dtype = self.spins.dtype
+        return Batch(
+            self.system,
+            self.data.to(device, dtype),
+            self.spins.to(device),
+            self.field.to(device),
+            None if self.energy is None else self.energy.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """Mean squares of a label set, the units of the loss.
+
+    Attributes
+    ----------
+    torque, field : float
+        Mean squares per spin.
+    energy_mean : float
+        Mean energy per site; 0 where labels have no energy.
+    """
+
+    torque: float
+    field: float
+    energy_mean: float
+
+
+class SnapshotTable:
+    """All labels of a set as float tensors, grouped by system, with batches of equal geometry.
+
+    Systems with at least `batch_size` snapshots give dense batches; the snapshots of all others (amorphous packings,
+    one or few each) are joined, `batch_size` at a time, into unions of systems.
+
+    Raises
+    ------
+    InvalidInput
+        If the set is empty.
+    """
+
+    def __init__(self, labels: LabelSet, model: SpinModel, batch_size: int, dtype: torch.dtype) -> None:
+        if len(labels) == 0:
+            raise InvalidInput("the set of labels is empty")
+        self._model = model
+        self._batch_size = batch_size
+        self._groups = [labels.stacked(indices) for indices in labels.by_system().values()]
+        self._dtype = dtype
+        self._prepared: dict[str, Any] = {}
+        self.statistics = self._statistics()
+
+    def _statistics(self) -> LabelStatistics:
+        sites = sum(g.spins[..., 0].numel() for g in self._groups)
+        square = sum(float(g.torque.square().sum()) for g in self._groups) / sites
+        field = sum(float(g.field.square().sum()) for g in self._groups) / sites
+        energies = [g.energy for g in self._groups]
+        known = [float(e.sum()) for e in energies if e is not None]
+        return LabelStatistics(square, field, sum(known) / sites if len(known) == len(energies) else 0.0)
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether every label has an energy."""
+        return all(g.energy is not None for g in self._groups)
+
+    def plan(self, generator: torch.Generator | None) -> list[list[tuple[int, int]]]:
+        """Batches as lists of (group, snapshot), shuffled by `generator` or in order without one."""
+        batches: list[list[tuple[int, int]]] = []
+        scattered: list[tuple[int, int]] = []
+        for g, group in enumerate(self._groups):
+            order = _order(len(group), generator)
+            members = [(g, k) for k in order]
+            if len(group) < self._batch_size and len(self._groups) > 1:
+                scattered += members
+            else:
+                batches += _chunks(members, self._batch_size)
+        scattered = [scattered[k] for k in _order(len(scattered), generator)]
+        batches += _chunks(scattered, self._batch_size)
+        return [batches[k] for k in _order(len(batches), generator)]
+
+    def batches(self, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+        for members in self.plan(generator):
+            yield self.batch(members)
+
+    def batch(self, members: list[tuple[int, int]]) -> Batch:
+        """Assemble one batch."""
+        if len({g for g, _ in members}) == 1:
+            group = self._groups[members[0][0]]
+            index = torch.tensor([k for _, k in members])
+            energy = None if group.energy is None else group.energy[index][:, None]
+            return self._batch(group.system, group.spins[index], group.field[index], energy)
+        groups = [self._groups[g] for g, _ in members]
+        spins = torch.cat([group.spins[k] for group, (_, k) in zip(groups, members, strict=True)])
+        field = torch.cat([group.field[k] for group, (_, k) in zip(groups, members, strict=True)])
+        energies = [group.energy[k] for group, (_, k) in zip(groups, members, strict=True) if group.energy is not None]
+        energy = torch.stack(energies)[None] if len(energies) == len(groups) else None
+        return self._batch(union([group.system for group in groups]), spins[None], field[None], energy)
+
+    def _batch(self, system: SpinSystem, spins: Tensor, field: Tensor, energy: Tensor | None) -> Batch:
+        cache = system.n_graphs == 1
+        data = self._prepared.get(system.fingerprint) if cache else None
+        if data is None:
+            data = self._model.prepare(system).to("cpu", self._dtype)
+            if cache:
+                self._prepared[system.fingerprint] = data
+        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy)
+
+
+def torque_error(spins: Tensor, predicted: Tensor, exact: Tensor) -> Tensor:
+    """Error of the torque (R, N, 3) from predicted and exact fields."""
+    return torque(spins, predicted - exact)
+
+
+def _order(length: int, generator: torch.Generator | None) -> list[int]:
+    return (torch.arange(length) if generator is None else torch.randperm(length, generator=generator)).tolist()
+
+
+def _chunks(members: list[tuple[int, int]], size: int) -> list[list[tuple[int, int]]]:
+    return [members[k : k + size] for k in range(0, len(members), size)]

@@ -1,0 +1,241 @@
+"""The one trainer: fit any model to labels, with checkpoints, resume and a log."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.version import __version__
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.models.base import SpinModel
+from gnnspin.models.force_field import ForceField
+from gnnspin.training.batches import SnapshotTable
+from gnnspin.training.config import TrainingConfig
+from gnnspin.training.module import EpochBatches, FieldFitting
+from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppable
+
+_BEST, _LAST = "best", "last"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    force_field : ForceField
+        The model with the best validation loss, on the first training system.
+    history : dict of lists
+        Columns of the log, one entry per logged epoch; missing values are NaN.
+    directory : Path
+        Holds ``metrics.csv`` and the checkpoints ``best.ckpt`` and ``last.ckpt``.
+    seconds : float
+        Wall time of this call.
+    interrupted : bool
+        True when the training was stopped by the user; ``fit(..., resume=True)`` continues it.
+    """
+
+    force_field: ForceField
+    history: dict[str, list[float]]
+    directory: Path
+    seconds: float
+    interrupted: bool
+
+
+def fit(
+    model: SpinModel,
+    train: LabelSet,
+    validation: LabelSet,
+    config: TrainingConfig | None = None,
+    *,
+    directory: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+) -> FitResult:
+    """Fit `model` to labels.
+
+    Parameters
+    ----------
+    model : SpinModel
+        Trained in place; ends with the weights of the best validation loss.
+    train, validation : LabelSet
+    config : TrainingConfig, optional
+    directory : path
+        Where log and checkpoints go; must be empty or new unless `resume`.
+    resume : bool
+        Continue from ``last.ckpt`` in `directory`; starts afresh where there is none.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    InvalidInput
+        If a set is empty, or the loss asks for energies the labels lack.
+    StoreError
+        If `directory` holds another training and `resume` is false.
+    """
+    config = config or TrainingConfig()
+    directory = Path(directory)
+    last = directory / f"{_LAST}.ckpt"
+    if last.exists() and not resume:
+        raise StoreError(f"{directory} holds a training already; pass resume=True (--resume) or another directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    dtype = torch.float32
+    model.to("cpu", dtype)
+    table = SnapshotTable(train, model, config.batch_size, dtype)
+    valid = SnapshotTable(validation, model, config.batch_size, dtype)
+    _check_energies(config, table, valid)
+    _calibrate(model, table)
+    started = time.perf_counter()
+    module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
+    _load_best(model, directory, module)
+    provenance = {
+        "gnnspin": __version__,
+        "training": config.model_dump(mode="json"),
+        "snapshots": len(train),
+        "labels": dict(train[0].provenance),
+    }
+    return FitResult(
+        force_field=ForceField(model, train[0].system, provenance),
+        history=read_history(directory),
+        directory=directory,
+        seconds=time.perf_counter() - started,
+        interrupted=interrupted,
+    )
+
+
+def _train(
+    model: SpinModel,
+    table: SnapshotTable,
+    valid: SnapshotTable,
+    config: TrainingConfig,
+    directory: Path,
+    checkpoint: Path | None,
+    progress: bool,
+) -> tuple[FieldFitting, bool]:
+    batches = EpochBatches(table, config.seed)
+    module = FieldFitting(model, config, table.statistics, total_steps=len(batches) * config.max_epochs)
+    with quiet_lightning():
+        trainer = lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(config.device, config.device),
+            devices=1,
+            max_epochs=config.max_epochs,
+            gradient_clip_val=config.gradient_clip,
+            check_val_every_n_epoch=min(config.validate_every, config.max_epochs),
+            logger=False,
+            callbacks=_callbacks(config, directory, batches, progress),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            inference_mode=False,
+        )
+        loaders = [DataLoader(data, batch_size=None) for data in (batches, EpochBatches(valid, None))]
+        with stoppable() as stop:
+            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return module, stop.interrupted
+
+
+def _callbacks(config: TrainingConfig, directory: Path, batches: EpochBatches, progress: bool) -> list[Callback]:
+    callbacks: list[Callback] = [
+        _EachEpoch(batches, config.max_minutes),
+        CsvLog(directory / "metrics.csv"),
+        ModelCheckpoint(directory, filename=_BEST, monitor="validation_loss", save_top_k=1, enable_version_counter=False),
+        ModelCheckpoint(directory, filename=_LAST, save_top_k=1, enable_version_counter=False, every_n_epochs=1),
+    ]
+    if config.patience is not None:
+        callbacks.append(EarlyStopping("validation_loss", patience=config.patience))
+    if progress:
+        callbacks.append(TrainingProgress())
+    return callbacks
+
+
+class _EachEpoch(Callback):
+    """Choose the epoch's order of snapshots; stop when the time is over."""
+
+    def __init__(self, batches: EpochBatches, max_minutes: float | None) -> None:
+        self.batches = batches
+        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.batches.set_epoch(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            trainer.should_stop = True
+
+
+class CsvLog(Callback):
+    """Append one line per epoch to a CSV file; a resumed training continues the file."""
+
+    columns = (
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "train_torque_mse",
+        "train_field_mse",
+        "train_energy_mse",
+        "validation_loss",
+        "validation_torque_mse",
+        "validation_field_mse",
+        "validation_energy_mse",
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        values: dict[str, Any] = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.columns}
+        values["epoch"] = trainer.current_epoch
+        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
+            values = {k: v for k, v in values.items() if not k.startswith("validation")}
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            if new:
+                writer.writeheader()
+            writer.writerow(values)
+
+
+def read_history(directory: str | Path) -> dict[str, list[float]]:
+    """Columns of ``metrics.csv`` in `directory`; an epoch trained twice (after a kill) counts once, the last time."""
+    path = Path(directory) / "metrics.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = {row["epoch"]: row for row in csv.DictReader(file)}
+    ordered = sorted(rows.values(), key=lambda row: int(row["epoch"]))
+    return {name: [float(row[name] or "nan") for row in ordered] for name in CsvLog.columns}
+
+
+def _check_energies(config: TrainingConfig, *tables: SnapshotTable) -> None:
+    wants = any(config.energy_weight_at(epoch) > 0 for epoch in range(config.max_epochs))
+    if wants and not all(table.has_energy for table in tables):
+        raise InvalidInput("energy_weight > 0 needs labels with energies; some have none. Set energy_weight to 0")
+
+
+def _calibrate(model: SpinModel, table: SnapshotTable) -> None:
+    """Scale of energies from the labels, statistics of features from one batch."""
+    model.energy_scale.fill_(max(table.statistics.torque**0.5, 1e-12))
+    model.energy_shift.fill_(table.statistics.energy_mean)
+    batch = next(iter(table.batches(torch.Generator().manual_seed(0))))
+    model.calibrate(batch.data, batch.spins)
+
+
+def _load_best(model: SpinModel, directory: Path, module: FieldFitting) -> None:
+    best = directory / f"{_BEST}.ckpt"
+    if best.exists():
+        state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+        module.load_state_dict(state)
+    model.to("cpu")
+
+

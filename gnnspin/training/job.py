@@ -1,0 +1,119 @@
+"""A training described in a configuration file: model, labels, trainer, and the files it leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import StoreError
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.datasets.splits import holdout, open_labels
+from gnnspin.graphs import GraphSpec
+from gnnspin.models import build
+from gnnspin.models.base import SpinModel
+from gnnspin.models.files import save
+from gnnspin.systems import SpinSystem
+from gnnspin.training.config import TrainingConfig
+from gnnspin.training.evaluate import Evaluation, evaluate
+from gnnspin.training.fit import FitResult, fit
+
+MODEL_FILE = "model.safetensors"
+
+
+class ModelConfig(Config):
+    """An architecture and its hyperparameters."""
+
+    name: str = Field(default="spin_cluster_expansion", description="architecture; `gnnspin info` lists them")
+    cutoff: float = Field(gt=0, description="radius of the graph, in lattice spacings")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="see `gnnspin info`")
+    seed: int = Field(default=0, ge=0, description="seed of the initial weights")
+
+    def build(self, system: SpinSystem) -> SpinModel:
+        """The untrained model for systems like `system`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return build(self.name, GraphSpec.for_system(system, self.cutoff), **self.hyperparameters)
+
+
+class DataConfig(Config):
+    """Labels: paths of label stores, or `published:NAME`."""
+
+    train: str = Field(description="labels to train on", examples=["labels.h5", "published:kondo_square_random"])
+    validation: str | float = Field(
+        default=0.15, description="labels to validate on, or the share of the training labels to set aside for it"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the split")
+
+    def load(self) -> tuple[LabelSet, LabelSet]:
+        """Training and validation labels."""
+        train = open_labels(self.train)
+        if isinstance(self.validation, str):
+            return train, open_labels(self.validation)
+        return holdout(train, self.validation, seed=self.seed)
+
+
+class TrainJob(Config):
+    """What `gnnspin train` takes."""
+
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What `train` returns: the fit, its errors on the validation labels, and the model's file."""
+
+    fit: FitResult
+    validation: Evaluation
+    path: Path
+
+
+def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progress: bool = True) -> TrainedModel:
+    """Run a training job; leaves ``model.safetensors``, ``job.json``, ``validation.json``, log and checkpoints.
+
+    Parameters
+    ----------
+    job : TrainJob
+    directory : path
+        New or empty, unless `resume`.
+    resume : bool
+        Continue an interrupted job in `directory`.
+    progress : bool
+
+    Raises
+    ------
+    StoreError
+        If `directory` is not empty and `resume` is false, or it holds another job.
+    InvalidInput
+        If labels and model do not fit together.
+    """
+    directory = Path(directory)
+    _claim(directory, job, resume)
+    labels, validation = job.data.load()
+    model = job.model.build(labels.systems[0])
+    result = fit(model, labels, validation, job.training, directory=directory, resume=resume, progress=progress)
+    evaluation = evaluate(result.force_field, validation)
+    result.force_field.provenance.update(validation=evaluation.numbers(), data=job.data.model_dump(mode="json"))
+    path = save(result.force_field, directory / MODEL_FILE)
+    (directory / "validation.json").write_text(json.dumps(evaluation.numbers(), indent=2) + "\n")
+    return TrainedModel(result, evaluation, path)
+
+
+def _claim(directory: Path, job: TrainJob, resume: bool) -> None:
+    """Write the job into a new directory, or check that it is the one already there."""
+    path = directory / "job.json"
+    text = json.dumps(job.model_dump(mode="json"), indent=2) + "\n"
+    if directory.exists() and any(directory.iterdir()):
+        if not resume:
+            raise StoreError(f"{directory} is not empty; choose another output, or --resume to continue there")
+        if path.exists() and path.read_text() != text:
+            raise StoreError(f"{path} describes another training; choose another output directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

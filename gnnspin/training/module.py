@@ -1,0 +1,119 @@
+"""The Lightning module all models share: loss, optimiser, schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import IterableDataset
+
+from gnnspin.core.spins import torque
+from gnnspin.models.base import SpinModel
+from gnnspin.models.force_field import sum_over_graphs
+from gnnspin.training.batches import Batch, LabelStatistics, SnapshotTable
+from gnnspin.training.config import TrainingConfig
+
+
+class FieldFitting(lightning.LightningModule):
+    """Fit a model's fields (and energies) to labels; see `TrainingConfig` for the loss."""
+
+    def __init__(self, model: SpinModel, config: TrainingConfig, units: LabelStatistics, total_steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.units = units
+        self.total_steps = total_steps
+
+    def predict(self, batch: Batch, *, create_graph: bool) -> tuple[Tensor, Tensor]:
+        """Energies (R, n_graphs) and fields (R, N, 3)."""
+        with torch.enable_grad():
+            spins = batch.spins.detach().requires_grad_(True)
+            site = self.model.site_energies(batch.data, spins)
+            (gradient,) = torch.autograd.grad(site.sum(), spins, create_graph=create_graph)
+        return sum_over_graphs(batch.system, site), -gradient
+
+    def errors(self, batch: Batch, *, create_graph: bool) -> dict[str, Tensor]:
+        """Mean square errors per spin of torque and field, and per site of the energy."""
+        energy, field = self.predict(batch, create_graph=create_graph)
+        error = field - batch.field
+        result = {
+            "torque": torque(batch.spins, error).square().sum(-1).mean(),
+            "field": error.square().sum(-1).mean(),
+        }
+        if batch.energy is not None:
+            sites = torch.tensor([part.n_sites for part in batch.system.parts], device=energy.device)
+            result["energy"] = ((energy - batch.energy).square() / sites).mean().to(error.dtype)
+        return result
+
+    def loss(self, errors: dict[str, Tensor]) -> Tensor:
+        """Weighted sum of the errors in units of the mean square torque."""
+        weight_torque, weight_field = self.config.weights
+        total = weight_torque * errors["torque"] + weight_field * errors["field"]
+        eta = self.config.energy_weight_at(self.current_epoch)
+        if eta > 0:
+            total = total + eta * errors["energy"]
+        return total / self.units.torque
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """One step of gradient descent."""
+        errors = self.errors(batch, create_graph=True)
+        loss = self.loss(errors)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.spins))
+        self._log("train", batch, errors)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Errors on validation labels."""
+        errors = self.errors(batch, create_graph=False)
+        self.log("validation_loss", self.loss(errors), batch_size=len(batch.spins))
+        self._log("validation", batch, errors)
+
+    def _log(self, stage: str, batch: Batch, errors: dict[str, Tensor]) -> None:
+        means = {f"{stage}_{name}_mse": value for name, value in errors.items()}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch.spins))
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]
+        """AdamW with linear warm-up, then cosine or constant."""
+        config = self.config
+        optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        floor = config.final_learning_rate / config.learning_rate
+
+        def factor(step: int) -> float:
+            if step < config.warmup_steps:
+                return (step + 1) / config.warmup_steps
+            if config.schedule == "constant":
+                return 1.0
+            progress = min(1.0, step / max(1, self.total_steps))
+            return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch."""
+        del dataloader_idx
+        return batch if device.type == "cpu" else batch.to(device)
+
+
+class EpochBatches(IterableDataset[Batch]):
+    """Batches of a table as a dataset; the order of epoch k is a function of (seed, k)."""
+
+    def __init__(self, table: SnapshotTable, seed: int | None) -> None:
+        self.table = table
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.table.plan(None))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; called before each one, also after a resume."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.seed is None:
+            return self.table.batches()
+        return self.table.batches(torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch))

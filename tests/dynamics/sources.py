@@ -1,0 +1,64 @@
+"""Field sources small enough to have closed-form dynamics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gnnspin as gs
+from gnnspin.core import FieldSource
+
+
+class Bilinear(FieldSource):
+    """``E = -1/2 sum_ij J_ij S_i.S_j - sum_i B.S_i``, with an optional field along each spin that does no work."""
+
+    def __init__(self, exchange: Tensor, field: tuple[float, float, float] = (0.0, 0.0, 0.0), radial: float = 0.0):
+        self.exchange = exchange.to(torch.float64)
+        self.uniform = torch.tensor(field, dtype=torch.float64)
+        self.radial = radial
+        self.system = gs.systems.chain(len(exchange), pbc=False)
+        self.evaluations = 0
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time, energy, field
+        self.evaluations += 1
+        exchange = torch.einsum("ij,rjc->ric", self.exchange, spins)
+        energies = -0.5 * (spins * exchange).sum((-1, -2)) - (spins @ self.uniform).sum(-1)
+        return energies[:, None], exchange + self.uniform + self.radial * spins
+
+    def specification(self) -> dict[str, Any]:
+        return {"class": "Bilinear", "exchange": self.exchange.tolist(), "field": self.uniform.tolist()}
+
+
+def zeeman(n_sites: int, field: float) -> Bilinear:
+    """Independent spins in a field along z."""
+    return Bilinear(torch.zeros(n_sites, n_sites), (0.0, 0.0, field))
+
+
+def ring(n_sites: int, J: float = 1.0, field: float = 0.0) -> Bilinear:
+    """Ferromagnetic ring; two sites make a single pair."""
+    exchange = J * torch.roll(torch.eye(n_sites), 1, 0)
+    return Bilinear(torch.maximum(exchange, exchange.T), (0.0, 0.0, field))
+
+
+class Paramagnet(FieldSource):
+    """Many independent spins in a field along z, without a coupling matrix."""
+
+    def __init__(self, sites: int | gs.systems.SpinSystem, field: float) -> None:
+        self.system = gs.systems.chain(sites) if isinstance(sites, int) else sites
+        self.strength = field
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time, field
+        fields = torch.zeros_like(spins)
+        fields[..., 2] = self.strength
+        return -self.strength * spins[..., 2].sum(-1, keepdim=True) if energy else None, fields
+
+    def specification(self) -> dict[str, Any]:
+        return {"class": "Paramagnet", "field": self.strength}

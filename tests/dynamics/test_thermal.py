@@ -1,0 +1,132 @@
+"""Equilibrium laws: the noise amplitude is right when the Boltzmann distribution comes out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gnnspin.core import FieldSource, random_spins
+from gnnspin.dynamics import INTEGRATORS, simulate
+
+from .sources import Paramagnet, ring
+
+
+def langevin(x: float) -> float:
+    return 1 / math.tanh(x) - 1 / x
+
+
+def thermal_average(source: FieldSource, spins: torch.Tensor, observable, *, dt, duration, **options):
+    """Mean of `observable` (one value per independent sample) over the second half, and its standard error."""
+    run = simulate(
+        source,
+        spins,
+        dt=dt,
+        n_steps=round(duration / dt),
+        observers={"value": observable},
+        observe_every=max(1, round(0.5 / dt)),
+        **options,
+    )
+    values = run.observables["value"]
+    samples = values[len(values) // 2 :].mean(0).ravel()
+    return samples.mean(), samples.std(ddof=1) / math.sqrt(len(samples))
+
+
+def extrapolated(coarse: tuple[float, float], fine: tuple[float, float]) -> tuple[float, float]:
+    """Linear extrapolation to dt = 0 from dt and dt/2."""
+    return 2 * fine[0] - coarse[0], math.hypot(2 * fine[1], coarse[1])
+
+
+def paramagnet_at_two_steps(integrator: str, ratio: float, n_sites: int, duration: float) -> tuple[float, float]:
+    kT = 1.0 / ratio
+    spins = random_spins(n_sites, seed=1)
+    options = {"damping": 0.5, "kT": kT, "duration": duration * max(1.0, ratio / 2), "integrator": integrator}
+    pair = [
+        thermal_average(
+            Paramagnet(n_sites, 1.0), spins, lambda s: s.spins[:, 2], dt=dt * min(1, ratio), seed=k, **options
+        )
+        for k, dt in enumerate((0.2, 0.1))
+    ]
+    return extrapolated(*pair)
+
+
+@pytest.mark.parametrize(("integrator", "ratio"), [("heun", 2.0), ("semi_implicit", 1.0), ("semi_implicit", 2.0)])
+def test_paramagnet_follows_the_langevin_function(integrator, ratio):
+    mean, error = paramagnet_at_two_steps(integrator, ratio, n_sites=4000, duration=40.0)
+    assert error < 0.006
+    assert abs(mean - langevin(ratio)) < 3 * error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("integrator", sorted(INTEGRATORS))
+def test_paramagnet_follows_the_langevin_function_closely(integrator, ratio):
+    mean, error = paramagnet_at_two_steps(integrator, ratio, n_sites=20_000, duration=40.0)
+    assert error < 0.003
+    assert abs(mean - langevin(ratio)) < 3 * error
+
+
+@pytest.mark.parametrize("integrator", ["heun", "semi_implicit"])
+def test_pair_correlation_is_that_of_boltzmann(integrator):
+    kT, replicas = 0.7, 3000
+    spins = random_spins(2, replicas=(replicas,), seed=4)
+    pair = [
+        thermal_average(
+            ring(2),
+            spins,
+            lambda s: (s.spins[:, 0] * s.spins[:, 1]).sum(-1),
+            dt=dt,
+            duration=24.0,
+            damping=0.5,
+            kT=kT,
+            seed=k,
+            integrator=integrator,
+        )
+        for k, dt in enumerate((0.1, 0.05))
+    ]
+    mean, error = extrapolated(*pair)
+    assert error < 0.01
+    assert abs(mean - langevin(1 / kT)) < 3 * error
+
+
+@pytest.mark.parametrize("integrator", sorted(INTEGRATORS))
+def test_free_spins_lose_memory_at_the_rate_of_the_noise(integrator):
+    # without a field <S(t).S(0)> = exp(-2 lambda gamma kT t): rotational diffusion of the Stratonovich equation
+    n_sites, damping, kT, duration = 20_000, 0.5, 1.0, 0.8
+    spins = random_spins(n_sites, seed=2)
+    cosines = []
+    for dt in (0.1, 0.05):
+        run = simulate(
+            Paramagnet(n_sites, 0.0),
+            spins,
+            dt=dt,
+            n_steps=round(duration / dt),
+            damping=damping,
+            kT=kT,
+            integrator=integrator,
+            seed=round(1000 * dt),
+        )
+        cosine = (run.spins * spins).sum(-1).numpy()
+        cosines.append((cosine.mean(), cosine.std() / math.sqrt(n_sites)))
+    mean, error = extrapolated(*cosines)
+    assert abs(mean - math.exp(-2 * damping * kT * duration)) < 3 * error
+
+
+def test_temperature_and_damping_may_differ_between_replicas_and_sites():
+    n_sites = 3000
+    spins = random_spins(n_sites, replicas=(2,), seed=1)
+    options = {"dt": 0.1, "n_steps": 20, "seed": 3}
+    both = simulate(Paramagnet(n_sites, 1.0), spins, kT=[0.2, 0.8], damping=np.array([0.1, 0.4]), **options)
+    for replica, (kT, damping) in enumerate([(0.2, 0.1), (0.8, 0.4)]):
+        alone = simulate(
+            Paramagnet(n_sites, 1.0), spins[[replica]], kT=kT, damping=damping, replicas=[replica], **options
+        )
+        torch.testing.assert_close(both.spins[[replica]], alone.spins, atol=1e-12, rtol=0)
+    cold = torch.ones(1, n_sites, dtype=torch.float64)
+    cold[:, : n_sites // 2] = 0.0
+    run = simulate(Paramagnet(n_sites, 0.0), spins, kT=cold, damping=0.2, **options)
+    moved = (run.spins - spins).norm(dim=-1)
+    assert moved[:, : n_sites // 2].max() < 1e-13
+    assert moved[:, n_sites // 2 :].min() > 1e-3

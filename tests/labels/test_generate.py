@@ -1,0 +1,201 @@
+"""A generated set is a function of its configuration: interrupted or not, and of nothing else."""
+
+import importlib
+import itertools
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from gnnspin.core import InvalidInput, StoreError
+from gnnspin.datasets import LabelStore
+from gnnspin.labels import GenerateConfig, generate
+from gnnspin.observables import nearest_neighbor_correlation
+
+CONFIG = {
+    "systems": [{"kind": "triangular", "shape": [6, 6]}, {"kind": "triangular", "shape": [3, 6]}],
+    "hamiltonian": {"J": 6.0},
+    "solver": {"kT": 0.05, "filling": 0.5},
+    "samplers": [
+        {"kind": "random", "count": 2},
+        {"kind": "perturbed_order", "orders": ["120-degree", "ferromagnet"], "amplitude": [0.1, 0.3], "count": 2},
+        {"kind": "relaxation", "count": 1, "n_steps": 12, "save_every": 4, "damping": 0.5, "kT": 0.02},
+    ],
+    "seed": 5,
+}
+N_LABELS = 2 * (2 + 2 + 3)
+
+
+def configuration(**changes):
+    return GenerateConfig.model_validate({**CONFIG, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return generate(configuration(), tmp_path_factory.mktemp("labels") / "whole.h5", progress=False)
+
+
+def contents(store):
+    return [(x.system, x.spins.tolist(), x.field.tolist(), x.density.tolist(), x.energy, x.internal_energy, x.entropy,
+             x.mu, x.n_electrons, x.provenance) for x in store]  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("stops", [(1,), (5, 9, 12), (13,)])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch, finished, stops):
+    path = tmp_path / "labels.h5"
+    original = LabelStore.append
+    for stop in stops:
+
+        def append(store, label, *, number, stop=stop):
+            if number == stop:
+                raise Killed
+            return original(store, label, number=number)
+
+        monkeypatch.setattr(LabelStore, "append", append)
+        with pytest.raises(Killed):
+            generate(configuration(), path, progress=False, resume=True)
+        assert LabelStore(path).numbers == tuple(range(stop))
+    monkeypatch.setattr(LabelStore, "append", original)
+    store = generate(configuration(), path, progress=False, resume=True)
+    assert contents(store) == contents(finished)
+    assert path.read_bytes() == finished.path.read_bytes()
+    before = path.stat().st_mtime_ns
+    assert contents(generate(configuration(), path, progress=False, resume=True)) == contents(finished)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_ctrl_c_inside_a_trajectory_leaves_what_was_solved(tmp_path, monkeypatch, finished):
+    module = importlib.import_module("gnnspin.labels.generate")
+    calls, simulate = itertools.count(), module.simulate
+
+    def interrupted(*arguments, **options):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return simulate(*arguments, **options)
+
+    monkeypatch.setattr(module, "simulate", interrupted)
+    path = tmp_path / "labels.h5"
+    with pytest.raises(KeyboardInterrupt):
+        generate(configuration(), path, progress=False)
+    assert contents(LabelStore(path)) == contents(finished)[:9]
+    monkeypatch.setattr(module, "simulate", simulate)
+    assert contents(generate(configuration(), path, progress=False, resume=True)) == contents(finished)
+
+
+def test_every_label_is_the_exact_solution_of_its_spins(finished):
+    config = configuration()
+    assert len(finished) == N_LABELS
+    assert finished.metadata["n_planned"] == N_LABELS
+    for label in finished:
+        solver = config.solver.build(config.hamiltonian.build(label.system))
+        state = solver.solve(label.spins)
+        assert torch.equal(label.field, state.field)
+        assert label.energy == float(state.energy)
+        assert label.entropy == float(state.entropy)
+        assert label.n_electrons == pytest.approx(label.system.n_sites)
+        assert label.energy == pytest.approx(label.internal_energy - 0.05 * label.entropy, abs=1e-9)
+
+
+def test_samplers_do_what_they_say(finished):
+    labels = list(finished)
+    kinds = [label.provenance["sampler"]["kind"] for label in labels]
+    assert kinds == ["random"] * 4 + ["perturbed_order"] * 4 + ["relaxation"] * 6
+    assert [label.provenance["sampler"].get("order") for label in labels[4:8]] == ["120-degree"] * 2 + [
+        "ferromagnet"
+    ] * 2
+    assert all(0.1 <= label.provenance["sampler"]["amplitude"] <= 0.3 for label in labels[4:8])
+    assert nearest_neighbor_correlation(labels[4].system, labels[4].spins) < -0.35
+    assert nearest_neighbor_correlation(labels[6].system, labels[6].spins) > 0.7
+    assert [label.provenance["sampler"]["step"] for label in labels[8:11]] == [4, 8, 12]
+    spins = {tuple(label.spins.flatten().tolist()) for label in labels}
+    assert len(spins) == N_LABELS
+    assert len({(label.provenance["seed"]) for label in labels}) == 2 * (2 + 2 + 1)
+
+
+def test_relaxation_lowers_the_energy_without_noise(tmp_path):
+    sampler = {"kind": "relaxation", "count": 1, "n_steps": 60, "save_every": 15, "damping": 1.0}
+    store = generate(
+        configuration(samplers=[sampler], systems=CONFIG["systems"][:1]), tmp_path / "a.h5", progress=False
+    )
+    energies = [label.energy for label in store]
+    assert energies == sorted(energies, reverse=True)
+    assert energies[0] - energies[-1] > 0.1
+
+
+def test_provenance_says_how_to_make_the_label_again(finished):
+    provenance = finished[-1].provenance
+    assert provenance["hamiltonian"]["J"] == 6.0
+    assert provenance["solver"]["kT"] == 0.05
+    assert {"gnnspin", "torch", "numpy", "python"} <= set(provenance["versions"])
+    assert provenance["config_seed"] == 5
+    assert GenerateConfig.model_validate(finished.metadata["config"]) == configuration()
+
+
+def test_seed_decides_the_configurations(tmp_path, finished):
+    samplers = CONFIG["samplers"][:1]
+    other = generate(configuration(seed=6, samplers=samplers), tmp_path / "other.h5", progress=False)
+    again = generate(configuration(samplers=samplers), tmp_path / "again.h5", progress=False)
+    assert not torch.equal(other[0].spins, finished[0].spins)
+    assert torch.equal(again[3].spins, finished[3].spins)
+
+
+def test_existing_output_and_other_configurations_are_refused(finished):
+    before = finished.path.read_bytes()
+    with pytest.raises(StoreError, match=r"whole\.h5 exists"):
+        generate(configuration(), finished.path, progress=False)
+    with pytest.raises(StoreError, match="another configuration"):
+        generate(configuration(seed=6), finished.path, progress=False, resume=True)
+    assert finished.path.read_bytes() == before
+
+
+def test_errors_come_before_the_output_is_made(tmp_path):
+    bad = [{"kind": "perturbed_order", "orders": ["ferromagnet", "tetrahedral"], "count": 2}]
+    with pytest.raises(InvalidInput, match="tetrahedral order needs periodic lengths"):
+        generate(configuration(samplers=bad), tmp_path / "labels.h5", progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"smaplers": []}, "smaplers"),
+        ({"samplers": [{"kind": "random", "count": 1, "cuont": 2}]}, "cuont"),
+        ({"samplers": [{"kind": "rendom", "count": 1}]}, "rendom"),
+        ({"samplers": [{"kind": "random", "count": 0}]}, "greater than 0"),
+        ({"samplers": []}, "samplers"),
+        ({"solver": {"kT": -1.0, "mu": 0.0}}, "kT"),
+        ({"samplers": [{"kind": "perturbed_order", "orders": ["spiral"], "count": 1}]}, "known: ferromagnet"),
+        (
+            {"samplers": [{"kind": "perturbed_order", "orders": ["neel"], "amplitude": [2, 1], "count": 1}]},
+            "low <= high",
+        ),
+        ({"samplers": [{"kind": "relaxation", "count": 1, "n_steps": 5, "save_every": 2}]}, "multiple of save_every"),
+        (
+            {"samplers": [{"kind": "relaxation", "count": 1, "n_steps": 2, "save_every": 2, "integrator": "euler"}]},
+            "known: heun",
+        ),
+    ],
+)
+def test_configurations_are_checked(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        configuration(**changes)
+
+
+def test_every_field_is_described():
+    for schema in GenerateConfig.model_json_schema()["$defs"].values():
+        if "Sampler" in schema.get("title", ""):
+            named = {key: value for key, value in schema["properties"].items() if key != "kind"}
+            assert all("description" in value for value in named.values()), schema["title"]
+    assert all("description" in value for value in GenerateConfig.model_json_schema()["properties"].values())
+
+
+def test_progress_bar_shows_on_request(tmp_path, capsys):
+    samplers = [{"kind": "random", "count": 1}]
+    generate(configuration(samplers=samplers), tmp_path / "a.h5", progress=False)
+    assert capsys.readouterr().out == ""
+    generate(configuration(samplers=samplers), tmp_path / "b.h5")
+    assert "2/2" in capsys.readouterr().out
