@@ -178,7 +178,9 @@ def one_line(error: pydantic.ValidationError) -> str:
     problems = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or "top level"
-        message = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        message = (
+            "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        )
         problems.append(f"{place}: {message}")
     return "; ".join(problems)
 

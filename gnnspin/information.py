@@ -23,7 +23,11 @@ from gnnspin.models.files import read_header
 from gnnspin.studies import STUDIES
 from gnnspin.training.job import TrainJob
 
-_CONFIGURATIONS: dict[str, type[BaseModel]] = {"generate": GenerateConfig, "train": TrainJob, "simulate": SimulationConfig}
+_CONFIGURATIONS: dict[str, type[BaseModel]] = {
+    "generate": GenerateConfig,
+    "train": TrainJob,
+    "simulate": SimulationConfig,
+}
 
 
 def describe(topic: str | None) -> str:

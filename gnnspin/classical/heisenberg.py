@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from gnnspin.graphs.shells import shell_bonds
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
+from gnnspin.graphs.shells import shell_bonds
 from gnnspin.systems.system import SpinSystem
 
 

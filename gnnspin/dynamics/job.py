@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +13,8 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
+from gnnspin.dynamics.observers import Observer
 from gnnspin.dynamics.simulate import Run, resume, simulate
-from gnnspin.dynamics.state import State
 from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
 from gnnspin.models.files import load
 from gnnspin.observables import magnetization, neighbor_correlation, perturbed, reference_order
@@ -42,7 +41,8 @@ class SourceConfig(Config):
         """The field source on `system`."""
         if self.model is not None:
             return load(self.model, system).to(self.device)
-        assert self.hamiltonian is not None and self.solver is not None
+        assert self.hamiltonian is not None
+        assert self.solver is not None
         return self.solver.build(self.hamiltonian.build(system))
 
 
@@ -87,7 +87,7 @@ class SimulationConfig(Config):
         """Simulate into the trajectory file `output`; errors as in `simulate`."""
         system = self.system.build()
         source = self.source.build(system)
-        observers = {name: _observer(name, source) for name in self.observers}
+        observers: dict[str, Observer] = {name: _observer(name, source) for name in self.observers}
         path = Path(output)
         if path.exists() and continue_run:
             return resume(path, source, observers=observers, progress=progress)
@@ -110,7 +110,7 @@ class SimulationConfig(Config):
         )
 
 
-def _observer(name: ObserverName, source: FieldSource) -> Callable[[State], Tensor]:
+def _observer(name: ObserverName, source: FieldSource) -> Observer:
     system = source.system
     if name == "energy_per_site":
         return lambda state: source.energy(state.spins, state.time) / system.n_sites

@@ -13,7 +13,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.dynamics.state import State
 
 Observer: TypeAlias = Callable[[State], Any]
-Observers: TypeAlias = Sequence[Observer] | Mapping[str, Observer] | None
+Observers: TypeAlias = Sequence[Observer] | Mapping[Any, Observer] | None
 
 _RESERVED = ("step", "time")
 

@@ -139,7 +139,7 @@ def open_trajectory(path: Path) -> h5py.File:
     if not path.is_file():
         raise StoreError(f"trajectory {path} does not exist")
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=True)
+        file = h5py.File(path, "r", libver="latest", swmr=_left_open(path))
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path} is not a readable HDF5 file ({error})") from error
     found = (file.attrs.get("format"), file.attrs.get("format_version"))
@@ -147,6 +147,16 @@ def open_trajectory(path: Path) -> h5py.File:
         file.close()
         raise StoreError(f"{path} is {found[0] or 'no trajectory'} {found[1]}; expected {FORMAT} {FORMAT_VERSION}")
     return file
+
+
+def _left_open(path: Path) -> bool:
+    """Whether a writer has the file open or died with it: the consistency flags of the HDF5 superblock, version 3.
+
+    Only then is the file opened for reading beside a writer; a truncated file opened so would be retried for minutes.
+    """
+    with path.open("rb") as raw:
+        head = raw.read(12)
+    return len(head) == 12 and head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] >= 3 and bool(head[11] & 0b101)
 
 
 def read_system(file: h5py.File) -> SpinSystem:

@@ -16,41 +16,13 @@ from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.occupation import Occupation, occupy
+from gnnspin.electrons.state import ElectronicState
 
 #: Memory that the matrices diagonalised together may take, in bytes. Processors solve them one after another anyway.
 CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**32}
 
 #: Occupations below this do not reach the last digit of a field.
 _NEGLIGIBLE = 1e-18
-
-
-@dataclass(frozen=True)
-class ElectronicState:
-    """Equilibrium of the electrons for given spins; energies have shape (...), or (..., n_graphs) for a union.
-
-    Attributes
-    ----------
-    energy : (...)
-        Potential of the field: Omega at fixed mu, F = Omega + mu N at fixed electron number; in units of the hopping.
-    field : (..., N, 3)
-        Effective field ``H_i = -dE/dS_i = J_i <c+_i sigma c_i>``.
-    density : (..., N)
-        Electrons per site, 0 to 2.
-    mu, n_electrons : (...)
-        Chemical potential and electron number.
-    internal_energy : (...)
-        <H>; not the potential of the field at kT > 0.
-    entropy : (...)
-        Entropy in units of k_B.
-    """
-
-    energy: Tensor
-    field: Tensor
-    density: Tensor
-    mu: Tensor
-    n_electrons: Tensor
-    internal_energy: Tensor
-    entropy: Tensor
 
 
 class ExactDiagonalization(FieldSource):
@@ -70,7 +42,7 @@ class ExactDiagonalization(FieldSource):
     filling : float, optional
         Electrons per spin-orbital, 0 to 1, in every part of a union.
     n_electrons : float or one per part of a union, optional
-        Electron number, 0 to 2N; need not be an integer.
+        Electron number, 0 to D; need not be an integer.
     device : torch.device or str
         Where the matrices are diagonalised.
 
@@ -172,8 +144,7 @@ class ExactDiagonalization(FieldSource):
         self, part: SDHamiltonian, spins: Tensor, constraint: dict[str, float], *, field: bool
     ) -> _Solution:
         """Diagonalise chunk by chunk, so that memory does not grow with the number of replicas."""
-        chunk = max(1, CHUNK_BYTES.get(spins.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * part.n_orbitals**2))
-        couplings = torch.tensor(part.couplings).to(spins).unsqueeze(-1)
+        chunk = max(1, CHUNK_BYTES.get(spins.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * part.n_spin_orbitals**2))
         occupations, fields, densities = [], [], []
         for piece in spins.split(chunk):
             matrix = part.dense(piece)
@@ -182,10 +153,10 @@ class ExactDiagonalization(FieldSource):
                 continue
             levels, vectors = torch.linalg.eigh(matrix)
             occupation = occupy(levels, self.kT, **constraint)
-            density, spin = site_densities(vectors, occupation.weights)
+            density, spin = orbital_densities(vectors, occupation.weights)
             occupations.append(occupation)
-            fields.append(couplings * spin)
-            densities.append(density)
+            fields.append(part.site_field(spin))
+            densities.append(part.site_density(density))
         empty = spins.new_empty(0)
         return _Solution(
             Occupation(**{name: torch.cat([getattr(o, name) for o in occupations]) for name in _occupation_names()}),
@@ -212,22 +183,22 @@ class _Solution:
     density: Tensor
 
 
-def site_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Density <c+_i c_i> and spin <c+_i sigma c_i> of every site; only diagonal blocks of the density matrix.
+def orbital_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Density <c+_m c_m> and spin <c+_m sigma c_m> of every orbital; only diagonal blocks of the density matrix.
 
-    The full set of levels has density 2 and spin 0 on every site: with more than half of them occupied the sum runs
+    The full set of levels has density 2 and spin 0 on every orbital: with more than half of them occupied the sum runs
     over the holes instead.
 
     Parameters
     ----------
-    vectors : (R, 2N, K)
+    vectors : (R, 2M, K)
         Orthonormal eigenvectors as columns, rows ordered as in `SDHamiltonian`.
     weights : (R, K)
         Occupations.
 
     Returns
     -------
-    (R, N) and (R, N, 3)
+    (R, M) and (R, M, 3)
     """
     holes = bool(weights.mean() > 0.5)
     signed = weights - 1 if holes else weights
@@ -266,11 +237,11 @@ def _constraints(
     if filling is not None:
         if not 0 <= filling <= 1:
             raise InvalidInput(f"filling={filling} must lie between 0 and 1: electrons per spin-orbital")
-        return [{"n_electrons": filling * part.n_orbitals} for part in parts]
+        return [{"n_electrons": filling * part.n_spin_orbitals} for part in parts]
     numbers = np.atleast_1d(np.asarray(n_electrons, dtype=np.float64)).tolist()
     if len(numbers) != len(parts):
         raise InvalidInput(f"n_electrons={n_electrons} must be {len(parts)} numbers, one per part; or use filling")
     for number, part in zip(numbers, parts, strict=True):
-        if not 0 <= number <= part.n_orbitals:
-            raise InvalidInput(f"n_electrons={number} must lie between 0 and 2N = {part.n_orbitals}")
+        if not 0 <= number <= part.n_spin_orbitals:
+            raise InvalidInput(f"n_electrons={number} must lie between 0 and D = {part.n_spin_orbitals}")
     return [{"n_electrons": number} for number in numbers]

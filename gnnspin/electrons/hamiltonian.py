@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,48 +10,67 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hopping import HoppingRule, NearestNeighborHopping, checked_hopping, matrix_digest
-from gnnspin.systems.system import FloatArray, SpinSystem
+from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
 class SDHamiltonian:
-    """H = sum_ij,a h_ij c+_ia c_ja - sum_i J_i S_i . c+_i sigma c_i, with classical unit spins S_i.
+    """H = K - sum_m J_m S_site(m) . c+_m sigma c_m, with classical unit spins S_i and K independent of the spins.
 
-    Rows of its matrices are ordered site by site, spin up before spin down: row ``2 i + a``.
+    Spatial orbitals m = 0 .. M-1 are ordered site by site, one per site in the simplest case. Matrices have D = 2M
+    rows, one per spin-orbital, spin up before spin down: row ``2 m + a``. In the simplest case K is the hopping
+    ``sum_ij,a h_ij c+_ia c_ja``; in general it holds several orbitals per site and spin-orbit terms.
 
     Parameters
     ----------
     system : SpinSystem
         Where the sites are.
-    hopping : HoppingRule or (N, N) Hermitian scipy.sparse matrix, optional
-        Amplitudes h_ij; default ``NearestNeighborHopping(t=1.0)``. A matrix is bound to this system.
-    J : float or (N,)
-        Coupling of the electron spin to the classical spin, in units of the hopping; 0 on a site without a spin.
-        Positive J favours electrons parallel to the spin.
+    hopping : HoppingRule or Hermitian scipy.sparse matrix, optional
+        Default ``NearestNeighborHopping(t=1.0)``. A matrix is bound to this system; (M, M) acts on both spin
+        directions alike, (2M, 2M) has the row order above and may mix the spin directions (spin-orbit terms).
+    J : float, (N,) or (M,)
+        Coupling of the electron spin to the classical spin, in units of the hopping: one for all, one per site, or
+        one per orbital; 0 where there is no spin or the orbital does not feel it. Positive J favours electrons
+        parallel to the spin.
+    orbitals : int or (N,) integers, optional
+        Number of spatial orbitals on every site. Default: what the rule says, one for a matrix.
 
     Attributes
     ----------
     system : SpinSystem
-    hopping_matrix : (N, N) csr_array
-        Amplitudes h_ij, float64 or complex128.
-    couplings : (N,) array
-        J of every site.
+    one_body : (D, D) csr_array
+        The matrix K, Hermitian, float64 or complex128.
+    spin_diagonal : bool
+        Whether K is hopping (x) identity in spin space: no spin-orbit terms.
+    orbital_site : (M,) array
+        Site of every orbital, ascending.
+    orbital_coupling : (M,) array
+        J of every orbital.
 
     Raises
     ------
     InvalidInput
         If the matrix has the wrong shape, is not Hermitian or connects the parts of a union, or J has the wrong shape
-        or is not finite.
+        or is not finite, or a number of orbitals is not an integer >= 0.
 
     Examples
     --------
     >>> from gnnspin.systems import square
-    >>> SDHamiltonian(square(4, 4), J=3.0).n_orbitals
+    >>> SDHamiltonian(square(4, 4), J=3.0).n_spin_orbitals
     32
+
+    Two orbitals per site, of which only the first feels the spin:
+
+    >>> import numpy as np, scipy.sparse
+    >>> bonds = NearestNeighborHopping().matrix(square(4, 4))
+    >>> hopping = scipy.sparse.kron(bonds, np.array([[1.0, 0.3], [0.3, 0.5]]))
+    >>> SDHamiltonian(square(4, 4), hopping, J=np.tile([3.0, 0.0], 16), orbitals=2).n_spin_orbitals
+    64
     """
 
     def __init__(
@@ -58,34 +78,101 @@ class SDHamiltonian:
         system: SpinSystem,
         hopping: HoppingRule | sparse.sparray | sparse.spmatrix | None = None,
         J: float | ArrayLike = 1.0,
+        *,
+        orbitals: int | Sequence[int] | IntArray | None = None,
     ) -> None:
         self.system = system
         self.hopping = NearestNeighborHopping() if hopping is None else hopping
+        self.orbital_site = np.repeat(np.arange(system.n_sites), _orbital_counts(self.hopping, system, orbitals))
         rule = self.hopping
-        self.hopping_matrix = checked_hopping(rule.matrix(system) if isinstance(rule, HoppingRule) else rule, system)
-        self.couplings = _site_couplings(J, system.n_sites)
+        matrix = checked_hopping(
+            rule.matrix(system) if isinstance(rule, HoppingRule) else rule, system, self.orbital_site
+        )
+        self._hopping_matrix = matrix if matrix.shape[0] == self.n_orbitals else _spin_independent(matrix)
+        self.spin_diagonal = self._hopping_matrix is not None
+        spinful = matrix if self._hopping_matrix is None else sparse.kron(self._hopping_matrix, np.eye(2))
+        self.one_body = sparse.csr_array(spinful)
+        self.orbital_coupling = _orbital_couplings(J, system.n_sites, self.orbital_site)
 
     @property
     def n_orbitals(self) -> int:
-        """Number of spin-orbitals, 2N."""
-        return 2 * self.system.n_sites
+        """Number of spatial orbitals, M."""
+        return len(self.orbital_site)
 
     @property
+    def n_spin_orbitals(self) -> int:
+        """Dimension of the matrices, D = 2M; filling is electrons / D."""
+        return 2 * self.n_orbitals
+
+    @property
+    def hopping_matrix(self) -> csr_array:
+        """Amplitudes h_mn (M, M) that act on both spin directions alike.
+
+        Raises
+        ------
+        InvalidInput
+            If the Hamiltonian has spin-orbit terms.
+        """
+        if self._hopping_matrix is None:
+            raise InvalidInput("the Hamiltonian has spin-orbit terms and no (M, M) hopping matrix; use one_body (D, D)")
+        return self._hopping_matrix
+
+    @cached_property
     def time_reversal(self) -> bool:
-        """Whether the hopping is real, so that reversing every spin reverses every field."""
-        matrix = self.hopping_matrix
-        return not np.iscomplexobj(matrix) or not np.any(matrix.data.imag)
+        """Whether K is invariant under time reversal, so that reversing every spin reverses every field.
+
+        That is ``sigma_y K* sigma_y = K``: real hopping, Rashba terms, but not Peierls phases. A complex hopping that a
+        choice of gauge would make real is not recognised.
+        """
+        if not np.iscomplexobj(self.one_body):
+            return self.spin_diagonal or _is_zero(self._time_reversed() - self.one_body)
+        return _is_zero(self._time_reversed() - self.one_body, abs(self.one_body).max())
+
+    def _time_reversed(self) -> csr_array:
+        flip = sparse.kron(sparse.eye_array(self.n_orbitals), np.array([[0.0, 1.0], [-1.0, 0.0]]), format="csr")
+        return flip @ self.one_body.conj() @ flip.T
 
     @cached_property
     def parts(self) -> tuple[SDHamiltonian, ...]:
         """One Hamiltonian per part of a union; ``(self,)`` for a single system."""
         if self.system.n_graphs == 1:
             return (self,)
-        ends = np.cumsum([0] + [part.n_sites for part in self.system.parts])
+        sites = np.cumsum([0] + [part.n_sites for part in self.system.parts])
+        counts = np.bincount(self.orbital_site, minlength=self.system.n_sites)
+        ends = np.searchsorted(self.orbital_site, sites)
         return tuple(
-            SDHamiltonian(part, self.hopping_matrix[a:b, a:b], self.couplings[a:b])
-            for part, a, b in zip(self.system.parts, ends[:-1], ends[1:], strict=True)
+            SDHamiltonian(
+                part,
+                self.one_body[2 * a : 2 * b, 2 * a : 2 * b],
+                self.orbital_coupling[a:b],
+                orbitals=counts[first:last],
+            )
+            for part, a, b, first, last in zip(
+                self.system.parts, ends[:-1], ends[1:], sites[:-1], sites[1:], strict=True
+            )
         )
+
+    def exchange_blocks(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Diagonal blocks ``-J_m S_site(m) . sigma`` of H.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+
+        Returns
+        -------
+        (..., M, 2, 2) complex128 tensor on the spins' device
+        """
+        given = as_spins(spins, self.system.n_sites)
+        x, y, z = self._exchange_vectors(given).unbind(-1)
+        rows = [torch.complex(z, torch.zeros_like(z)), torch.complex(x, -y), torch.complex(x, y)]
+        return torch.stack([*rows, -rows[0]], -1).unflatten(-1, (2, 2))
+
+    def _exchange_vectors(self, spins: Tensor) -> Tensor:
+        """-J_m S_site(m), shape (..., M, 3), float64."""
+        site, coupling = self._on(spins.device)
+        return -coupling.unsqueeze(-1) * spins.to(torch.float64).index_select(-2, site)
 
     def dense(self, spins: Tensor | ArrayLike) -> Tensor:
         """Matrix of H for given spins, on the spins' device.
@@ -97,50 +184,123 @@ class SDHamiltonian:
 
         Returns
         -------
-        (..., 2N, 2N) complex128 tensor, Hermitian
+        (..., D, D) complex128 tensor, Hermitian
         """
-        given = as_spins(spins, self.system.n_sites)
-        spins64 = given.to(torch.float64)
-        n_sites = self.system.n_sites
-        template = self._dense_hopping.to(given.device)
-        matrix = template.repeat(*given.shape[:-2], 1, 1)
-        blocks = matrix.view(*given.shape[:-2], n_sites, 2, n_sites, 2)
-        exchange = -torch.tensor(self.couplings).to(given.device).unsqueeze(-1) * spins64
-        x, y, z = exchange.unbind(-1)
-        sites = torch.arange(n_sites, device=given.device)
-        blocks[..., sites, 0, sites, 0] += z
-        blocks[..., sites, 1, sites, 1] -= z
-        blocks[..., sites, 0, sites, 1] += torch.complex(x, -y)
-        blocks[..., sites, 1, sites, 0] += torch.complex(x, y)
+        blocks = self.exchange_blocks(spins)
+        replicas = blocks.shape[:-3]
+        matrix = self._dense_one_body.to(blocks.device).repeat(*replicas, 1, 1)
+        view = matrix.view(*replicas, self.n_orbitals, 2, self.n_orbitals, 2)
+        view.diagonal(dim1=-4, dim2=-2).add_(blocks.movedim(-3, -1))
         return matrix
 
     @cached_property
-    def _dense_hopping(self) -> Tensor:
-        """Hopping part (2N, 2N), complex128."""
-        return torch.from_numpy(np.kron(self.hopping_matrix.toarray(), np.eye(2)).astype(np.complex128))
+    def _dense_one_body(self) -> Tensor:
+        return torch.from_numpy(self.one_body.toarray().astype(np.complex128))
+
+    def sparse(self, spins: Tensor | ArrayLike) -> csr_array:
+        """Matrix of H for one spin configuration.
+
+        Parameters
+        ----------
+        spins : (N, 3)
+            Unit spins.
+
+        Returns
+        -------
+        (D, D) complex128 csr_array, Hermitian
+
+        Raises
+        ------
+        InvalidInput
+            If there is more than one configuration.
+        """
+        blocks = self.exchange_blocks(spins)
+        if blocks.ndim != 3:
+            raise InvalidInput(f"sparse() takes one configuration (N, 3); got replicas {tuple(blocks.shape[:-3])}")
+        steps = np.arange(self.n_orbitals + 1)
+        exchange = sparse.bsr_array((blocks.cpu().numpy(), steps[:-1], steps), shape=self.one_body.shape)
+        return sparse.csr_array(self.one_body + exchange)
+
+    def site_field(self, spin_density: Tensor) -> Tensor:
+        """Effective field ``H_i = sum_{m on i} J_m <c+_m sigma c_m>`` (..., N, 3) of spin densities (..., M, 3)."""
+        _, coupling = self._on(spin_density.device)
+        return self._site_sum(coupling.to(spin_density.dtype).unsqueeze(-1) * spin_density, -2)
+
+    def site_density(self, orbital_density: Tensor) -> Tensor:
+        """Electrons per site (..., N) of orbital densities (..., M)."""
+        return self._site_sum(orbital_density, -1)
+
+    def _site_sum(self, values: Tensor, dim: int) -> Tensor:
+        if self.n_orbitals == self.system.n_sites and bool((np.diff(self.orbital_site) == 1).all()):
+            return values
+        shape = list(values.shape)
+        shape[dim] = self.system.n_sites
+        return values.new_zeros(shape).index_add_(dim, self._on(values.device)[0], values)
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Site and coupling of every orbital as tensors."""
+        return torch.tensor(self.orbital_site, device=device), torch.tensor(self.orbital_coupling, device=device)
 
     def specification(self) -> dict[str, Any]:
-        """JSON-able description: hopping rule (a bare matrix by its hash), J and the system's fingerprint."""
-        bare = {"class": "matrix", "digest": matrix_digest(self.hopping_matrix)}
-        uniform = bool((self.couplings == self.couplings[0]).all())
-        return {
+        """JSON-able description: hopping rule (a bare matrix by its hash), J, orbitals and the system's fingerprint."""
+        bare = {"class": "matrix", "digest": matrix_digest(self._bare_matrix)}
+        coupling, counts = self.orbital_coupling, np.bincount(self.orbital_site, minlength=self.system.n_sites)
+        described: dict[str, Any] = {
             "class": type(self).__name__,
             "hopping": self.hopping.specification() if isinstance(self.hopping, HoppingRule) else bare,
-            "J": float(self.couplings[0]) if uniform else self.couplings.tolist(),
+            "J": float(coupling[0]) if len(set(coupling.tolist())) == 1 else coupling.tolist(),
             "system": self.system.fingerprint,
         }
+        if (counts != 1).any():
+            described["orbitals"] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
+        return described
+
+    @property
+    def _bare_matrix(self) -> csr_array:
+        return self.one_body if self._hopping_matrix is None else self._hopping_matrix
 
     def __repr__(self) -> str:
         hopping = self.hopping if isinstance(self.hopping, HoppingRule) else "matrix"
         return f"SDHamiltonian({self.system}, hopping={hopping}, J={self.specification()['J']})"
 
 
-def _site_couplings(J: float | ArrayLike, n_sites: int) -> FloatArray:
-    values = np.array(J, dtype=np.float64)
-    if values.shape not in ((), (n_sites,)):
-        raise InvalidInput(f"J has shape {values.shape}; give one number or ({n_sites},), one per site")
+def _orbital_counts(hopping: Any, system: SpinSystem, orbitals: int | Sequence[int] | IntArray | None) -> IntArray:
+    """Orbitals per site (N,)."""
+    if orbitals is None:
+        return hopping.orbitals(system) if isinstance(hopping, HoppingRule) else np.ones(system.n_sites, dtype=np.int64)
+    counts = np.asarray(orbitals)
+    if counts.shape not in ((), (system.n_sites,)):
+        raise InvalidInput(f"orbitals has shape {counts.shape}; give one number or ({system.n_sites},), one per site")
+    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any() or not counts.any():
+        raise InvalidInput(f"orbitals={orbitals} must be integers >= 0, with at least one orbital in the system")
+    counts = np.broadcast_to(counts, (system.n_sites,)).astype(np.int64)
+    if isinstance(hopping, HoppingRule) and not np.array_equal(counts, hopping.orbitals(system)):
+        raise InvalidInput(f"orbitals={orbitals} contradicts {hopping}; leave orbitals out, the rule knows them")
+    return counts
+
+
+def _orbital_couplings(J: float | ArrayLike, n_sites: int, orbital_site: IntArray) -> FloatArray:
+    values, n_orbitals = np.array(J, dtype=np.float64), len(orbital_site)
+    if values.shape not in ((), (n_sites,), (n_orbitals,)):
+        raise InvalidInput(
+            f"J has shape {values.shape}; give one number, ({n_sites},) for one per site"
+            + ("" if n_sites == n_orbitals else f" or ({n_orbitals},) for one per orbital")
+        )
     if not np.isfinite(values).all():
         raise InvalidInput("J contains values that are not finite")
-    couplings = np.broadcast_to(values, (n_sites,)).copy()
+    per_site = values.shape == (n_sites,) != (n_orbitals,)
+    couplings = values[orbital_site] if per_site else np.broadcast_to(values, (n_orbitals,)).copy()
     couplings.setflags(write=False)
     return couplings
+
+
+def _spin_independent(matrix: sparse.csr_array) -> csr_array | None:
+    """The (M, M) block of a matrix that is block (x) identity in spin space; None if it is not."""
+    up, down = matrix[::2, ::2], matrix[1::2, 1::2]
+    if _is_zero(matrix[::2, 1::2]) and _is_zero(up - down):
+        return sparse.csr_array(up)
+    return None
+
+
+def _is_zero(matrix: sparse.csr_array, scale: float = 0.0) -> bool:
+    return matrix.nnz == 0 or bool(abs(matrix).max() <= 1e-14 * scale)

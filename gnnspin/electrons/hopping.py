@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from gnnspin.graphs.shells import shell_bonds
 from gnnspin.core.errors import InvalidInput
-from gnnspin.systems.system import FloatArray, SpinSystem
+from gnnspin.graphs.shells import shell_bonds
+from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Largest accepted |h_ij - conj(h_ji)|, relative to the largest amplitude.
 HERMITIAN_TOLERANCE = 1e-12
@@ -29,6 +29,10 @@ class HoppingRule(ABC):
     @abstractmethod
     def specification(self) -> dict[str, Any]:
         """JSON-able description: class and parameters."""
+
+    def orbitals(self, system: SpinSystem) -> IntArray:
+        """Number of orbitals on every site (N,); one unless a rule says otherwise."""
+        return np.ones(system.n_sites, dtype=np.int64)
 
     def matrix(self, system: SpinSystem) -> sparse.csr_array:
         """Amplitudes h_ij of ``sum_ij,a h_ij c+_ia c_ja``.
@@ -137,8 +141,8 @@ def minimum_image_distances(system: SpinSystem) -> FloatArray:
     return np.sqrt(squared)
 
 
-def checked_hopping(matrix: Any, system: SpinSystem) -> sparse.csr_array:
-    """Validate a matrix of amplitudes given by the user.
+def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> sparse.csr_array:
+    """Validate a matrix of amplitudes between the orbitals (M, M) or spin-orbitals (2M, 2M) of a system.
 
     Raises
     ------
@@ -152,9 +156,13 @@ def checked_hopping(matrix: Any, system: SpinSystem) -> sparse.csr_array:
             f"hopping is a {type(matrix).__name__}; give a rule such as NearestNeighborHopping(t=1.0) or a "
             "scipy.sparse matrix (scipy.sparse.csr_array(array) makes one)"
         )
-    n_sites = system.n_sites
-    if matrix.shape != (n_sites, n_sites):
-        raise InvalidInput(f"hopping matrix has shape {matrix.shape}; this system needs ({n_sites}, {n_sites})")
+    n_orbitals = len(orbital_site)
+    if matrix.shape not in ((n_orbitals, n_orbitals), (2 * n_orbitals, 2 * n_orbitals)):
+        raise InvalidInput(
+            f"hopping matrix has shape {matrix.shape}; {n_orbitals} orbitals on {system.n_sites} sites need "
+            f"({n_orbitals}, {n_orbitals}), or ({2 * n_orbitals}, {2 * n_orbitals}) with spin; "
+            "several orbitals per site need orbitals=..."
+        )
     dtype = np.complex128 if np.issubdtype(matrix.dtype, np.complexfloating) else np.float64
     amplitudes = sparse.csr_array(matrix, dtype=dtype)
     if not np.isfinite(amplitudes.data).all():
@@ -165,11 +173,14 @@ def checked_hopping(matrix: Any, system: SpinSystem) -> sparse.csr_array:
             f"hopping matrix is not Hermitian: |h_ij - conj(h_ji)| reaches {asymmetry:.3e}; "
             "give both directions of every bond, or use (h + h.conj().T) / 2"
         )
-    pairs = amplitudes.tocoo()
-    crossing = np.flatnonzero(system.graph_index[pairs.coords[0]] != system.graph_index[pairs.coords[1]])
+    site = np.repeat(orbital_site, matrix.shape[0] // n_orbitals)
+    i, j = (site[axis] for axis in amplitudes.tocoo().coords)
+    crossing = np.flatnonzero(system.graph_index[i] != system.graph_index[j])
     if len(crossing):
-        i, j = (int(axis[crossing[0]]) for axis in pairs.coords)
-        raise InvalidInput(f"hopping matrix connects sites {i} and {j} of different parts of a union; set h_ij = 0")
+        first, second = (int(ends[crossing[0]]) for ends in (i, j))
+        raise InvalidInput(
+            f"hopping matrix connects sites {first} and {second} of different parts of a union; set h_ij = 0"
+        )
     return amplitudes
 
 

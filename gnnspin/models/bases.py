@@ -16,9 +16,9 @@ class AngularBasis:
     r"""Angular functions of the direction of a neighbour, grouped by degree.
 
     In the plane (``dimension=2``) degree 0 is the constant 1 and degree m the pair
-    :math:`\sqrt2\cos m\phi,\ \sqrt2\sin m\phi`; in space degree l are the 2l + 1 real spherical harmonics, normalised to
-    :math:`\sum_m Y_{lm}^2 = 2l+1`. A scalar product summed over one degree is invariant under every rotation and
-    reflection of real space, hence under every point group.
+    :math:`\sqrt2\cos m\phi,\ \sqrt2\sin m\phi`; in space degree l are the 2l + 1 real spherical harmonics,
+    normalised to :math:`\sum_m Y_{lm}^2 = 2l+1`. A scalar product summed over one degree is invariant under every
+    rotation and reflection of real space, hence under every point group.
 
     Parameters
     ----------

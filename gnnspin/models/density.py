@@ -121,8 +121,9 @@ def _lattice_stencil(
         return None
     keys = torch.cat([cells + reach, i_basis[:, None], j_basis[:, None]], dim=1)
     unique, first = _first_occurrences(keys)
-    values = radial(graph.edge_distance[first], graph.edge_shell[first])[:, :, None] * (
-        angular(graph.edge_vector[first])[:, None, :]
+    values = (
+        radial(graph.edge_distance[first], graph.edge_shell[first])[:, :, None]
+        * (angular(graph.edge_vector[first])[:, None, :])
     )
     window = tuple(int(2 * r + 1) for r in reach)
     kernel = torch.zeros(*window, system.n_basis, system.n_basis, *values.shape[1:], dtype=values.dtype)

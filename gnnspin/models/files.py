@@ -102,7 +102,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a model written by gnnspin.save")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:  # type: ignore[attr-defined]
+        with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         header = json.loads(metadata["gnnspin"])
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""The spin cluster expansion network: densities of neighbour spins, their products, and gated vectors, layer by layer."""
+"""The spin cluster expansion network: densities of neighbour spins, their products, gated vectors, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gnnspin.models.density import NeighborDensity, NeighborGeometry, prepare_ge
 from gnnspin.systems import SpinSystem
 
 
-class Hyperparameters(Config):
+class ClusterExpansionHyperparameters(Config):
     """Hyperparameters of `SpinClusterExpansion`."""
 
     layers: int = Field(default=2, ge=1, description="message-passing layers")
@@ -33,8 +33,8 @@ class SpinClusterExpansion(SpinModel):
     1. densities :math:`A_i^{c,m} = \sum_j R_c(r_{ij}) Y_m(\hat r_{ij}) v_j`, and likewise of the scalars;
     2. invariants: :math:`\sum_{m\in l} A^{c,m}\cdot A^{c',m}` per degree l, :math:`S_i\cdot A^{c,0}`,
        :math:`v_i^c\cdot A^{c',0}`, even products of :math:`S_i\cdot A^{c,0}\times A^{c',0}`, and scalars;
-    3. a site network of the standardised invariants gives the layer's contribution to the site energy, the next scalars,
-       and gates for the next vectors
+    3. a site network of the standardised invariants gives the layer's contribution to the site energy, the next
+       scalars, and gates for the next vectors
        :math:`v_i'^c = g_0^c S_i + g_1^c A^{c,0} + \sum_l g_{2,l}^c\sum_{m\in l}(S_i\cdot A^{c,m}) A^{c,m}`.
 
     The energy is exactly invariant under global spin rotation and inversion (time reversal), lattice translations and
@@ -45,7 +45,7 @@ class SpinClusterExpansion(SpinModel):
     Parameters
     ----------
     spec : GraphSpec
-    hyperparameters : Hyperparameters
+    hyperparameters : ClusterExpansionHyperparameters
 
     Examples
     --------
@@ -57,10 +57,10 @@ class SpinClusterExpansion(SpinModel):
     """
 
     name = "spin_cluster_expansion"
-    Hyperparameters = Hyperparameters
-    hyperparameters: Hyperparameters
+    Hyperparameters = ClusterExpansionHyperparameters
+    layers: nn.ModuleList
 
-    def __init__(self, spec: GraphSpec, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, spec: GraphSpec, hyperparameters: ClusterExpansionHyperparameters) -> None:
         super().__init__(spec, hyperparameters)
         self._angular = AngularBasis(spec.dimension, hyperparameters.max_degree)
         self._radial = RadialBasis(spec, hyperparameters.n_radial)
@@ -76,24 +76,20 @@ class SpinClusterExpansion(SpinModel):
         """See `SpinModel.prepare`."""
         return prepare_geometry(system, self.spec, self._radial, self._angular)
 
-    def _site_energies(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
+    def _site_energies(self, data: NeighborGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         spin = spins.transpose(-1, -2)  # (R, 3, N)
         vectors = spin[:, :, None]
         scalars = spin.new_zeros(spin.shape[0], 0, spin.shape[2])
         energies = spin.new_zeros(spin.shape[0], spin.shape[2])
         for layer in self.layers:
-            site_energy, vectors, scalars = layer(data, spin, vectors, scalars)
+            site_energy, vectors, scalars = layer(data, spin, vectors, scalars, calibrate=calibrate)
             energies = energies + site_energy
         return energies
 
     @torch.no_grad()
     def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
-        for layer in self.layers:
-            layer.calibrating = True
-        self._site_energies(data, spins)
-        for layer in self.layers:
-            layer.calibrating = False
+        self._site_energies(data, spins, calibrate=True)
 
 
 class ClusterLayer(nn.Module):
@@ -101,6 +97,8 @@ class ClusterLayer(nn.Module):
 
     mean: Tensor
     inverse_spread: Tensor
+    triple_rows: Tensor
+    triple_columns: Tensor
 
     def __init__(
         self,
@@ -108,12 +106,11 @@ class ClusterLayer(nn.Module):
         in_scalars: int,
         n_radial: int,
         angular: AngularBasis,
-        h: Hyperparameters,
+        h: ClusterExpansionHyperparameters,
         *,
         last: bool,
     ) -> None:
         super().__init__()
-        self.calibrating = False
         self.last = last
         self.degrees = degree_slices(angular.degree)
         self.vector_density = NeighborDensity(in_vectors, h.channels, n_radial, angular, 8.0)
@@ -132,22 +129,25 @@ class ClusterLayer(nn.Module):
         self.gates_per_channel = 2 + len(self.degrees)
         n_out = 1 if last else 1 + h.scalars + h.channels * self.gates_per_channel
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
-        self.network = nn.ModuleList(
-            [nn.Linear(n_invariants, h.hidden), nn.Linear(h.hidden, h.hidden), nn.Linear(h.hidden, n_out)]
-        )
+        self.first = nn.Linear(n_invariants, h.hidden)
+        self.second = nn.Linear(h.hidden, h.hidden)
+        self.output = nn.Linear(h.hidden, n_out)
         self.n_scalars = h.scalars
 
     def forward(
-        self, data: NeighborGeometry, spin: Tensor, vectors: Tensor, scalars: Tensor
+        self, data: NeighborGeometry, spin: Tensor, vectors: Tensor, scalars: Tensor, *, calibrate: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Site energies (R, N), next vectors and next scalars."""
         replicas, _, channels, sites = vectors.shape
         density = self.vector_density(vectors.reshape(replicas * 3, channels, sites), data)
         density = density.reshape(replicas, 3, *density.shape[1:])  # (R, 3, C, M, N)
-        features = self._standardise(self._invariants(data, spin, vectors, scalars, density))
-        hidden = nn.functional.silu(_per_site(self.network[0], features))
-        hidden = nn.functional.silu(_per_site(self.network[1], hidden))
-        out = _per_site(self.network[2], hidden)
+        invariants = self._invariants(data, spin, vectors, scalars, density)
+        if calibrate:
+            self._measure(invariants)
+        features = (invariants - self.mean[:, None]) * self.inverse_spread[:, None]
+        hidden = nn.functional.silu(_per_site(self.first, features))
+        hidden = nn.functional.silu(_per_site(self.second, hidden))
+        out = _per_site(self.output, hidden)
         site_energy = out[:, 0] + torch.einsum("f,rfn->rn", self.linear_energy, features)
         if self.last:
             return site_energy, vectors, scalars
@@ -183,13 +183,12 @@ class ClusterLayer(nn.Module):
             result = result + gates[:, :, :, 2 + k] * (along[:, :, :, part] * density[:, :, :, part]).sum(3)
         return result
 
-    def _standardise(self, features: Tensor) -> Tensor:
-        if self.calibrating:
-            self.mean.copy_(features.mean((0, 2)))
-            spread = features.std((0, 2))
-            floor = 1e-3 * spread.max()
-            self.inverse_spread.copy_(torch.where(spread > floor, 1 / spread.clamp_min(1e-12), torch.zeros_like(spread)))
-        return (features - self.mean[:, None]) * self.inverse_spread[:, None]
+    def _measure(self, invariants: Tensor) -> None:
+        """Store mean and inverse spread; invariants that hardly vary are switched off."""
+        self.mean.copy_(invariants.mean((0, 2)))
+        spread = invariants.std((0, 2))
+        varies = spread > 1e-3 * spread.max()
+        self.inverse_spread.copy_(torch.where(varies, 1 / spread.clamp_min(1e-12), torch.zeros_like(spread)))
 
 
 def _gram(density: Tensor) -> Tensor:
@@ -198,6 +197,6 @@ def _gram(density: Tensor) -> Tensor:
     return torch.cat([(flat[:, :, c : c + 1] * flat[:, :, c:]).sum(1) for c in range(flat.shape[2])], dim=1)
 
 
-def _per_site(linear: nn.Module, features: Tensor) -> Tensor:
+def _per_site(linear: nn.Linear, features: Tensor) -> Tensor:
     """Apply a linear layer to features (R, F, N) at every site."""
     return torch.einsum("of,rfn->ron", linear.weight, features) + linear.bias[:, None]

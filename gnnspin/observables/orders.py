@@ -11,8 +11,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import normalize, random_rotation
-from gnnspin.graphs.radius import radius_graph
-from gnnspin.observables.correlations import SHELL_TOLERANCE
+from gnnspin.graphs.radius import SHELL_TOLERANCE, radius_graph
 from gnnspin.observables.reciprocal import dimension
 from gnnspin.systems.system import FloatArray, SpinSystem
 

@@ -28,7 +28,8 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
         f"wall time {sum(results.seconds.values()):.0f} s, peak memory {results.peak_memory / 2**30:.2f} GiB",
     ]
     rows = [
-        f"| {kind} | {e.n_snapshots} | {e.torque_rms:.4f} | {e.torque_rmse:.5f} | {e.torque_mse_per_spin:.2e} | {e.torque_r2:.5f} |"
+        f"| {kind} | {e.n_snapshots} | {e.torque_rms:.4f} | {e.torque_rmse:.5f} "
+        f"| {e.torque_mse_per_spin:.2e} | {e.torque_r2:.5f} |"
         for kind, e in results.errors.items()
     ]
     text = [

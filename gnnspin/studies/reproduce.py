@@ -221,4 +221,3 @@ def peak_over_median(system: SpinSystem, structure: Tensor, peak: str) -> float:
     close = torch.as_tensor((near**2).sum(-1) < 0.3**2)
     flat = structure.reshape(-1)
     return float(flat[close].max() / flat.median())
-

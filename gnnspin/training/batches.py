@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.base import SpinModel
 from gnnspin.systems import SpinSystem, union
@@ -114,11 +112,6 @@ class SnapshotTable:
         batches += _chunks(scattered, self._batch_size)
         return [batches[k] for k in _order(len(batches), generator)]
 
-    def batches(self, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        """Yield the batches of one epoch."""
-        for members in self.plan(generator):
-            yield self.batch(members)
-
     def batch(self, members: list[tuple[int, int]]) -> Batch:
         """Assemble one batch."""
         if len({g for g, _ in members}) == 1:
@@ -141,11 +134,6 @@ class SnapshotTable:
             if cache:
                 self._prepared[system.fingerprint] = data
         return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy)
-
-
-def torque_error(spins: Tensor, predicted: Tensor, exact: Tensor) -> Tensor:
-    """Error of the torque (R, N, 3) from predicted and exact fields."""
-    return torque(spins, predicted - exact)
 
 
 def _order(length: int, generator: torch.Generator | None) -> list[int]:

@@ -34,7 +34,8 @@ class TrainingConfig(Config):
     """
 
     loss: Literal["torque", "field", "mixed"] = Field(
-        default="torque", description="torque: w_T = 1, w_H = 0; field: w_T = 0, w_H = 1; mixed: w_T = 1, w_H = field_weight"
+        default="torque",
+        description="torque: w_T = 1, w_H = 0; field: w_T = 0, w_H = 1; mixed: w_T = 1, w_H = field_weight",
     )
     field_weight: float = Field(default=0.1, ge=0, description="w_H of the mixed loss")
     energy_weight: EnergyWeight | float = Field(default=0.0, description="eta_E: a number or a schedule")
@@ -46,7 +47,9 @@ class TrainingConfig(Config):
     final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine ends")
     warmup_steps: int = Field(default=20, ge=0, description="steps of linear warm-up")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW)")
-    gradient_clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient; null: no clipping")
+    gradient_clip: float | None = Field(
+        default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
+    )
     patience: int | None = Field(default=None, ge=1, description="stop after so many validations without improvement")
     validate_every: int = Field(default=5, ge=1, description="epochs between validations")
     seed: int = Field(default=0, ge=0, description="seed of the order of the snapshots")

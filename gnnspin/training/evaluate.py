@@ -61,7 +61,7 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [
             f"snapshots {self.n_snapshots}, spins {self.n_spins}",
-            f"torque RMSE per component {self.torque_rmse:.5f}  (signal {self.torque_rms:.5f}, R2 {self.torque_r2:.5f})",
+            f"torque RMSE per component {self.torque_rmse:.5f} (signal {self.torque_rms:.5f}, R2 {self.torque_r2:.5f})",
             f"torque mean square per spin {self.torque_mse_per_spin:.3e}",
             f"field RMSE per component {self.field_rmse:.5f}  (R2 {self.field_r2:.5f})",
         ]

@@ -11,7 +11,6 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.version import __version__
@@ -20,7 +19,7 @@ from gnnspin.models.base import SpinModel
 from gnnspin.models.force_field import ForceField
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.config import TrainingConfig
-from gnnspin.training.module import EpochBatches, FieldFitting
+from gnnspin.training.module import FieldFitting, loader
 from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppable
 
 _BEST, _LAST = "best", "last"
@@ -122,7 +121,8 @@ def _train(
     checkpoint: Path | None,
     progress: bool,
 ) -> tuple[FieldFitting, bool]:
-    batches = EpochBatches(table, config.seed)
+    done = 0 if checkpoint is None else int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
+    batches = loader(table, config.seed, first_epoch=done)
     module = FieldFitting(model, config, table.statistics, total_steps=len(batches) * config.max_epochs)
     with quiet_lightning():
         trainer = lightning.Trainer(
@@ -132,25 +132,27 @@ def _train(
             gradient_clip_val=config.gradient_clip,
             check_val_every_n_epoch=min(config.validate_every, config.max_epochs),
             logger=False,
-            callbacks=_callbacks(config, directory, batches, progress),
+            callbacks=_callbacks(config, directory, progress),
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             inference_mode=False,
         )
-        loaders = [DataLoader(data, batch_size=None) for data in (batches, EpochBatches(valid, None))]
         with stoppable() as stop:
-            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+            trainer.fit(module, batches, loader(valid, None), ckpt_path=checkpoint, weights_only=checkpoint is not None)
     return module, stop.interrupted
 
 
-def _callbacks(config: TrainingConfig, directory: Path, batches: EpochBatches, progress: bool) -> list[Callback]:
+def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[Callback]:
     callbacks: list[Callback] = [
-        _EachEpoch(batches, config.max_minutes),
         CsvLog(directory / "metrics.csv"),
-        ModelCheckpoint(directory, filename=_BEST, monitor="validation_loss", save_top_k=1, enable_version_counter=False),
-        ModelCheckpoint(directory, filename=_LAST, save_top_k=1, enable_version_counter=False, every_n_epochs=1),
+        ModelCheckpoint(
+            directory, filename=_BEST, monitor="validation_loss", save_top_k=1, enable_version_counter=False
+        ),
+        ModelCheckpoint(directory, filename=_LAST, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
+    if config.max_minutes is not None:
+        callbacks.append(TimeLimit(config.max_minutes))
     if config.patience is not None:
         callbacks.append(EarlyStopping("validation_loss", patience=config.patience))
     if progress:
@@ -158,19 +160,14 @@ def _callbacks(config: TrainingConfig, directory: Path, batches: EpochBatches, p
     return callbacks
 
 
-class _EachEpoch(Callback):
-    """Choose the epoch's order of snapshots; stop when the time is over."""
+class TimeLimit(Callback):
+    """Stop at the end of the first epoch that ends after `max_minutes` of this run."""
 
-    def __init__(self, batches: EpochBatches, max_minutes: float | None) -> None:
-        self.batches = batches
-        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.batches.set_epoch(trainer.current_epoch)
+    def __init__(self, max_minutes: float) -> None:
+        self.deadline = time.monotonic() + 60 * max_minutes
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            trainer.should_stop = True
+        trainer.should_stop = trainer.should_stop or time.monotonic() > self.deadline
 
 
 class CsvLog(Callback):
@@ -227,7 +224,7 @@ def _calibrate(model: SpinModel, table: SnapshotTable) -> None:
     """Scale of energies from the labels, statistics of features from one batch."""
     model.energy_scale.fill_(max(table.statistics.torque**0.5, 1e-12))
     model.energy_shift.fill_(table.statistics.energy_mean)
-    batch = next(iter(table.batches(torch.Generator().manual_seed(0))))
+    batch = table.batch(table.plan(torch.Generator().manual_seed(0))[0])
     model.calibrate(batch.data, batch.spins)
 
 
@@ -237,5 +234,3 @@ def _load_best(model: SpinModel, directory: Path, module: FieldFitting) -> None:
         state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
         module.load_state_dict(state)
     model.to("cpu")
-
-

@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gnnspin.core.spins import torque
 from gnnspin.models.base import SpinModel
@@ -76,7 +76,7 @@ class FieldFitting(lightning.LightningModule):
         means = {f"{stage}_{name}_mse": value for name, value in errors.items()}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch.spins))
 
-    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]
+    def configure_optimizers(self) -> dict[str, object]:
         """AdamW with linear warm-up, then cosine or constant."""
         config = self.config
         optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -98,22 +98,37 @@ class FieldFitting(lightning.LightningModule):
         return batch if device.type == "cpu" else batch.to(device)
 
 
-class EpochBatches(IterableDataset[Batch]):
-    """Batches of a table as a dataset; the order of epoch k is a function of (seed, k)."""
+class BatchDataset(Dataset[Batch]):
+    """Batches of a table by their members."""
 
-    def __init__(self, table: SnapshotTable, seed: int | None) -> None:
+    def __init__(self, table: SnapshotTable) -> None:
+        self.table = table
+
+    def __getitem__(self, members: list[tuple[int, int]]) -> Batch:
+        return self.table.batch(members)
+
+
+class EpochPlan(Sampler[list[tuple[int, int]]]):
+    """Members of each batch of an epoch; their order in epoch k is a function of (seed, k), also after a resume."""
+
+    def __init__(self, table: SnapshotTable, seed: int | None, first_epoch: int = 0) -> None:
         self.table = table
         self.seed = seed
-        self.epoch = 0
+        self.epoch = first_epoch
 
     def __len__(self) -> int:
         return len(self.table.plan(None))
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; called before each one, also after a resume."""
+        """Choose the epoch; Lightning calls this before each one but the first."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         if self.seed is None:
-            return self.table.batches()
-        return self.table.batches(torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch))
+            return iter(self.table.plan(None))
+        return iter(self.table.plan(torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)))
+
+
+def loader(table: SnapshotTable, seed: int | None, first_epoch: int = 0) -> DataLoader[Batch]:
+    """Loader of a table's batches, shuffled by `seed` or in order without one."""
+    return DataLoader(BatchDataset(table), sampler=EpochPlan(table, seed, first_epoch), batch_size=None)

@@ -39,7 +39,11 @@ class TrainingProgress(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = trainer.callback_metrics
-        shown = [f"{stage} {float(metrics[f'{stage}_loss']):.5f}" for stage in ("train", "validation") if f"{stage}_loss" in metrics]
+        shown = [
+            f"{stage} {float(metrics[f'{stage}_loss']):.5f}"
+            for stage in ("train", "validation")
+            if f"{stage}_loss" in metrics
+        ]
         self.bar.update(self.task, completed=trainer.current_epoch + 1, losses="loss: " + ", ".join(shown))
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
@@ -54,7 +58,9 @@ def quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning.*")
-        warnings.filterwarnings("ignore", message=r".*(does not have many workers|Checkpoint directory|has no `__len__`).*")
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|Checkpoint directory|has no `__len__`).*"
+        )
         try:
             yield
         finally:

@@ -1,0 +1,187 @@
+"""The trainer learns, stops, resumes, and refuses what makes no sense."""
+
+from __future__ import annotations
+
+import math
+import signal
+from pathlib import Path
+
+import pydantic
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.classical import Heisenberg
+from gnnspin.core import InvalidInput, StoreError, random_spins
+from gnnspin.datasets import Label, LabelStore
+from gnnspin.models import SpinModel
+from gnnspin.systems import SpinSystem
+from gnnspin.training import EnergyWeight, TrainingConfig, evaluate, fit
+from gnnspin.training.module import FieldFitting
+
+EXCHANGE = [-1.0, 0.4]
+
+
+def labels(path: Path, systems: list[SpinSystem], count: int, seed: int = 0, energy: bool = True) -> LabelStore:
+    """Labels of a classical model: nearest and next-nearest exchange."""
+    store = LabelStore.create(path)
+    for k in range(count):
+        system = systems[k % len(systems)]
+        spins = random_spins(system.n_sites, seed=1000 * seed + k)
+        source = Heisenberg(system, EXCHANGE)
+        value, field = source.energy_and_field(spins)
+        store.append(Label(system, spins, field, energy=float(value) if energy else None))
+    return store
+
+
+def model(system: SpinSystem, **hyperparameters: object) -> SpinModel:
+    torch.manual_seed(0)
+    small = {"layers": 1, "channels": 3, "hidden": 8, "max_degree": 1} | hyperparameters
+    return gs.models.build("spin_cluster_expansion", gs.graphs.GraphSpec.for_system(system, 1.5), **small)
+
+
+@pytest.fixture
+def square() -> SpinSystem:
+    return gs.systems.square(6, 6)
+
+
+def test_learns_a_classical_model(tmp_path: Path, square: SpinSystem) -> None:
+    """The exact answer lies in the model's linear part: torque and energy must become accurate."""
+    train, test = labels(tmp_path / "a.h5", [square], 24), labels(tmp_path / "b.h5", [square], 6, seed=1)
+    config = TrainingConfig(max_epochs=80, learning_rate=0.02, energy_weight=0.1, batch_size=4)
+    result = fit(model(square), train, test, config, directory=tmp_path / "run", progress=False)
+    errors = evaluate(result.force_field, test)
+    assert errors.torque_r2 > 0.999
+    assert errors.energy_rmse_per_site is not None
+    assert errors.energy_rmse_per_site < 0.02
+    assert not result.interrupted
+    assert result.history["epoch"] == list(range(80))
+    assert result.history["train_loss"][-1] < 0.01 * result.history["train_loss"][0]
+
+
+@pytest.mark.parametrize("loss", ["field", "mixed"])
+def test_field_losses_fix_the_parallel_part(tmp_path: Path, square: SpinSystem, loss: str) -> None:
+    train = labels(tmp_path / "a.h5", [square], 16)
+    config = TrainingConfig(max_epochs=60, learning_rate=0.02, loss=loss, field_weight=1.0)
+    result = fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
+    assert evaluate(result.force_field, train).field_r2 > 0.99
+
+
+def test_trains_on_many_amorphous_systems(tmp_path: Path) -> None:
+    """One snapshot per packing: batches are unions, and the held-out packing is predicted."""
+    packings = [gs.systems.amorphous(20, 3.0, 0.6, seed=s) for s in range(7)]
+    store = LabelStore.create(tmp_path / "a.h5")
+    teacher_model = model(packings[0], channels=1, hidden=2)
+    for k, system in enumerate(packings):
+        spins = random_spins(20, seed=k)
+        energy, field = gs.ForceField(teacher_model, system).energy_and_field(spins)
+        store.append(Label(system, spins, field, energy=float(energy)))
+    student = model(packings[0], channels=1, hidden=2)
+    result = fit(student, store[:6], store[6:], TrainingConfig(max_epochs=1), directory=tmp_path / "r", progress=False)
+    assert math.isfinite(result.history["validation_loss"][-1])
+    assert result.history["validation_energy_mse"][-1] >= 0
+
+
+def test_union_batch_has_the_loss_of_its_parts(tmp_path: Path) -> None:
+    from gnnspin.training.batches import SnapshotTable
+
+    packings = [gs.systems.amorphous(20, 3.0, 0.6, seed=s) for s in range(2)]
+    store = LabelStore.create(tmp_path / "a.h5")
+    for k, system in enumerate(packings):
+        spins = random_spins(20, seed=k)
+        store.append(Label(system, spins, torch.randn(20, 3, dtype=torch.float64), energy=float(k)))
+    net = model(packings[0]).double()
+    table = SnapshotTable(store, net, batch_size=2, dtype=torch.float64)
+    module = FieldFitting(net, TrainingConfig(), table.statistics, total_steps=1)
+    joint = module.errors(table.batch([(0, 0), (1, 0)]), create_graph=False)
+    alone = [module.errors(table.batch([(g, 0)]), create_graph=False) for g in (0, 1)]
+    for name in ("torque", "field", "energy"):
+        assert joint[name].item() == pytest.approx(sum(a[name].item() for a in alone) / 2, rel=1e-10)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    tmp_path: Path, square: SpinSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the fourth epoch, then resume: the same weights, bit for bit, and one log."""
+    train, test = labels(tmp_path / "a.h5", [square], 8), labels(tmp_path / "b.h5", [square], 2, seed=1)
+    config = TrainingConfig(max_epochs=6, batch_size=2, validate_every=1)
+    whole = fit(model(square), train, test, config, directory=tmp_path / "whole", progress=False)
+
+    step = FieldFitting.training_step
+
+    def interrupting(self: FieldFitting, batch: object, index: int) -> torch.Tensor:
+        if self.current_epoch == 3 and index == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, batch, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FieldFitting, "training_step", interrupting)
+    first = fit(model(square), train, test, config, directory=tmp_path / "cut", progress=False)
+    monkeypatch.setattr(FieldFitting, "training_step", step)
+    assert first.interrupted
+    assert first.history["epoch"] == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    second = fit(model(square), train, test, config, directory=tmp_path / "cut", resume=True, progress=False)
+    assert not second.interrupted
+    assert second.history == whole.history
+    state = whole.force_field.model.state_dict()
+    for name, tensor in second.force_field.model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+
+
+def test_existing_training_is_not_overwritten(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2)
+    config = TrainingConfig(max_epochs=1)
+    fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
+    with pytest.raises(StoreError, match="resume"):
+        fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
+
+
+def test_early_stopping_and_time_limit(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2)
+    stuck = TrainingConfig(max_epochs=50, learning_rate=1e-12, final_learning_rate=0, patience=2, validate_every=1)
+    result = fit(model(square), train, train, stuck, directory=tmp_path / "a", progress=False)
+    assert len(result.history["epoch"]) < 50
+    short = TrainingConfig(max_epochs=10_000, max_minutes=1e-6)
+    result = fit(model(square), train, train, short, directory=tmp_path / "b", progress=False)
+    assert result.history["epoch"] == [0]
+
+
+def test_energy_weight_schedule() -> None:
+    schedule = TrainingConfig(energy_weight=EnergyWeight(final=0.01, start_epoch=10, ramp_epochs=4))
+    weights = [schedule.energy_weight_at(epoch) for epoch in (0, 9, 10, 11, 13, 100)]
+    assert weights == pytest.approx([0, 0, 0.0025, 0.005, 0.01, 0.01])
+
+
+def test_energy_loss_needs_energies(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2, energy=False)
+    with pytest.raises(InvalidInput, match="energy_weight"):
+        fit(model(square), train, train, TrainingConfig(energy_weight=0.1), directory=tmp_path / "r", progress=False)
+
+
+def test_empty_sets_are_refused(tmp_path: Path, square: SpinSystem) -> None:
+    store = labels(tmp_path / "a.h5", [square], 2)
+    with pytest.raises(InvalidInput, match="empty"):
+        fit(model(square), store[:0], store, directory=tmp_path / "r", progress=False)
+    with pytest.raises(InvalidInput, match="empty"):
+        evaluate(Heisenberg(square), store[:0])
+
+
+def test_configuration_errors_name_the_key() -> None:
+    with pytest.raises(pydantic.ValidationError, match=r"final_learning_rate=0\.1 exceeds"):
+        TrainingConfig(final_learning_rate=0.1, learning_rate=0.01)
+    with pytest.raises(pydantic.ValidationError, match="epochs"):
+        TrainingConfig(epochs=3)  # type: ignore[call-arg]
+
+
+def test_evaluation_of_the_teacher_is_exact(tmp_path: Path, square: SpinSystem) -> None:
+    """Any field source can be evaluated; the source of the labels has no error, one of twice the strength all of it."""
+    store = labels(tmp_path / "a.h5", [square], 3)
+    exact = evaluate(Heisenberg(square, EXCHANGE), store)
+    assert exact.torque_rmse < 1e-12
+    assert exact.torque_r2 == pytest.approx(1)
+    double = evaluate(Heisenberg(square, [2 * J for J in EXCHANGE]), store)
+    assert double.torque_rmse == pytest.approx(double.torque_rms)
+    assert double.torque_mse_per_spin == pytest.approx(3 * double.torque_rmse**2)
+    assert double.torque_r2 == pytest.approx(0, abs=0.01)
+    with pytest.raises(InvalidInput, match="lives on"):
+        evaluate(Heisenberg(gs.systems.square(4, 4)), store)
