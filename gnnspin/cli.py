@@ -34,7 +34,15 @@ Configuration = Annotated[Path, typer.Argument(help="YAML file; `gnnspin info` d
 
 
 @app.command()
-def generate(config: Configuration, output: Output, resume: Resume = False) -> None:
+def generate(
+    config: Configuration,
+    output: Output,
+    resume: Resume = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Local processes; default: one per core, where Dask is installed.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, e.g. tcp://node:8786.")] = None,
+) -> None:
     """Solve the electrons exactly for many spin configurations and store the labels (HDF5).
 
     A configuration of 12 random snapshots:
@@ -46,10 +54,12 @@ def generate(config: Configuration, output: Output, resume: Resume = False) -> N
 
     Interrupt with Ctrl-C; `--resume` gives the same store as a run without interruption.
     """
-    from gnnspin.labels import GenerateConfig
+    from gnnspin.labels import GenerateConfig, default_workers
     from gnnspin.labels import generate as run
 
-    store = run(read_config(config, GenerateConfig), output, resume=resume)
+    n_workers = default_workers() if workers is None else workers
+    settings = read_config(config, GenerateConfig)
+    store = run(settings, output, n_workers=n_workers, scheduler=scheduler, resume=resume)
     typer.echo(f"{len(store)} labels in {output}")
 
 

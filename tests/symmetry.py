@@ -43,9 +43,7 @@ def permutation(system: SpinSystem, matrix: np.ndarray, origin: np.ndarray, shif
 
 def site_symmetries(system: SpinSystem, site: int = 0, *, planar: bool = True) -> list[Tensor]:
     """Permutations of all elements of the point group of `site`."""
-    found = [
-        permutation(system, m, system.positions[site], np.zeros(3)) for m in orthogonal_matrices(planar)
-    ]
+    found = [permutation(system, m, system.positions[site], np.zeros(3)) for m in orthogonal_matrices(planar)]
     return [p for p in found if p is not None]
 
 

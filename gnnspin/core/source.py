@@ -97,6 +97,10 @@ class FieldSource(ABC):
         self._require_energy()
         return self._checked(spins, time, energy=True, field=True)  # type: ignore[return-value]
 
+    def unchecked_field(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """`field` of spins that are known to be unit vectors of the right shape: the same result, without the check."""
+        return self._converted(spins.detach(), time, energy=False, field=True)[1]  # type: ignore[return-value]
+
     def torque(self, spins: Tensor | ArrayLike, time: float | None = None) -> Tensor:
         """Torque ``T_i = S_i x H_i``, shape ``(..., N, 3)``; the only part of the field that drives the motion."""
         checked = as_spins(spins, self.system.n_sites)
@@ -111,14 +115,19 @@ class FieldSource(ABC):
     def _checked(
         self, spins: Tensor | ArrayLike, time: float | None, *, energy: bool, field: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        given = as_spins(spins, self.system.n_sites).detach()
+        return self._converted(as_spins(spins, self.system.n_sites).detach(), time, energy=energy, field=field)
+
+    def _converted(
+        self, given: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Evaluate in the source's own dtype and device; results as promised for the given spins."""
         replicas = given.shape[:-2]
         own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
         energies, fields = self._evaluate(own, time, energy=energy, field=field)
-        if energies is not None:
+        if energy and energies is not None:
             shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
             energies = energies.detach().to(given.device, torch.float64).reshape(shape)
-        if fields is not None:
+        if field and fields is not None:
             fields = fields.detach().to(given.device, given.dtype).reshape(given.shape)
         return energies, fields
 
@@ -161,7 +170,7 @@ class SumSource(FieldSource):
         energies: Tensor | None = None
         fields: Tensor | None = None
         for term in self.terms:
-            e, h = term._checked(spins, time, energy=energy, field=field)
+            e, h = term._converted(spins, time, energy=energy, field=field)
             if e is not None:
                 energies = e if energies is None else energies + e
             if h is not None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping import ExponentialHopping, NearestNeighborHopping
-from gnnspin.systems.system import SpinSystem
+from gnnspin.electrons.hopping import ExponentialHopping, NearestNeighborHopping, ShellHopping, SumHopping
+from gnnspin.electrons.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
+from gnnspin.electrons.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.rashba import RashbaHopping
+from gnnspin.electrons.wannier import CellHopping, wannier90_hopping
+from gnnspin.systems.system import FloatArray, SpinSystem
 
 
 class NearestNeighborConfig(Config):
@@ -36,18 +42,150 @@ class ExponentialConfig(Config):
         return ExponentialHopping(t0=self.t0, length=self.length)
 
 
-HoppingConfig = Annotated[NearestNeighborConfig | ExponentialConfig, Field(discriminator="kind")]
+class ShellConfig(Config):
+    """Hopping -t_s on every bond of neighbour shell s."""
+
+    kind: Literal["shells"] = "shells"
+    amplitudes: tuple[float, ...] = Field(min_length=1, description="t_1, t_2, ... of the neighbour shells")
+
+    def build(self) -> ShellHopping:
+        """The rule."""
+        return ShellHopping(self.amplitudes)
+
+
+class RashbaConfig(Config):
+    """Rashba spin-orbit hopping on nearest-neighbour bonds; add it to another hopping with `sum`."""
+
+    kind: Literal["rashba"] = "rashba"
+    strength: float = Field(description="amplitude in units of the hopping")
+    axis: tuple[float, float, float] | None = Field(
+        default=None, description="direction in which up and down differ; default the system's polar axis, else z"
+    )
+
+    def build(self) -> RashbaHopping:
+        """The rule."""
+        return RashbaHopping(self.strength, self.axis)
+
+
+class OnsiteConfig(Config):
+    """Given onsite energies; add them to another hopping with `sum`."""
+
+    kind: Literal["onsite"] = "onsite"
+    energies: tuple[float, ...] = Field(min_length=1, description="energy of every site")
+    orbitals_per_site: int = Field(default=1, ge=1, description="orbitals of the rules it is added to")
+
+    def build(self) -> OnsiteEnergy:
+        """The rule."""
+        return OnsiteEnergy(self.energies, self.orbitals_per_site)
+
+
+class DisorderConfig(Config):
+    """Random onsite energies; add them to another hopping with `sum`."""
+
+    kind: Literal["disorder"] = "disorder"
+    width: float = Field(ge=0, description="full width if uniform, standard deviation if normal")
+    seed: int = Field(ge=0, description="realisation")
+    distribution: Literal["uniform", "normal"] = Field(default="uniform", description="distribution of the energies")
+    orbitals_per_site: int = Field(default=1, ge=1, description="orbitals of the rules it is added to")
+
+    def build(self) -> OnsiteDisorder:
+        """The rule."""
+        return OnsiteDisorder(self.width, self.seed, self.distribution, self.orbitals_per_site)
+
+
+class PeierlsConfig(Config):
+    """A uniform magnetic field acting on another hopping."""
+
+    kind: Literal["peierls"] = "peierls"
+    hopping: HoppingConfig = Field(default=NearestNeighborConfig(), description="hopping without the field")
+    flux: float = Field(description="flux quanta per primitive cell")
+
+    def build(self) -> PeierlsHopping:
+        """The rule."""
+        return PeierlsHopping(self.hopping.build(), self.flux)
+
+
+class TwistedConfig(Config):
+    """Twisted boundary conditions for another hopping."""
+
+    kind: Literal["twisted"] = "twisted"
+    hopping: HoppingConfig = Field(default=NearestNeighborConfig(), description="hopping with periodic boundaries")
+    phases: tuple[float, float, float] = Field(description="phase in radians across each cell vector")
+
+    def build(self) -> TwistedHopping:
+        """The rule."""
+        return TwistedHopping(self.hopping.build(), self.phases)
+
+
+class SumConfig(Config):
+    """Sum of hoppings on the same orbitals."""
+
+    kind: Literal["sum"] = "sum"
+    rules: tuple[HoppingConfig, ...] = Field(min_length=1, description="hoppings that add")
+
+    def build(self) -> SumHopping:
+        """The rule."""
+        return SumHopping(tuple(rule.build() for rule in self.rules))
+
+
+class Wannier90Config(Config):
+    """Hopping of a Wannier90 calculation, in eV, on a lattice with its primitive vectors and basis."""
+
+    kind: Literal["wannier90"] = "wannier90"
+    path: Path = Field(description="seedname_hr.dat")
+    orbital_basis: tuple[int, ...] = Field(min_length=1, description="basis site of each spatial Wannier function")
+    spinor: Literal["interleaved", "blocks"] | None = Field(
+        default=None, description="order of up and down functions of a calculation with spin-orbit terms"
+    )
+    smallest: float = Field(default=0.0, ge=0, description="drop matrix elements below this, in eV")
+
+    def build(self) -> CellHopping:
+        """The rule."""
+        return wannier90_hopping(self.path, self.orbital_basis, spinor=self.spinor, smallest=self.smallest)
+
+
+HoppingConfig = Annotated[
+    NearestNeighborConfig
+    | ShellConfig
+    | ExponentialConfig
+    | RashbaConfig
+    | OnsiteConfig
+    | DisorderConfig
+    | PeierlsConfig
+    | TwistedConfig
+    | SumConfig
+    | Wannier90Config,
+    Field(discriminator="kind"),
+]
+
+for _recursive in (PeierlsConfig, TwistedConfig, SumConfig):
+    _recursive.model_rebuild()
 
 
 class HamiltonianConfig(Config):
     """An s-d Hamiltonian: hopping and coupling to the spins."""
 
     hopping: HoppingConfig = Field(default=NearestNeighborConfig(), description="hopping rule")
-    J: float = Field(description="coupling of electron spin to classical spin, in units of the hopping", examples=[3.0])
+    J: float | tuple[float, ...] = Field(
+        description="coupling of electron spin to classical spin, in units of the hopping: one for all, one per site "
+        "or one per orbital",
+        examples=[3.0],
+    )
+    spin_fraction: float = Field(default=1.0, ge=0, le=1, description="sites that carry a spin; J is 0 on the others")
+    dilution_seed: int = Field(default=0, ge=0, description="which sites carry a spin where spin_fraction < 1")
+
+    @model_validator(mode="after")
+    def _dilute_one_coupling(self) -> HamiltonianConfig:
+        if self.spin_fraction < 1 and not isinstance(self.J, float):
+            raise ValueError("spin_fraction < 1 needs one number J; or set J to 0 on the sites without a spin yourself")
+        return self
 
     def build(self, system: SpinSystem) -> SDHamiltonian:
         """The Hamiltonian on `system`."""
-        return SDHamiltonian(system, self.hopping.build(), self.J)
+        coupling: float | FloatArray = np.array(self.J) if isinstance(self.J, tuple) else self.J
+        if self.spin_fraction < 1 and isinstance(self.J, float):
+            coupling = diluted_coupling(system, self.J, self.spin_fraction, seed=self.dilution_seed)
+        return SDHamiltonian(system, self.hopping.build(), coupling)
 
 
 class SolverConfig(Config):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.occupation import Occupation, occupy
+from gnnspin.electrons.occupation import Occupation, gap, occupy
 from gnnspin.electrons.state import ElectronicState
 
 #: Memory that the matrices diagonalised together may take, in bytes. Processors solve them one after another anyway.
@@ -29,7 +29,7 @@ class ExactDiagonalization(FieldSource):
     """Field source that diagonalises H for every spin configuration; float64, cost O(N^3).
 
     At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
-    F = Omega + mu N; in both ``-dE/dS_i = J_i <c+_i sigma c_i>`` holds exactly at any temperature.
+    F = Omega + mu N; in both ``-dE/dS_i = sum_{m on i} J_m <c+_m sigma c_m>`` holds exactly at any temperature.
 
     Parameters
     ----------
@@ -121,6 +121,74 @@ class ExactDiagonalization(FieldSource):
             entropy=total("entropy"),
         )
 
+    def levels(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Eigenvalues of H in ascending order, (..., D); parameters and errors as in `solve`, and not of a union."""
+        return self._single(spins, lambda matrix: torch.linalg.eigvalsh(matrix))
+
+    def density_matrix(self, spins: Tensor | ArrayLike) -> Tensor:
+        """One-particle density matrix ``rho_ab = <c+_b c_a>``, the Fermi function of H.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+
+        Returns
+        -------
+        (..., D, D) complex128 tensor
+            Rows ordered as in `SDHamiltonian`; its trace is the electron number.
+
+        Raises
+        ------
+        InvalidInput
+            If the spins have the wrong shape or are not finite unit vectors, or the system is a union.
+        """
+        constraint = self._constraints[0]
+
+        def fermi_function(matrix: Tensor) -> Tensor:
+            levels, vectors = torch.linalg.eigh(matrix)
+            weights = occupy(levels, self.kT, **constraint).weights
+            return (vectors * weights.unsqueeze(-2).to(vectors.dtype)) @ vectors.mH
+
+        return self._single(spins, fermi_function)
+
+    @torch.no_grad()
+    def gap(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Distance between the highest filled and the lowest empty level at kT = 0.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+
+        Returns
+        -------
+        (...) tensor, or (..., n_graphs) for a union
+            0 where a level is partly filled, infinite where no level is filled or none is empty.
+        """
+        given = as_spins(spins, self.system.n_sites).detach()
+        pieces = given.to(self.device, self.dtype).split([part.system.n_sites for part in self.hamiltonian.parts], -2)
+        gaps = [
+            gap(torch.linalg.eigvalsh(part.dense(piece)), **constraint)
+            for part, piece, constraint in zip(self.hamiltonian.parts, pieces, self._constraints, strict=True)
+        ]
+        return (gaps[0] if self.system.n_graphs == 1 else torch.stack(gaps, -1)).to(given.device)
+
+    @torch.no_grad()
+    def _single(self, spins: Tensor | ArrayLike, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of the matrices (R, D, D) of a system that is not a union, chunk by chunk."""
+        if self.system.n_graphs > 1:
+            raise InvalidInput("a union has no single matrix; use one solver for each of hamiltonian.parts")
+        given = as_spins(spins, self.system.n_sites).detach()
+        own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
+        results = torch.cat([function(self.hamiltonian.dense(piece)) for piece in own.split(self._chunk())])
+        return results.to(given.device).reshape(*given.shape[:-2], *results.shape[1:])
+
+    def _chunk(self, part: SDHamiltonian | None = None) -> int:
+        """Matrices diagonalised together."""
+        size = (part or self.hamiltonian).n_spin_orbitals
+        return max(1, CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * size**2))
+
     def _evaluate(
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -144,9 +212,8 @@ class ExactDiagonalization(FieldSource):
         self, part: SDHamiltonian, spins: Tensor, constraint: dict[str, float], *, field: bool
     ) -> _Solution:
         """Diagonalise chunk by chunk, so that memory does not grow with the number of replicas."""
-        chunk = max(1, CHUNK_BYTES.get(spins.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * part.n_spin_orbitals**2))
         occupations, fields, densities = [], [], []
-        for piece in spins.split(chunk):
+        for piece in spins.split(self._chunk(part)):
             matrix = part.dense(piece)
             if not field:
                 occupations.append(occupy(torch.linalg.eigvalsh(matrix), self.kT, **constraint))

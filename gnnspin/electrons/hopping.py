@@ -1,30 +1,105 @@
-"""Hopping rules: from the geometry of a system to its Hermitian matrix of amplitudes h_ij."""
+"""Hopping rules: from the geometry of a system to its hops and to the Hermitian matrix of amplitudes.
+
+A model of another package enters as a matrix and positions (`SDHamiltonian` takes any Hermitian scipy.sparse matrix).
+From kwant, for a finalised closed system with one orbital per site (two with spin, up first)::
+
+    system = SpinSystem([(*site.pos, 0.0) for site in model.sites])
+    hamiltonian = SDHamiltonian(system, model.hamiltonian_submatrix(sparse=True), J=1.0)
+
+From pythtb 1.8, for a finite piece (``cut_piece(..., glue_edgs=True)`` makes it periodic) in two dimensions::
+
+    system = SpinSystem(np.pad(piece.get_orb() @ piece.get_lat(), ((0, 0), (0, 1))))
+    hamiltonian = SDHamiltonian(system, csr_array(piece._gen_ham().reshape(2 * (piece._norb * piece._nspin,))), J=1.0)
+"""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.graphs.shells import shell_bonds
+from gnnspin.graphs.shells import Bonds, shell_bonds
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Largest accepted |h_ij - conj(h_ji)|, relative to the largest amplitude.
 HERMITIAN_TOLERANCE = 1e-12
 
 
+@dataclass(frozen=True)
+class Hops:
+    """Directed terms ``h c+_m c_n`` of a one-body Hamiltonian, both directions of every bond listed.
+
+    Attributes
+    ----------
+    row, column : (E,)
+        Orbitals m and n. A pair that several periodic images join appears once per image.
+    vector : (E, 3)
+        From the site of m to the image of the site of n that the hop connects; zero for onsite terms.
+    amplitude : (E,) or (E, 2, 2)
+        h, alike for both spin directions; or a matrix in spin space (rows: spin of c+_m, up first).
+    """
+
+    row: IntArray
+    column: IntArray
+    vector: FloatArray
+    amplitude: NDArray[Any]
+
+    @property
+    def spinful(self) -> bool:
+        """Whether the amplitudes are matrices in spin space."""
+        return self.amplitude.ndim == 3
+
+    def with_spin(self) -> Hops:
+        """The same hops with amplitudes (E, 2, 2)."""
+        return self if self.spinful else replace(self, amplitude=self.amplitude[:, None, None] * np.eye(2))
+
+    def times(self, phase: NDArray[Any]) -> Hops:
+        """Every amplitude multiplied by a factor (E,)."""
+        return replace(self, amplitude=(self.amplitude.T * phase).T)
+
+    def matrix(self, n_orbitals: int) -> sparse.csr_array:
+        """Sum of all terms: (M, M), or (2M, 2M) with rows ``2 m + a`` for amplitudes in spin space."""
+        if not self.spinful:
+            return sparse.coo_array((self.amplitude, (self.row, self.column)), shape=(n_orbitals,) * 2).tocsr()
+        row, column = (
+            np.broadcast_to(2 * index[:, None, None], self.amplitude.shape) for index in (self.row, self.column)
+        )
+        spin = np.arange(2)
+        entries = (self.amplitude.ravel(), ((row + spin[:, None]).ravel(), (column + spin).ravel()))
+        matrix = sparse.coo_array(entries, shape=(2 * n_orbitals,) * 2).tocsr()
+        matrix.eliminate_zeros()
+        return matrix
+
+
+def joined(hops: Sequence[Hops], offsets: Sequence[int]) -> Hops:
+    """All hops in one list, the orbitals of each shifted by its offset."""
+    alike = [part.with_spin() for part in hops] if any(part.spinful for part in hops) else hops
+    return Hops(
+        row=np.concatenate([part.row + shift for part, shift in zip(alike, offsets, strict=True)]),
+        column=np.concatenate([part.column + shift for part, shift in zip(alike, offsets, strict=True)]),
+        vector=np.concatenate([part.vector for part in alike]),
+        amplitude=np.concatenate([part.amplitude for part in alike]),
+    )
+
+
 class HoppingRule(ABC):
-    """A rule that gives the hopping amplitudes of any system; a union gets one diagonal block per part."""
+    """A rule that gives the hops of any system; different parts of a union are not connected.
+
+    A subclass implements `part_hops` and `specification`, and `orbitals` where a site has several. Rules on the same
+    orbitals add: ``NearestNeighborHopping() + RashbaHopping(0.2)`` is a rule.
+    """
 
     @abstractmethod
-    def block(self, system: SpinSystem) -> sparse.csr_array:
-        """Amplitudes h_ij of one connected system, Hermitian (N, N)."""
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """Hops of one system that is not a union."""
 
     @abstractmethod
     def specification(self) -> dict[str, Any]:
@@ -34,8 +109,13 @@ class HoppingRule(ABC):
         """Number of orbitals on every site (N,); one unless a rule says otherwise."""
         return np.ones(system.n_sites, dtype=np.int64)
 
+    def hops(self, system: SpinSystem) -> Hops:
+        """All hops of a system, those of a union part by part."""
+        counts = [int(self.orbitals(part).sum()) for part in system.parts]
+        return joined([self.part_hops(part) for part in system.parts], np.cumsum([0, *counts[:-1]]).tolist())
+
     def matrix(self, system: SpinSystem) -> sparse.csr_array:
-        """Amplitudes h_ij of ``sum_ij,a h_ij c+_ia c_ja``.
+        """Amplitudes between the orbitals of a system.
 
         Parameters
         ----------
@@ -44,9 +124,92 @@ class HoppingRule(ABC):
 
         Returns
         -------
-        (N, N) Hermitian sparse array, in units of the hopping
+        (M, M) Hermitian sparse array, or (2M, 2M) where the rule acts on the spin; in units of the hopping
         """
-        return sparse.csr_array(sparse.block_diag([self.block(part) for part in system.parts], format="csr"))
+        return self.hops(system).matrix(int(self.orbitals(system).sum()))
+
+    def __add__(self, other: HoppingRule) -> SumHopping:
+        if not isinstance(other, HoppingRule):
+            return NotImplemented
+        return SumHopping((self, other))
+
+
+@dataclass(frozen=True)
+class SumHopping(HoppingRule):
+    """Sum of rules on the same orbitals.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no rule; when applied to a system on which the rules have different numbers of orbitals.
+    """
+
+    rules: tuple[HoppingRule, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise InvalidInput("a sum of hopping rules needs at least one rule")
+        flat = [term for rule in self.rules for term in (rule.rules if isinstance(rule, SumHopping) else (rule,))]
+        object.__setattr__(self, "rules", tuple(flat))
+
+    def orbitals(self, system: SpinSystem) -> IntArray:
+        """See `HoppingRule.orbitals`."""
+        first, *others = (rule.orbitals(system) for rule in self.rules)
+        for rule, counts in zip(self.rules[1:], others, strict=True):
+            if not np.array_equal(first, counts):
+                raise InvalidInput(f"{rule} and {self.rules[0]} have different numbers of orbitals on a site")
+        return first
+
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.part_hops`."""
+        return joined([rule.part_hops(system) for rule in self.rules], [0] * len(self.rules))
+
+    def hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.hops`."""
+        self.orbitals(system)
+        return joined([rule.hops(system) for rule in self.rules], [0] * len(self.rules))
+
+    def specification(self) -> dict[str, Any]:
+        """See `HoppingRule.specification`."""
+        return {"class": type(self).__name__, "rules": [rule.specification() for rule in self.rules]}
+
+
+@dataclass(frozen=True)
+class ShellHopping(HoppingRule):
+    """h_ij = -t_s on every bond of neighbour shell s = 1, 2, ..., each bond once.
+
+    Shells are the distances that occur in the system, in ascending order. Where several periodic images join one pair
+    their amplitudes add, so that the levels are those of the infinite lattice's bands.
+
+    Parameters
+    ----------
+    amplitudes : sequence of float
+        t_1, t_2, ...; a further shell has none.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no amplitude or one is not finite.
+    """
+
+    amplitudes: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = tuple(float(t) for t in self.amplitudes)
+        if not values:
+            raise InvalidInput("amplitudes=() must hold at least one number, one per neighbour shell")
+        for value in values:
+            _require_finite("amplitude", value)
+        object.__setattr__(self, "amplitudes", values)
+
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.part_hops`."""
+        bonds = shell_bonds(system, len(self.amplitudes))
+        return hops_on_bonds(bonds, -np.array(self.amplitudes)[bonds.shell])
+
+    def specification(self) -> dict[str, Any]:
+        """See `HoppingRule.specification`."""
+        return {"class": type(self).__name__, "amplitudes": list(self.amplitudes)}
 
 
 @dataclass(frozen=True)
@@ -72,11 +235,10 @@ class NearestNeighborHopping(HoppingRule):
     def __post_init__(self) -> None:
         _require_finite("t", self.t)
 
-    def block(self, system: SpinSystem) -> sparse.csr_array:
-        """See `HoppingRule.block`."""
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.part_hops`."""
         bonds = shell_bonds(system)
-        amplitudes = np.full(len(bonds.site), -float(self.t))
-        return sparse.coo_array((amplitudes, (bonds.site, bonds.neighbor)), shape=(system.n_sites,) * 2).tocsr()
+        return hops_on_bonds(bonds, np.full(len(bonds.site), -float(self.t)))
 
     def specification(self) -> dict[str, Any]:
         """See `HoppingRule.specification`."""
@@ -108,19 +270,29 @@ class ExponentialHopping(HoppingRule):
         if not np.isfinite(self.length) or self.length <= 0:
             raise InvalidInput(f"length={self.length} must be positive; it is the decay length of the hopping")
 
-    def block(self, system: SpinSystem) -> sparse.csr_array:
-        """See `HoppingRule.block`."""
-        amplitudes = self.t0 * np.exp(-minimum_image_distances(system) / self.length)
-        np.fill_diagonal(amplitudes, 0.0)
-        return sparse.csr_array(amplitudes)
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.part_hops`."""
+        row, column = np.nonzero(~np.eye(system.n_sites, dtype=bool))
+        vector = minimum_image_vectors(system)[row, column]
+        return Hops(row, column, vector, self.t0 * np.exp(-np.linalg.norm(vector, axis=1) / self.length))
 
     def specification(self) -> dict[str, Any]:
         """See `HoppingRule.specification`."""
         return {"class": type(self).__name__, **asdict(self)}
 
 
+def hops_on_bonds(bonds: Bonds, amplitude: NDArray[Any]) -> Hops:
+    """One hop per directed bond, for one orbital per site; `amplitude` (E,) or (E, 2, 2)."""
+    return Hops(bonds.site, bonds.neighbor, bonds.vector, amplitude)
+
+
 def minimum_image_distances(system: SpinSystem) -> FloatArray:
-    """Distances (N, N) between all pairs, each to its nearest periodic image; exact for skew cells too.
+    """Distances (N, N) between all pairs, each to its nearest periodic image; exact for skew cells too."""
+    return np.linalg.norm(minimum_image_vectors(system), axis=-1)
+
+
+def minimum_image_vectors(system: SpinSystem) -> FloatArray:
+    """Vectors ``r_j - r_i`` (N, N, 3) to the nearest periodic image of j; antisymmetric where two images are as near.
 
     Wrapped fractional differences lie within 1/2, so the shortest image is no longer than ``R = sum_k |a_k| / 2`` and
     its shift along direction k no more than ``R / height_k + 1/2`` cells.
@@ -135,10 +307,14 @@ def minimum_image_distances(system: SpinSystem) -> FloatArray:
     if not periodic.all():
         radius += float(np.linalg.norm(np.ptp(system.positions, axis=0)))
     reach = np.where(periodic, np.floor(radius / heights + 0.5), 0).astype(int)
-    squared = np.full(difference.shape[:2], np.inf)
+    squared, nearest = np.full(difference.shape[:2], np.inf), difference.copy()
     for image in product(*[range(-n, n + 1) for n in reach]):
-        np.minimum(squared, np.square(difference + np.array(image) @ system.cell).sum(-1), out=squared)
-    return np.sqrt(squared)
+        vector = difference + np.array(image) @ system.cell
+        length = np.square(vector).sum(-1)
+        closer = length < squared
+        squared[closer], nearest[closer] = length[closer], vector[closer]
+    upper = np.triu(np.ones(squared.shape, dtype=bool), 1)[..., None]
+    return np.where(upper, nearest, -nearest.swapaxes(0, 1))
 
 
 def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> sparse.csr_array:

@@ -111,6 +111,31 @@ def step_occupations(levels: Tensor, n_electrons: float) -> Tensor:
     return below.to(levels.dtype) + shared * (remaining / shared.sum(-1, keepdim=True))
 
 
+def gap(levels: Tensor, *, mu: float | None = None, n_electrons: float | None = None) -> Tensor:
+    """Distance between the highest filled and the lowest empty level at kT = 0, shape (...).
+
+    Parameters
+    ----------
+    levels : (..., M)
+        Energies in ascending order.
+    mu, n_electrons : float
+        Exactly one of the two. 0 where a level is partly filled, infinite where no level is filled or none is empty.
+    """
+    if (mu is None) == (n_electrons is None):
+        raise InvalidInput("give exactly one of mu and n_electrons")
+    edge = torch.full_like(levels[..., :1], torch.inf)
+    padded = torch.cat([-edge, levels, edge], -1)
+    if n_electrons is not None:
+        number = _snapped(n_electrons, levels.shape[-1])
+        filled = int(number)
+        return torch.zeros_like(levels[..., 0]) if number != filled else padded[..., filled + 1] - padded[..., filled]
+    position = torch.full_like(levels[..., :1], float(mu or 0.0))
+    filled_levels = torch.searchsorted(levels.contiguous(), position)
+    above, below = padded.gather(-1, filled_levels + 1), padded.gather(-1, filled_levels)
+    at_mu = ((levels - position).abs() <= _degeneracy_width(levels)).any(-1)
+    return torch.where(at_mu, 0.0, (above - below).squeeze(-1))
+
+
 def chemical_potential(levels: Tensor, n_electrons: float, kT: float) -> Tensor:
     """Chemical potential at which the levels hold `n_electrons`, shape (...).
 

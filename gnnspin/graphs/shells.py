@@ -21,11 +21,14 @@ class Bonds:
         neighbour on a lattice of length 1.
     shell : (E,)
         Rank of the bond's distance, 0 for the first shell.
+    vector : (E, 3)
+        r_j - r_i to the image of j that the bond joins.
     """
 
     site: IntArray
     neighbor: IntArray
     shell: IntArray
+    vector: FloatArray
 
 
 def shell_bonds(system: SpinSystem, n_shells: int = 1) -> Bonds:
@@ -39,6 +42,7 @@ def shell_bonds(system: SpinSystem, n_shells: int = 1) -> Bonds:
         site=np.concatenate([bonds.site + offset for bonds, offset in zip(found, offsets, strict=True)]),
         neighbor=np.concatenate([bonds.neighbor + offset for bonds, offset in zip(found, offsets, strict=True)]),
         shell=np.concatenate([bonds.shell for bonds in found]),
+        vector=np.concatenate([bonds.vector for bonds in found]),
     )
 
 
@@ -53,7 +57,7 @@ def _part_bonds(system: SpinSystem, n_shells: int) -> Bonds:
             neighbor, site = graph.edge_index.numpy()
             shell = graph.edge_shell.numpy()
             kept = shell < n_shells
-            return Bonds(site[kept], neighbor[kept], shell[kept])
+            return Bonds(site[kept], neighbor[kept], shell[kept], graph.edge_vector.numpy()[kept])
         cutoff = min(1.5 * cutoff, largest)
 
 

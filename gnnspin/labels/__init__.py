@@ -8,6 +8,7 @@ from gnnspin.labels.config import (
     Sampler,
 )
 from gnnspin.labels.generate import generate
+from gnnspin.labels.workers import default_workers
 
 __all__ = [
     "GenerateConfig",
@@ -15,5 +16,6 @@ __all__ = [
     "RandomSampler",
     "RelaxationSampler",
     "Sampler",
+    "default_workers",
     "generate",
 ]

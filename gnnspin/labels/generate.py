@@ -1,42 +1,44 @@
-"""`generate`: exact labels of planned spin configurations, resumable at any moment."""
+"""`generate`: exact labels of planned spin configurations, resumable at any moment, on one worker or many."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
 from gnnspin.core.errors import StoreError
-from gnnspin.core.spins import random_spins
-from gnnspin.core.version import __version__
 from gnnspin.datasets.label_store import LabelStore
-from gnnspin.datasets.labels import Label
-from gnnspin.dynamics import simulate
-from gnnspin.electrons import ExactDiagonalization
-from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler
-from gnnspin.labels.plan import Job, Plan, make_plan
-from gnnspin.observables.orders import perturbed, reference_order
+from gnnspin.labels.config import GenerateConfig
+from gnnspin.labels.plan import Plan, make_plan
+from gnnspin.labels.workers import Task, workers
 
 
-def generate(config: GenerateConfig, output: str | Path, *, progress: bool = True, resume: bool = False) -> LabelStore:
+def generate(
+    config: GenerateConfig,
+    output: str | Path,
+    *,
+    n_workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
+    resume: bool = False,
+) -> LabelStore:
     """Solve every planned spin configuration and store its label.
 
-    All snapshots follow from the configuration and its seed. Each label is on disk as soon as it is solved; a run
-    that was interrupted, even killed, and is resumed on the same machine gives the same store as one that was not. A
-    trajectory restarts from its last stored snapshot.
+    All snapshots follow from the configuration and its seed. Each label is on disk as soon as it is solved; a run that
+    was interrupted, even killed, and is resumed on the same machine gives the same store as one that was not, whatever
+    the number of workers. A trajectory restarts from its last stored snapshot; the loss of a worker costs the snapshot
+    it was working on.
 
     Parameters
     ----------
     config : GenerateConfig
     output : path
         HDF5 file, see `LabelStore`.
+    n_workers : int
+        Processes of a local Dask cluster; 1 solves in this process.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead, such as ``tcp://node:8786``.
     progress : bool
         Show a progress bar with rate and remaining time.
     resume : bool
@@ -51,30 +53,22 @@ def generate(config: GenerateConfig, output: str | Path, *, progress: bool = Tru
     StoreError
         If `output` exists and `resume` is not set, or belongs to another configuration.
     InvalidInput
-        If a system cannot be built or an order does not fit it.
+        If a system cannot be built, an order does not fit it, or the workers cannot be had.
     KeyboardInterrupt
         On Ctrl-C; `output` holds what was solved.
     """
     plan = make_plan(config)
     store = _open(config, plan, Path(output), resume)
-    solvers = [config.solver.build(config.hamiltonian.build(system)) for system in plan.systems]
-    common = _common_provenance(config)
-    with _Bar(plan.n_snapshots, len(store), progress) as bar:
-        for job in plan.jobs:
-            for snapshot in _snapshots(job, solvers[job.system], store):
-                store.append(_label(snapshot, solvers[job.system], job, common), number=snapshot.number)
-                bar.advance()
+    tasks = list(_missing(plan, store))
+    with (
+        _Bar(plan.n_snapshots, len(store), progress) as bar,
+        workers(min(n_workers, max(1, len(tasks))), scheduler) as run,
+    ):
+        for task, label in run(config, tasks):
+            store.append(label, number=task.number)
+            bar.advance()
     store.compact()
     return store
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """Spins to be labelled as record `number`; `origin` is what its provenance adds to the job's."""
-
-    number: int
-    spins: Tensor
-    origin: dict[str, Any]
 
 
 def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> LabelStore:
@@ -93,92 +87,15 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
     return store
 
 
-def _snapshots(job: Job, solver: ExactDiagonalization, store: LabelStore) -> Iterator[_Snapshot]:
-    """The snapshots of a job that `store` lacks; each must be stored before the next is asked for."""
-    known = set(store.numbers)
-    missing = [k for k in range(job.n_snapshots) if job.first + k not in known]
-    if not missing:
-        return
-    if isinstance(job.sampler, RelaxationSampler):
-        yield from _trajectory(job, job.sampler, missing[0], solver, store)
-    elif isinstance(job.sampler, PerturbedOrderSampler):
-        rng = np.random.default_rng(job.seed)
-        amplitude = float(rng.uniform(*job.sampler.amplitude))
-        order = job.sampler.orders[job.index % len(job.sampler.orders)]
-        spins = perturbed(reference_order(order, solver.system), amplitude, seed=job.seed)
-        yield _Snapshot(job.first, spins, {"order": order, "amplitude": amplitude})
-    else:
-        yield _Snapshot(job.first, random_spins(solver.system.n_sites, seed=job.seed), {})
-
-
-def _trajectory(
-    job: Job, sampler: RelaxationSampler, begin: int, solver: ExactDiagonalization, store: LabelStore
-) -> Iterator[_Snapshot]:
-    """One integration from each stored snapshot to the next, with its own noise seed.
-
-    So a trajectory is the same wherever it was interrupted.
-    """
-    spins = random_spins(solver.system.n_sites, seed=job.seed)
-    for k in range(begin, job.n_snapshots):
-        if k > 0:
-            spins = store[store.numbers.index(job.first + k - 1)].spins
-        run = simulate(
-            solver,
-            spins,
-            dt=sampler.dt,
-            n_steps=sampler.save_every,
-            damping=sampler.damping,
-            kT=sampler.kT,
-            integrator=sampler.integrator,
-            seed=job.segment_seed(k),
-            progress=False,
-        )
-        if run.interrupted:
-            raise KeyboardInterrupt
-        step = (k + 1) * sampler.save_every
-        yield _Snapshot(job.first + k, run.spins.contiguous(), {"step": step, "time": step * sampler.dt})
-
-
-def _label(snapshot: _Snapshot, solver: ExactDiagonalization, job: Job, common: dict[str, Any]) -> Label:
-    state = solver.solve(snapshot.spins)
-    return Label(
-        system=solver.system,
-        spins=snapshot.spins,
-        field=state.field,
-        energy=float(state.energy),
-        internal_energy=float(state.internal_energy),
-        entropy=float(state.entropy),
-        mu=float(state.mu),
-        n_electrons=float(state.n_electrons),
-        density=state.density,
-        provenance={
-            **common,
-            "sampler": {**job.sampler.model_dump(mode="json"), **snapshot.origin},
-            "index": job.index,
-            "seed": job.seed,
-        },
-    )
-
-
-def _common_provenance(config: GenerateConfig) -> dict[str, Any]:
-    return {
-        "hamiltonian": config.hamiltonian.model_dump(mode="json"),
-        "solver": config.solver.model_dump(mode="json"),
-        "config_fingerprint": config.fingerprint,
-        "config_seed": config.seed,
-        "versions": {
-            "gnnspin": __version__,
-            "python": platform.python_version(),
-            **{name: _version(name) for name in ("torch", "numpy", "scipy")},
-        },
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+def _missing(plan: Plan, store: LabelStore) -> Iterator[Task]:
+    """The first missing snapshot of every job; those after it follow."""
+    position = {number: k for k, number in enumerate(store.numbers)}
+    for job in plan.jobs:
+        for snapshot in range(job.n_snapshots):
+            if job.first + snapshot not in position:
+                before = position.get(job.first + snapshot - 1) if snapshot else None
+                yield Task(job, snapshot, None if before is None else store[before].spins)
+                break
 
 
 class _Bar:

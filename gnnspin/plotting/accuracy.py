@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
@@ -108,8 +109,10 @@ def _fit_gaussian(errors: NDArray[np.float64]) -> tuple[float, float]:
         return mean, sigma
     density, edges = np.histogram(errors, bins=_edges(errors), density=True)
     try:
-        (center, width), _ = curve_fit(_gaussian, (edges[1:] + edges[:-1]) / 2, density, p0=(mean, sigma))
-    except RuntimeError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", OptimizeWarning)
+            (center, width), _ = curve_fit(_gaussian, (edges[1:] + edges[:-1]) / 2, density, p0=(mean, sigma))
+    except (RuntimeError, OptimizeWarning):
         return mean, sigma
     return float(center), abs(float(width))
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import random_spins
-from gnnspin.datasets.labels import LabelSet
+from gnnspin.datasets import LabelSet, LabelStore
 from gnnspin.dynamics import State, Trajectory, simulate
 from gnnspin.dynamics import resume as resume_run
-from gnnspin.labels import generate
+from gnnspin.labels import GenerateConfig, default_workers, generate
 from gnnspin.models.files import load
 from gnnspin.observables import (
     correlation_length,
@@ -109,8 +109,8 @@ def reproduce(
     study, directory, results = _lookup(name, size), Path(output), Results()
     _claim(directory, study, resume)
     labels, held_out = directory / "labels.h5", directory / "held_out.h5"
-    results.timed("labels", lambda: generate(study.labels, labels, progress=progress, resume=True))
-    test = results.timed("held-out labels", lambda: generate(study.held_out, held_out, progress=progress, resume=True))
+    results.timed("labels", lambda: _labels(study.labels, labels, progress))
+    test = results.timed("held-out labels", lambda: _labels(study.held_out, held_out, progress))
     model = results.timed("training", lambda: _train(study, labels, directory / "training", progress))
     _evaluate(model, test, directory, results)
     trajectory = directory / "quench.h5"
@@ -141,6 +141,10 @@ def _claim(directory: Path, study: Study, resume: bool) -> None:
             raise StoreError(f"{directory} holds something else than this study; choose another output")
     directory.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:
+    return generate(config, path, n_workers=default_workers(), progress=progress, resume=True)
 
 
 def _train(study: Study, labels: Path, directory: Path, progress: bool) -> Path:

@@ -12,13 +12,23 @@ from gnnspin.systems import lattices
 from gnnspin.systems.amorphous import amorphous
 from gnnspin.systems.system import SpinSystem
 
-_DIMENSION = {"chain": 1, "square": 2, "triangular": 2, "honeycomb": 2, "simple_cubic": 3}
+_DIMENSION = {
+    "chain": 1,
+    "square": 2,
+    "triangular": 2,
+    "honeycomb": 2,
+    "kagome": 2,
+    "simple_cubic": 3,
+    "bcc": 3,
+    "fcc": 3,
+    "pyrochlore": 3,
+}
 
 
 class LatticeConfig(Config):
     """A lattice with nearest-neighbour distance 1."""
 
-    kind: Literal["chain", "square", "triangular", "honeycomb", "simple_cubic"]
+    kind: Literal["chain", "square", "triangular", "honeycomb", "kagome", "simple_cubic", "bcc", "fcc", "pyrochlore"]
     shape: tuple[int, ...] = Field(description="unit cells per direction, e.g. [24, 24]")
     pbc: bool | tuple[bool, ...] = Field(default=True, description="periodic: one bool, or one per direction")
 

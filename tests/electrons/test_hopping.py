@@ -5,9 +5,29 @@ import pytest
 from scipy import sparse
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons import ExponentialHopping, HoppingRule, NearestNeighborHopping, SDHamiltonian
-from gnnspin.electrons.hopping import minimum_image_distances
-from gnnspin.systems import SpinSystem, amorphous, chain, honeycomb, simple_cubic, square, triangular, union
+from gnnspin.electrons import (
+    ExponentialHopping,
+    HoppingRule,
+    NearestNeighborHopping,
+    OnsiteEnergy,
+    SDHamiltonian,
+    ShellHopping,
+)
+from gnnspin.electrons.hopping import minimum_image_distances, minimum_image_vectors
+from gnnspin.systems import (
+    SpinSystem,
+    amorphous,
+    bcc,
+    chain,
+    fcc,
+    honeycomb,
+    kagome,
+    pyrochlore,
+    simple_cubic,
+    square,
+    triangular,
+    union,
+)
 
 
 def momenta(shape):
@@ -21,6 +41,16 @@ def band(kind, shape):
     if kind is honeycomb:
         f = np.abs(1 + np.exp(1j * k[0]) + np.exp(1j * k[1]))
         return np.concatenate([f.reshape(-1), -f.reshape(-1)])
+    if kind is bcc:
+        return -2 * (sum(np.cos(axis) for axis in k) + np.cos(k[0] + k[1] + k[2]))
+    if kind is fcc:
+        return -2 * (sum(np.cos(axis) for axis in k) + sum(np.cos(k[a] - k[b]) for a, b in [(0, 1), (0, 2), (1, 2)]))
+    if kind is kagome:
+        root = np.sqrt(np.abs(3 + 2 * (np.cos(k[0]) + np.cos(k[1]) + np.cos(k[0] - k[1]))))
+        return np.concatenate([np.full(root.size, 2.0), (-1 + root).reshape(-1), (-1 - root).reshape(-1)])
+    if kind is pyrochlore:
+        root = np.sqrt(np.abs(4 + 2 * (band(fcc, shape) / -2)))
+        return np.concatenate([np.full(2 * root.size, 2.0), (-2 + root).reshape(-1), (-2 - root).reshape(-1)])
     return -2 * sum(np.cos(axis) for axis in k)
 
 
@@ -38,6 +68,11 @@ def band(kind, shape):
         (honeycomb, (4, 3)),
         (honeycomb, (1, 2)),
         (simple_cubic, (3, 2, 4)),
+        (bcc, (3, 4, 5)),
+        (fcc, (3, 4, 5)),
+        (kagome, (4, 5)),
+        (kagome, (1, 2)),
+        (pyrochlore, (3, 3, 4)),
     ],
 )
 def test_nearest_neighbor_levels_are_those_of_the_band(kind, shape):
@@ -92,6 +127,42 @@ def test_exponential_hopping_uses_the_nearest_image(cell, pbc):
     expected = 0.8 * np.exp(-shortest / 1.5)
     np.fill_diagonal(expected, 0)
     np.testing.assert_allclose(ExponentialHopping(0.8, 1.5).matrix(system).toarray(), expected, atol=1e-12)
+
+
+def test_minimum_image_vectors_are_antisymmetric_even_where_images_tie():
+    for system in (square(4, 4), triangular(2, 6), amorphous(20, 3.0, 0.5, seed=0)):
+        vectors = minimum_image_vectors(system)
+        np.testing.assert_array_equal(vectors, -vectors.swapaxes(0, 1))
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), minimum_image_distances(system), atol=1e-12)
+        shift = vectors - (system.positions[None] - system.positions[:, None])
+        cells = shift @ np.linalg.inv(system.cell)
+        np.testing.assert_allclose(cells, np.round(cells), atol=1e-12)
+
+
+def test_shells_of_the_square_lattice():
+    """E(k) of first, second and third neighbours; also where the cell is smaller than the range."""
+    for shape in ((5, 6), (2, 3)):
+        k1, k2 = momenta(shape)
+        expected = -2 * (np.cos(k1) + np.cos(k2)) + 0.6 * (np.cos(k1 + k2) + np.cos(k1 - k2))
+        expected -= 0.2 * (np.cos(2 * k1) + np.cos(2 * k2))
+        levels = np.linalg.eigvalsh(ShellHopping((1.0, -0.3, 0.1)).matrix(square(*shape)).toarray())
+        np.testing.assert_allclose(levels, np.sort(expected.reshape(-1)), atol=1e-12)
+    first = ShellHopping((0.7,)).matrix(kagome(2, 3)) - NearestNeighborHopping(0.7).matrix(kagome(2, 3))
+    assert abs(first).max() == 0
+
+
+def test_rules_add():
+    system = union([square(3, 4), square(3, 4)])
+    energies = np.linspace(-1, 1, 24)
+    total = NearestNeighborHopping() + ShellHopping((0.0, 0.3)) + OnsiteEnergy(energies)
+    parts = [rule.matrix(system) for rule in total.rules]
+    assert len(parts) == 3
+    assert abs(total.matrix(system) - parts[0] - parts[1] - parts[2]).max() < 1e-15
+    np.testing.assert_array_equal(total.matrix(system).diagonal(), energies)
+    with pytest.raises(InvalidInput, match="different numbers of orbitals"):
+        (NearestNeighborHopping() + OnsiteEnergy(energies, orbitals_per_site=2)).matrix(system)
+    with pytest.raises(InvalidInput, match="at least one number"):
+        ShellHopping(())
 
 
 def test_raw_matrix_equals_rule_and_is_identified_by_its_values():

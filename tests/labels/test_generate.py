@@ -69,7 +69,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch, finishe
 
 
 def test_ctrl_c_inside_a_trajectory_leaves_what_was_solved(tmp_path, monkeypatch, finished):
-    module = importlib.import_module("gnnspin.labels.generate")
+    module = importlib.import_module("gnnspin.labels.solve")
     calls, simulate = itertools.count(), module.simulate
 
     def interrupted(*arguments, **options):

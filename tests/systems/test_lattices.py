@@ -4,27 +4,79 @@ import numpy as np
 import pytest
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.systems import SpinSystem, amorphous, chain, honeycomb, simple_cubic, square, triangular, union
+from gnnspin.systems import (
+    SpinSystem,
+    amorphous,
+    bcc,
+    chain,
+    fcc,
+    honeycomb,
+    kagome,
+    pyrochlore,
+    simple_cubic,
+    square,
+    triangular,
+    union,
+)
+from gnnspin.systems.config import LatticeConfig
 
 
-def nearest(system: SpinSystem) -> tuple[float, int]:
-    """Shortest distance and how many neighbours a site of the middle has at it, over the 27 nearest cells."""
+def shells(system: SpinSystem, n_shells: int) -> list[tuple[float, set[int]]]:
+    """Distance of each shell and the numbers of neighbours that occur in it, over the 27 nearest cells."""
     shifts = np.stack(np.meshgrid(*[[-1, 0, 1] if p else [0] for p in system.pbc], indexing="ij"), -1).reshape(-1, 3)
     difference = system.positions[None, :, None] + shifts @ system.cell - system.positions[:, None, None]
-    distance = np.linalg.norm(difference, axis=-1).reshape(system.n_sites, -1)
-    distance[distance < 1e-9] = np.inf
-    counts = (distance < distance.min() + 1e-9).sum(1)
-    return float(distance.min()), int(counts[system.n_sites // 2])
+    distance = np.round(np.linalg.norm(difference, axis=-1).reshape(system.n_sites, -1), 9)
+    values = np.unique(distance)[1 : n_shells + 1]
+    return [(float(d), set((distance == d).sum(1).tolist())) for d in values]
 
 
 @pytest.mark.parametrize(
-    ("system", "coordination"),
-    [(chain(7), 2), (square(5, 6), 4), (triangular(5, 6), 6), (honeycomb(4, 5), 3), (simple_cubic(3, 4, 5), 6)],
+    ("system", "expected"),
+    [
+        (chain(7), [(1, 2), (2, 2), (3, 2)]),
+        (square(5, 6), [(1, 4), (2**0.5, 4), (2, 4), (5**0.5, 8)]),
+        (triangular(5, 6), [(1, 6), (3**0.5, 6), (2, 6)]),
+        (honeycomb(4, 5), [(1, 3), (3**0.5, 6), (2, 3)]),
+        (kagome(4, 5), [(1, 4), (3**0.5, 4), (2, 6), (7**0.5, 8)]),
+        (simple_cubic(4, 4, 5), [(1, 6), (2**0.5, 12), (3**0.5, 8)]),
+        (bcc(5, 5, 6), [(1, 8), (2 / 3**0.5, 6), ((8 / 3) ** 0.5, 12)]),
+        (fcc(5, 5, 6), [(1, 12), (2**0.5, 6), (3**0.5, 24), (2, 12)]),
+        (pyrochlore(3, 3, 4), [(1, 6), (3**0.5, 12), (2, 12)]),
+    ],
 )
-def test_nearest_neighbors(system, coordination):
-    distance, count = nearest(system)
-    assert distance == pytest.approx(1, abs=1e-12)
-    assert count == coordination
+def test_neighbor_shells(system, expected):
+    """Every site has the textbook number of neighbours in each of the first shells."""
+    found = shells(system, len(expected))
+    np.testing.assert_allclose([distance for distance, _ in found], [distance for distance, _ in expected], atol=1e-8)
+    assert [counts for _, counts in found] == [{count} for _, count in expected]
+
+
+@pytest.mark.parametrize(
+    ("system", "size", "n_up"), [(kagome(3, 4), 3, 12), (pyrochlore(2, 3, 3), 4, 18)], ids=["kagome", "pyrochlore"]
+)
+def test_sites_of_one_cell_form_a_triangle_or_a_tetrahedron(system, size, n_up):
+    positions = system.positions.reshape(n_up, size, 3)
+    distance = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
+    np.testing.assert_allclose(distance, np.broadcast_to(1 - np.eye(size), distance.shape), atol=1e-12)
+    assert system.n_basis == size
+
+
+@pytest.mark.parametrize(("kind", "volume"), [(bcc, 4 / 27**0.5), (fcc, 0.5**0.5), (pyrochlore, 32**0.5 / 4 * 4)])
+def test_cell_volumes(kind, volume):
+    """Primitive cells of the cubic lattices: a^3/2 for bcc, a^3/4 for fcc, right-handed."""
+    np.testing.assert_allclose(np.linalg.det(kind(1, 1, 1).primitive_vectors), volume, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "n_sites"),
+    [("kagome", (2, 3), 18), ("bcc", (2, 3, 4), 24), ("fcc", (2, 2, 2), 8), ("pyrochlore", (1, 2, 2), 16)],
+)
+def test_configuration_builds_the_lattice(kind, shape, n_sites):
+    system = LatticeConfig(kind=kind, shape=shape).build()
+    assert system.n_sites == n_sites
+    assert system.lattice_shape == (*shape, 1)[:3]
+    with pytest.raises(InvalidInput, match=f"of a {kind}"):
+        LatticeConfig(kind=kind, shape=(2,)).build()
 
 
 def test_site_order_is_row_major_with_the_basis_last():

@@ -1,0 +1,279 @@
+"""Electrons between leads at different chemical potentials: a driven, nonconservative field source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import as_spins
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.lattice_contacts import LatticeContacts, lattice_steady_state
+from gnnspin.electrons.leads import AttachedLead, Lead
+from gnnspin.electrons.wide_band import wide_band_steady_state
+from gnnspin.systems.system import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class DrivenState:
+    """Nonequilibrium steady state; P leads, leading dimensions are replicas, energies in units of the hopping.
+
+    Attributes
+    ----------
+    field : (..., N, 3)
+        Effective field ``H_i = sum_{m on i} J_m <c+_m sigma c_m>``; not a gradient under bias.
+    spin_density : (..., N, 3)
+        ``sum_{m on i} <c+_m sigma c_m>``, twice the spin in units of hbar.
+    density : (..., N)
+        Electrons per site.
+    n_electrons : (...)
+        Electrons in the system.
+    currents : (..., P)
+        Particle current from each lead into the system, electrons per time (hbar = 1); they sum to zero. One open
+        spin channel carries ``voltage / (2 pi)`` at low temperature.
+    """
+
+    field: Tensor
+    spin_density: Tensor
+    density: Tensor
+    n_electrons: Tensor
+    currents: Tensor
+
+
+class DrivenSteadyState(FieldSource):
+    """Field source of electrons that flow between leads; it has a field and currents but no energy.
+
+    Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
+    ``Gamma_p = i (Sigma_p - Sigma_p+)``, and ``rho = sum_p int dE/(2 pi) f_p G Gamma_p G+`` (Meir and Wingreen, Phys.
+    Rev. Lett. 68, 2512 (1992); for spins Salahuddin and Datta, arXiv:cond-mat/0610385). Wide-band leads,
+    ``Sigma_p = -i Gamma_p / 2`` at all energies, are done in closed form, see `wide_band_steady_state`; lattice leads by
+    adaptive quadrature, see `lattice_steady_state`. At zero voltage the field is that of equilibrium with the same
+    contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
+
+    Parameters
+    ----------
+    hamiltonian : SDHamiltonian
+        Of one system, not a union.
+    contacts : sequence of P sequences of sites
+        Sites that each lead touches, such as ``(left_sites, right_sites)``; every orbital of a site is contacted.
+    gamma : float, or one entry per contact: float or one float per site
+        Diagonal of Gamma_p, the level width, for wide-band leads; >= 0.
+    voltage : float or sequence of P floats
+        For two contacts V, ``mu_L,R = mu +- V / 2``; otherwise the shift of every lead's chemical potential.
+    kT : float
+        Temperature of the leads, >= 0.
+    mu : float
+        Chemical potential of the unbiased leads.
+    leads : "wide_band", Lead or one Lead per contact
+        `SemiInfiniteLead` or `PeriodicLead` for leads with a band structure; `gamma` is then not used.
+    tolerance : float
+        Absolute error of the density matrix and the currents with lattice leads.
+    device : torch.device or str
+        Where the matrices are treated, in complex128.
+
+    Raises
+    ------
+    InvalidInput
+        If a site does not exist or appears twice in a contact, or a number is out of range.
+
+    Examples
+    --------
+    A wire of eight sites between two leads passes a current:
+
+    >>> from gnnspin.core import random_spins
+    >>> from gnnspin.systems import chain
+    >>> wire = SDHamiltonian(chain(8, pbc=False), J=1.0)
+    >>> driven = DrivenSteadyState(wire, contacts=([0], [7]), gamma=1.0, voltage=0.5, kT=0.01, mu=0.0)
+    >>> state = driven.solve(random_spins(8, seed=0))
+    >>> bool(state.currents[0] > 0), abs(float(state.currents.sum())) < 1e-12
+    (True, True)
+    """
+
+    has_energy = False
+
+    def __init__(
+        self,
+        hamiltonian: SDHamiltonian,
+        contacts: Sequence[Sequence[int] | IntArray],
+        gamma: float | Sequence[float | ArrayLike] = 1.0,
+        voltage: float | Sequence[float] = 0.0,
+        kT: float = 0.01,
+        mu: float = 0.0,
+        *,
+        leads: str | Lead | Sequence[Lead] = "wide_band",
+        tolerance: float = 1e-9,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if hamiltonian.system.n_graphs > 1:
+            raise InvalidInput(f"contacts of a union of {hamiltonian.system.n_graphs} systems; build one source per part")
+        if not np.isfinite(kT) or kT < 0:
+            raise InvalidInput(f"kT={kT} must be zero or a positive temperature in units of the hopping")
+        if not np.isfinite(mu):
+            raise InvalidInput(f"mu={mu} must be finite")
+        if not np.isfinite(tolerance) or tolerance <= 0:
+            raise InvalidInput(f"tolerance={tolerance} must be positive")
+        self.hamiltonian, self.system = hamiltonian, hamiltonian.system
+        self.device = torch.device(device)
+        self.kT, self.mu, self.tolerance = float(kT), float(mu), float(tolerance)
+        self.contacts = _checked_contacts(contacts, hamiltonian)
+        self.potentials = _potentials(voltage, self.mu, len(self.contacts))
+        self._voltage = np.asarray(voltage, dtype=np.float64).tolist()
+        self._rows = [self._rows_of(sites) for sites in self.contacts]
+        self._leads = _lead_rules(leads, len(self.contacts))
+        self.gamma = None if self._leads else _widths(gamma, self.contacts)
+        self._widths = None if self.gamma is None else self._row_widths(self.gamma)
+        self._attached = [self._attach(rule, rows) for rule, rows in zip(self._leads, self._rows, strict=False)]
+
+    def _rows_of(self, sites: IntArray) -> Tensor:
+        """Rows of the matrix on the given sites, site by site."""
+        orbitals = np.concatenate([np.flatnonzero(self.hamiltonian.orbital_site == site) for site in sites])
+        return torch.from_numpy(np.stack([2 * orbitals, 2 * orbitals + 1], 1).reshape(-1)).to(self.device)
+
+    def _row_widths(self, gamma: list[FloatArray]) -> Tensor:
+        """Diagonals of Gamma_p (P, D)."""
+        per_site = np.zeros((len(gamma), self.system.n_sites))
+        for line, sites, values in zip(per_site, self.contacts, gamma, strict=True):
+            line[sites] = values
+        return torch.from_numpy(np.repeat(per_site[:, self.hamiltonian.orbital_site], 2, axis=1)).to(self.device)
+
+    def _attach(self, rule: Lead, rows: Tensor) -> AttachedLead:
+        index = rows.cpu().numpy()
+        block = self.hamiltonian.one_body[index][:, index].toarray().astype(np.complex128)
+        return rule.attach(torch.from_numpy(block).to(self.device))
+
+    @torch.no_grad()
+    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> DrivenState:
+        """Steady state for given spins.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+        time : float, optional
+            Ignored: the electrons are in the steady state of the instantaneous spins.
+
+        Returns
+        -------
+        DrivenState
+            On the spins' device; the field in the spins' dtype, everything else in float64.
+
+        Raises
+        ------
+        InvalidInput
+            If the spins have the wrong shape or are not finite unit vectors.
+        ConvergenceError
+            If the quadrature does not reach its tolerance.
+        """
+        del time
+        given = as_spins(spins, self.system.n_sites).detach()
+        field, spin, density, currents = self._solve(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]))
+        replicas, target = given.shape[:-2], given.device
+        return DrivenState(
+            field=field.to(given).reshape(given.shape),
+            spin_density=spin.to(target).reshape(given.shape),
+            density=density.to(target).reshape(given.shape[:-1]),
+            n_electrons=density.sum(-1).to(target).reshape(replicas),
+            currents=currents.to(target).reshape(*replicas, -1),
+        )
+
+    def _solve(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Field, spin density (R, N, 3), density (R, N) and currents (R, P) of spins (R, N, 3)."""
+        solved = [self._steady_state(self.hamiltonian.dense(one)) for one in spins]
+        blocks = torch.stack([block for block, _ in solved])
+        up, down, flip = blocks[..., 0, 0].real, blocks[..., 1, 1].real, blocks[..., 1, 0]
+        orbital = torch.stack([2 * flip.real, 2 * flip.imag, up - down], -1)
+        site = torch.from_numpy(self.hamiltonian.orbital_site).to(self.device)
+        spin = torch.zeros_like(spins).index_add_(1, site, orbital)
+        density = self.hamiltonian.site_density(up + down)
+        return self.hamiltonian.site_field(orbital), spin, density, torch.stack([current for _, current in solved])
+
+    def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        if self._widths is not None:
+            return wide_band_steady_state(matrix, self._widths, self.potentials, self.kT)
+        system = LatticeContacts(matrix, self._rows, self._attached)
+        return lattice_steady_state(system, self.potentials, self.kT, self.tolerance)
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time, energy, field
+        with torch.no_grad():
+            return None, self._solve(spins)[0]
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        contacts = {"contacts": [sites.tolist() for sites in self.contacts], "voltage": self._voltage}
+        wide = {"leads": "wide_band", "gamma": [values.tolist() for values in self.gamma or []]}
+        lattice = {"leads": [rule.specification() for rule in self._leads], "tolerance": self.tolerance}
+        return {
+            "class": type(self).__name__,
+            "hamiltonian": self.hamiltonian.specification(),
+            **contacts,
+            "kT": self.kT,
+            "mu": self.mu,
+            **(lattice if self._leads else wide),
+        }
+
+
+def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian: SDHamiltonian) -> list[IntArray]:
+    n_sites, checked = hamiltonian.system.n_sites, []
+    for number, sites in enumerate(contacts):
+        array = np.atleast_1d(np.asarray(sites))
+        if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
+            raise InvalidInput(f"contact {number} is {sites!r}; give a list of site numbers")
+        if array.min() < 0 or array.max() >= n_sites:
+            raise InvalidInput(f"contact {number} has sites outside 0 .. {n_sites - 1}: {array.tolist()}")
+        if len(np.unique(array)) < len(array):
+            raise InvalidInput(f"contact {number} lists a site twice: {array.tolist()}")
+        if not np.isin(array, hamiltonian.orbital_site).any():
+            raise InvalidInput(f"contact {number} has no orbital on its sites {array.tolist()}")
+        checked.append(array.astype(np.int64))
+    if not checked:
+        raise InvalidInput("no contacts; give contacts=(left_sites, right_sites)")
+    return checked
+
+
+def _potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) -> list[float]:
+    shifts = np.asarray(voltage, dtype=np.float64)
+    if shifts.ndim == 0 and n_contacts == 2:
+        shifts = shifts * np.array([0.5, -0.5])
+    if shifts.ndim == 0 and not shifts:
+        shifts = np.zeros(n_contacts)
+    if shifts.shape != (n_contacts,) or not np.isfinite(shifts).all():
+        raise InvalidInput(f"voltage={voltage} must be a number for two contacts, or {n_contacts} shifts of mu")
+    return (mu + shifts).tolist()
+
+
+def _lead_rules(leads: str | Lead | Sequence[Lead], n_contacts: int) -> list[Lead]:
+    """One rule per contact; empty for wide-band leads."""
+    if isinstance(leads, str):
+        if leads != "wide_band":
+            raise InvalidInput(f"leads={leads!r}; give 'wide_band', or a lead such as SemiInfiniteLead(t=1.0)")
+        return []
+    rules = [leads] * n_contacts if isinstance(leads, Lead) else list(leads)
+    if len(rules) != n_contacts or not all(isinstance(rule, Lead) for rule in rules):
+        raise InvalidInput(f"leads={leads!r} must be one lead, or {n_contacts}, one per contact")
+    return rules
+
+
+def _widths(gamma: float | Sequence[float | ArrayLike], contacts: list[IntArray]) -> list[FloatArray]:
+    """Gamma of every contact site."""
+    entries: list[Any] = [gamma] * len(contacts) if np.ndim(gamma) == 0 else list(gamma)  # type: ignore[arg-type]
+    if len(entries) != len(contacts):
+        raise InvalidInput(f"gamma has {len(entries)} entries; give one number or {len(contacts)}, one per contact")
+    widths = []
+    for number, (entry, sites) in enumerate(zip(entries, contacts, strict=True)):
+        values = np.asarray(entry, dtype=np.float64)
+        if values.shape not in ((), sites.shape):
+            raise InvalidInput(f"gamma of contact {number} has shape {values.shape}; its sites are {len(sites)}")
+        if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+            raise InvalidInput(f"gamma={values.tolist()} of contact {number} must be >= 0 and not all zero")
+        widths.append(np.broadcast_to(values, sites.shape).copy())
+    return widths

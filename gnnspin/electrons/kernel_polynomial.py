@@ -1,0 +1,420 @@
+"""Kernel polynomial method: a field source linear in the number of sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import as_spins, torque
+from gnnspin.electrons.chebyshev import (
+    FermiExpansion,
+    Kernel,
+    Thermodynamics,
+    moments_for_tolerance,
+    spectral_interval,
+)
+from gnnspin.electrons.chebyshev_moments import (
+    ChebyshevMoments,
+    MomentProblem,
+    ScaledHamiltonian,
+    SparseHamiltonian,
+    StencilHamiltonian,
+    exact_gradient,
+)
+from gnnspin.electrons.exact_diagonalization import _constraints
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.lattice_stencil import lattice_stencil
+from gnnspin.electrons.probing import Probes, colored_probes, random_probes, site_colors, unit_probes
+from gnnspin.electrons.state import ElectronicState
+
+ProbeKind = Literal["deterministic", "colored", "random"]
+
+#: Columns propagated together on a processor: enough for its vector units, few enough for its cache.
+CPU_WIDTH = 32
+
+#: Memory of one block vector on an accelerator, in bytes.
+GPU_BLOCK_BYTES = 2**30
+
+DEFAULT_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class ProbeError:
+    """Standard error of one probe set, estimated from independent sets.
+
+    Attributes
+    ----------
+    torque : (..., N, 3)
+        Standard deviation of every torque component between sets, float64.
+    relative : float
+        Root mean square of `torque` over that of the mean torque.
+    n_sets : int
+    """
+
+    torque: Tensor
+    relative: float
+    n_sets: int
+
+
+class KernelPolynomial(FieldSource):
+    """Field source that expands Omega in Chebyshev polynomials of H; cost linear in N for a given number of probes.
+
+    The energy is a polynomial trace, summed over probe vectors; the field is its exact gradient, probes and spectral
+    bounds held fixed. The error has two parts: truncation, which falls like ``exp(-n_moments pi kT / W)``, W the half-width of the
+    spectrum (without a kernel; slower with the Jackson kernel), and noise of the probes, which falls with the distance between sites of one
+    colour. A metal at low temperature needs many colours: see `estimate_error`. The same seed gives the same probes
+    for all spins, so that field and energy are smooth functions of the spins.
+
+    Parameters
+    ----------
+    hamiltonian : SDHamiltonian
+        Its system may be a union: every part is then expanded by itself.
+    kT : float
+        Temperature in units of the hopping, > 0.
+    mu : float, optional
+        Chemical potential. Give exactly one of `mu`, `filling`, `n_electrons`.
+    filling : float, optional
+        Electrons per spin-orbital, between 0 and 1.
+    n_electrons : float or one per part of a union, optional
+        Electron number, between 0 and the number of spin-orbitals.
+    n_moments : int, optional
+        Number of Chebyshev moments (an odd number is rounded up).
+    tolerance : float, optional
+        Relative truncation error of the torque, from which `n_moments` follows (kernel "none" only); default 1e-6. The
+        noise of the probes is not part of it.
+    kernel : "none" or "jackson"
+        At kT > 0 in a metal the plain series is best.
+    probes : "deterministic", "colored" or "random"
+        Unit vectors (exact traces, cost quadratic in N); random phases on every colour of the lattice; random phases on all sites,
+        with as many vectors as "colored" has, for comparison.
+    n_colors : int, optional
+        Number of colours, for "colored" and "random"; a c x c tile of a Bravais lattice in the plane has c^2. Vectors:
+        n_colors times the spin-orbitals of a site.
+    seed : int
+        Key of the random phases.
+    product : "sparse" or "stencil"
+        How H is applied: sparse rows, for every system; or shifts of a periodic lattice with equal hopping in every cell.
+    dtype : torch.float64 or torch.float32
+        Precision of the vectors. Thermodynamics are float64.
+    device : torch.device or str
+        Where the vectors live.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range, kT = 0, not exactly one of `mu`, `filling`, `n_electrons` is given, both or neither
+        of `n_moments` and `tolerance` make sense, or the stencil does not apply.
+
+    Examples
+    --------
+    >>> from gnnspin.core import random_spins
+    >>> from gnnspin.systems import triangular
+    >>> h = SDHamiltonian(triangular(6, 6), J=3.0)
+    >>> oracle = KernelPolynomial(h, kT=0.1, mu=-3.2, probes="colored", n_colors=9)
+    >>> oracle.field(random_spins(36, seed=0)).shape
+    torch.Size([36, 3])
+    """
+
+    def __init__(
+        self,
+        hamiltonian: SDHamiltonian,
+        kT: float = 0.01,
+        *,
+        mu: float | None = None,
+        filling: float | None = None,
+        n_electrons: float | Sequence[float] | None = None,
+        n_moments: int | None = None,
+        tolerance: float | None = None,
+        kernel: Kernel = "none",
+        probes: ProbeKind = "deterministic",
+        n_colors: int | None = None,
+        seed: int = 0,
+        product: Literal["sparse", "stencil"] = "sparse",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ) -> None:
+        _check(kT, n_moments, tolerance, kernel, probes, n_colors, seed, product, dtype)
+        self.hamiltonian, self.system = hamiltonian, hamiltonian.system
+        self.kT, self.kernel, self.probes, self.n_colors, self.seed = float(kT), kernel, probes, n_colors, int(seed)
+        self.product, self.dtype = product, dtype
+        self.device = torch.device("cpu" if device is None else device)
+        constraints = _constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
+        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
+        self._given = {k: np.asarray(v, dtype=np.float64).tolist() for k, v in given.items() if v is not None}
+        asked = tolerance if tolerance is not None else DEFAULT_TOLERANCE
+        self._parts = [
+            self._part(part, constraint, n_moments, asked)
+            for part, constraint in zip(hamiltonian.parts, constraints, strict=True)
+        ]
+
+    def _part(
+        self, part: SDHamiltonian, constraint: dict[str, float], n_moments: int | None, tolerance: float
+    ) -> _Part:
+        number = constraint.get("n_electrons")
+        if number is not None and not 0 < number < part.n_spin_orbitals:
+            raise InvalidInput(
+                f"n_electrons={number} leaves no chemical potential; give a number between 0 and {part.n_spin_orbitals}"
+            )
+        interval = spectral_interval(part.one_body, float(np.abs(part.orbital_coupling).max(initial=0.0)))
+        count = n_moments or moments_for_tolerance(tolerance, self.kT, interval, constraint.get("mu"))
+        expansion = FermiExpansion(interval, self.kT, count + count % 2, self.kernel)
+        matrix: ScaledHamiltonian
+        if self.product == "stencil":
+            stencil = lattice_stencil(part)
+            if stencil is None:
+                raise InvalidInput(
+                    "product='stencil' needs a periodic lattice with the same hopping in every cell and no spin-orbit "
+                    "terms; use product='sparse'"
+                )
+            matrix = StencilHamiltonian(part, stencil, interval, self.dtype, self.device)
+        else:
+            matrix = SparseHamiltonian(part, interval, self.dtype, self.device)
+        return _Part(part, matrix, expansion, constraint, self._colors(part))
+
+    def _colors(self, part: SDHamiltonian) -> np.ndarray | None:
+        if self.probes != "colored":
+            return None
+        assert self.n_colors is not None
+        return site_colors(part, self.n_colors)
+
+    def _probe_set(self, part: _Part, number: int) -> Probes:
+        """Probe vectors number 0, 1, ...: a pure function of the seed."""
+        size = part.hamiltonian.n_spin_orbitals
+        if self.probes == "deterministic":
+            return unit_probes(size)
+        key = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
+        if part.colors is not None:
+            return colored_probes(part.hamiltonian, part.colors, int(key))
+        assert self.n_colors is not None
+        return random_probes(size, max(1, round(self.n_colors * size / self.hamiltonian.system.n_sites)), int(key))
+
+    @property
+    def n_moments(self) -> int:
+        """Number of moments; the largest among the parts of a union."""
+        return max(part.expansion.n_moments for part in self._parts)
+
+    @property
+    def n_vectors(self) -> int:
+        """Number of probe vectors, summed over the parts of a union."""
+        return sum(self._probe_set(part, 0).n_vectors for part in self._parts)
+
+    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
+        """Energies, field, density and thermodynamics.
+
+        The density is the derivative of the energy by the on-site levels; its sum equals `n_electrons` up to truncation.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+        time : float, optional
+            Ignored: equilibrium does not depend on time.
+
+        Returns
+        -------
+        ElectronicState
+            On the spins' device; the field in the spins' dtype, everything else in float64.
+
+        Raises
+        ------
+        InvalidInput
+            If the spins have the wrong shape or are not finite unit vectors.
+        """
+        del time
+        given = as_spins(spins, self.system.n_sites).detach()
+        replicas = given.shape[:-2]
+        shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
+        solved = self._solve(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]), energy=True, field=True)
+
+        def total(name: str) -> Tensor:
+            values = [[getattr(s.thermodynamics, name) for s in row] for row in solved]
+            return torch.tensor(values, dtype=torch.float64, device=given.device).reshape(shape)
+
+        fields = torch.stack([torch.cat([s.field for s in row]) for row in solved])
+        densities = torch.stack([torch.cat([s.density for s in row]) for row in solved])
+        return ElectronicState(
+            energy=total("potential"),
+            field=fields.to(given).reshape(given.shape),
+            density=densities.to(given.device).reshape(given.shape[:-1]),
+            mu=total("mu"),
+            n_electrons=total("n_electrons"),
+            internal_energy=total("internal_energy"),
+            entropy=total("entropy"),
+        )
+
+    def estimate_error(self, spins: Tensor | ArrayLike, n_sets: int = 8) -> ProbeError:
+        """Noise of the torque, from fields of independent probe sets; zero for deterministic probes.
+
+        Costs `n_sets` field evaluations. The truncation error is the same in all sets and not seen.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+        n_sets : int
+            Number of probe sets, 2 or more; the first is the one that `field` uses.
+
+        Raises
+        ------
+        InvalidInput
+            If `n_sets` is smaller than 2.
+        """
+        if n_sets < 2:
+            raise InvalidInput(f"n_sets={n_sets} must be 2 or more; a spread needs two sets")
+        given = as_spins(spins, self.system.n_sites).detach()
+        own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
+        torques = torch.stack([torque(own.double(), self._fields(own, number)) for number in range(n_sets)])
+        spread, mean = torques.std(0), torques.mean(0)
+        relative = float(spread.square().mean().sqrt() / mean.square().mean().sqrt())
+        return ProbeError(spread.to(given.device).reshape(given.shape), relative, n_sets)
+
+    def _fields(self, spins: Tensor, probe_set: int = 0) -> Tensor:
+        solved = self._solve(spins, energy=False, field=True, probe_set=probe_set)
+        return torch.stack([torch.cat([s.field for s in row]) for row in solved])
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time
+        solved = self._solve(spins, energy=energy, field=field)
+        energies = [[s.thermodynamics.potential for s in row] for row in solved] if energy else None
+        fields = torch.stack([torch.cat([s.field for s in row]) for row in solved]) if field else None
+        return None if energies is None else torch.tensor(energies, dtype=torch.float64), fields
+
+    def _solve(self, spins: Tensor, *, energy: bool, field: bool, probe_set: int = 0) -> list[list[_Solution]]:
+        """Solutions [replica][part] for spins (R, N, 3)."""
+        problems = [self._problem(part, self._probe_set(part, probe_set)) for part in self._parts]
+        sizes = [part.hamiltonian.system.n_sites for part in self._parts]
+        return [
+            [
+                _solve_part(part, problem, piece, energy=energy, field=field)
+                for part, problem, piece in zip(self._parts, problems, replica.split(sizes), strict=True)
+            ]
+            for replica in spins
+        ]
+
+    def _problem(self, part: _Part, probes: Probes) -> MomentProblem:
+        width = CPU_WIDTH
+        if self.device.type != "cpu":
+            bytes_per_column = 2 * part.hamiltonian.n_spin_orbitals * torch.finfo(self.dtype).bits // 8
+            width = max(CPU_WIDTH, GPU_BLOCK_BYTES // bytes_per_column)
+        return MomentProblem(part.matrix, probes, part.expansion.n_moments, width)
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        described = {"class": type(self).__name__, "hamiltonian": self.hamiltonian.specification(), "kT": self.kT}
+        described |= self._given | {"n_moments": [part.expansion.n_moments for part in self._parts]}
+        described |= {"kernel": self.kernel, "probes": self.probes, "dtype": str(self.dtype).removeprefix("torch.")}
+        return (
+            described if self.probes == "deterministic" else described | {"n_colors": self.n_colors, "seed": self.seed}
+        )
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value}" for name, value in self._given.items())
+        return f"KernelPolynomial({self.hamiltonian}, kT={self.kT}, {given}, n_moments={self.n_moments}, probes='{self.probes}')"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part of the system with its expansion, what is fixed in it, and its colours."""
+
+    hamiltonian: SDHamiltonian
+    matrix: ScaledHamiltonian
+    expansion: FermiExpansion
+    constraint: dict[str, float]
+    colors: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Thermodynamics (NaN if not asked for), field (n, 3) and density (n,) of one part."""
+
+    thermodynamics: Thermodynamics
+    field: Tensor
+    density: Tensor
+
+
+def _solve_part(part: _Part, problem: MomentProblem, spins: Tensor, *, energy: bool, field: bool) -> _Solution:
+    """Moments, thermodynamics and gradient of one part for spins (n, 3)."""
+    local = _local_terms(part, spins)
+    expansion, mu = part.expansion, part.constraint.get("mu")
+    if field and problem.probes.exact and mu is not None:
+        weights = torch.from_numpy(expansion.potential_coefficients(mu))
+        gradient, moments = exact_gradient(local, problem, weights, moments=energy)
+        return _solution(part, expansion.equilibrium(moments.numpy(), mu=mu), gradient)
+    with torch.enable_grad():
+        moments = ChebyshevMoments.apply(local.requires_grad_(field), problem)
+        found = expansion.equilibrium(moments.detach().numpy(), **part.constraint)
+        if not field:
+            return _solution(part, found, torch.zeros_like(local))
+        (gradient,) = torch.autograd.grad(moments, local, torch.from_numpy(found.coefficients))
+    return _solution(part, found, gradient)
+
+
+def _local_terms(part: _Part, spins: Tensor) -> Tensor:
+    """On-site terms (M, 4) of H in scaled units: no shift, and -J S; float64."""
+    site = torch.from_numpy(part.hamiltonian.orbital_site).to(spins.device)
+    coupling = torch.tensor(part.hamiltonian.orbital_coupling, device=spins.device)
+    exchange = -coupling.unsqueeze(-1) * spins.to(torch.float64)[site] / part.expansion.interval.half_width
+    return torch.cat([torch.zeros_like(exchange[:, :1]), exchange], 1)
+
+
+def _solution(part: _Part, thermodynamics: Thermodynamics, gradient: Tensor) -> _Solution:
+    """Field and density from the derivative (M, 4) of the potential by the scaled on-site terms."""
+    scaled = gradient / part.expansion.interval.half_width
+    return _Solution(
+        thermodynamics,
+        part.hamiltonian.site_field(scaled[:, 1:]),
+        part.hamiltonian.site_density(scaled[:, 0]),
+    )
+
+
+def _check(
+    kT: float,
+    n_moments: int | None,
+    tolerance: float | None,
+    kernel: str,
+    probes: str,
+    n_colors: int | None,
+    seed: int,
+    product: str,
+    dtype: torch.dtype,
+) -> None:
+    """Raise InvalidInput on arguments that contradict each other or are out of range."""
+    if not np.isfinite(kT) or kT <= 0:
+        raise InvalidInput(
+            f"kT={kT} must be a positive temperature in units of the hopping; a step at kT=0 has no finite expansion: "
+            "use ExactDiagonalization, or a small kT"
+        )
+    if kernel not in ("none", "jackson"):
+        raise InvalidInput(f"kernel={kernel!r} must be 'none' or 'jackson'")
+    if probes not in ("deterministic", "colored", "random"):
+        raise InvalidInput(f"probes={probes!r} must be 'deterministic', 'colored' or 'random'")
+    if (probes == "deterministic") != (n_colors is None):
+        raise InvalidInput(
+            f"probes={probes!r} with n_colors={n_colors}: give n_colors for 'colored' and 'random' probes, and only for them"
+        )
+    if n_colors is not None and n_colors < 1:
+        raise InvalidInput(f"n_colors={n_colors} must be a positive number of colours")
+    if n_moments is not None and (n_moments < 4 or int(n_moments) != n_moments):
+        raise InvalidInput(f"n_moments={n_moments} must be an integer of at least 4")
+    if n_moments is not None and tolerance is not None:
+        raise InvalidInput(
+            f"n_moments={n_moments} and tolerance={tolerance} both fix the length of the series; give one"
+        )
+    if n_moments is None and kernel == "jackson":
+        raise InvalidInput("kernel='jackson' converges too slowly for a tolerance; give n_moments")
+    if int(seed) != seed or seed < 0:
+        raise InvalidInput(f"seed={seed} must be an integer >= 0")
+    if product not in ("sparse", "stencil"):
+        raise InvalidInput(f"product={product!r} must be 'sparse' or 'stencil'")
+    if dtype not in (torch.float64, torch.float32):
+        raise InvalidInput(f"dtype={dtype} must be torch.float64 or torch.float32")

@@ -1,0 +1,108 @@
+"""Search for the chemical potential of a given electron number from Green's functions at the poles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from gnnspin.core.errors import ConvergenceError
+from gnnspin.electrons.rational import FermiPoles
+
+_MAX_STEPS = 80
+
+
+class NumberSearch:
+    """Root of N(mu) - N_e inside a bracket, for one replica.
+
+    A step far from the root solves for it with the density of states that the Green's functions at hand imply; near
+    it, by secants. A step that leaves the bracket is replaced by bisection. The density matrix grows with mu, so an
+    excess of dN electrons changes no field by more than ``|J| |dN|``.
+
+    Parameters
+    ----------
+    poles : FermiPoles
+        Poles at which the Green's functions are known.
+    kT : float
+        Temperature.
+    mu : float
+        First chemical potential.
+    bracket : (low, high)
+        Interval that contains the root.
+    n_levels : int
+        Number of levels; the noise of N is n_levels times the error of an occupation.
+    tolerance : float
+        Largest excess |N - N_e|, reached unless the noise of N is larger and N is flat: then any mu in the gap is right.
+
+    Attributes
+    ----------
+    mu : float
+        Chemical potential to be tried next, or the root.
+    weight : float
+        Once found: quantities at the root are ``last + weight * (last - one before)`` of those evaluated; 0 where the
+        last evaluation is at the root.
+    """
+
+    def __init__(
+        self,
+        poles: FermiPoles,
+        kT: float,
+        mu: float,
+        bracket: tuple[float, float],
+        n_levels: int,
+        tolerance: float,
+    ) -> None:
+        self.poles, self.kT, self.mu, self.n_levels, self.tolerance = poles, kT, mu, n_levels, tolerance
+        self.low, self.high = bracket
+        self._last: tuple[float, float] | None = None
+        self._steps = 0
+        self.weight = 0.0
+
+    def found(self, excess: float, traces: NDArray[np.complex128]) -> bool:
+        """Whether `mu` is the root, given ``N(mu) - N_e`` and Tr G at the poles; if not, `mu` moves on.
+
+        Raises
+        ------
+        ConvergenceError
+            If the search does not end.
+        """
+        last, self._last = self._last, (self.mu, excess)
+        stalled = last is not None and abs(excess) > abs(last[1]) / 2
+        collapsed = self.high - self.low <= 1e-14 * (abs(self.low) + abs(self.high))
+        if abs(excess) <= self.tolerance or collapsed or (stalled and abs(excess) <= self.n_levels * self.tolerance):
+            return True
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise ConvergenceError(
+                f"no mu found: N is off by {excess} at mu={self.mu}; raise kT or use an integer number"
+            )
+        self.low, self.high = (self.mu, self.high) if excess < 0 else (self.low, self.mu)
+        near = last is not None and abs(self.mu - last[0]) < self.kT / 2 and excess != last[1]
+        proposal = self._secant(last, excess) if near and last is not None else self._from_density(excess, traces)
+        inside = self.low < proposal < self.high
+        if near and last is not None and inside and self._is_linear(last, excess):
+            self.weight = (proposal - self.mu) / (self.mu - last[0])
+            self.mu = proposal
+            return True
+        self.mu = proposal if inside else (self.low + self.high) / 2
+        return False
+
+    def _secant(self, last: tuple[float, float], excess: float) -> float:
+        return self.mu - excess * (self.mu - last[0]) / (excess - last[1])
+
+    def _is_linear(self, last: tuple[float, float], excess: float) -> bool:
+        """Whether the secant through two excesses is as good as an evaluation at its root: N bends on the scale of kT."""
+        levels = self.kT * (excess - last[1]) / (self.mu - last[0])
+        return abs(excess * last[1]) <= self.tolerance * levels
+
+    def _from_density(self, excess: float, traces: NDArray[np.complex128]) -> float:
+        points, weights = self.poles.density_of_states(self.kT * traces, self.n_levels)
+        here = float(weights @ expit(-points))
+
+        def imbalance(mu: float) -> float:
+            return float(weights @ expit((mu - self.mu) / self.kT - points)) - here + excess
+
+        if imbalance(self.low) * imbalance(self.high) >= 0:
+            return np.nan
+        return float(brentq(imbalance, self.low, self.high, xtol=1e-3 * self.kT))

@@ -1,0 +1,250 @@
+"""Tight-binding models of a unit cell, and their import from Wannier90."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.hopping import HERMITIAN_TOLERANCE, HoppingRule, Hops, matrix_digest
+from gnnspin.systems.system import IntArray, SpinSystem
+
+SpinorOrder = Literal["interleaved", "blocks"]
+
+
+class CellHopping(HoppingRule):
+    """Hopping of a lattice from the matrix elements ``<0, m| H |R, n>`` between unit cells.
+
+    The rule works on every lattice (`bravais` and the named lattices) whose cell has the same basis sites; orbitals are
+    ordered site by site. Cells R outside an open boundary are cut off.
+
+    Parameters
+    ----------
+    cells : (K, 3) integers
+        Cells R in units of the primitive vectors; R and -R must both be listed.
+    blocks : (K, W, W), or (K, W, 2, W, 2) with spin
+        Matrix elements in units of the hopping.
+    orbital_basis : (W,) integers
+        Basis site of each orbital. Every basis site may hold any number, none included.
+
+    Raises
+    ------
+    InvalidInput
+        If a shape or a basis index does not fit or the model is not Hermitian, ``H(R) = H(-R)^+``; when applied to a
+        system that is not a lattice or whose cell has too few sites.
+
+    Examples
+    --------
+    A chain of two orbitals per site with different hoppings:
+
+    >>> from gnnspin.systems import chain
+    >>> right = np.diag([-1.0, -0.5])
+    >>> rule = CellHopping([[1, 0, 0], [-1, 0, 0]], [right, right.T], orbital_basis=[0, 0])
+    >>> rule.matrix(chain(6)).shape
+    (12, 12)
+    """
+
+    def __init__(self, cells: ArrayLike, blocks: ArrayLike, orbital_basis: Sequence[int]) -> None:
+        self.cells = np.asarray(cells, dtype=np.int64)
+        basis = np.asarray(orbital_basis, dtype=np.int64)
+        size, given = len(basis), np.asarray(blocks)
+        if self.cells.ndim != 2 or self.cells.shape[1] != 3 or len(np.unique(self.cells, axis=0)) != len(self.cells):
+            raise InvalidInput(f"cells have shape {self.cells.shape}; expected (K, 3) with every cell once")
+        if given.shape[1:] not in ((size, size), (size, 2, size, 2)) or len(given) != len(self.cells):
+            raise InvalidInput(
+                f"blocks have shape {given.shape}; {len(self.cells)} cells and {size} orbitals need "
+                f"({len(self.cells)}, {size}, {size}), or ({len(self.cells)}, {size}, 2, {size}, 2) with spin"
+            )
+        if not np.isfinite(given).all() or basis.min(initial=0) < 0:
+            raise InvalidInput("blocks must be finite and orbital_basis must count basis sites from 0")
+        order = np.argsort(basis, kind="stable")
+        self.orbital_basis = basis[order]
+        self.blocks = given[:, order][:, :, order] if given.ndim == 3 else given[:, order][:, :, :, order]
+        self._require_hermitian()
+
+    def _require_hermitian(self) -> None:
+        size = self.blocks[0].size if len(self.blocks) else 0
+        side = round(size**0.5)
+        matrices = self.blocks.reshape(-1, side, side)
+        index = {tuple(cell): k for k, cell in enumerate(self.cells.tolist())}
+        for cell, matrix in zip(self.cells.tolist(), matrices, strict=True):
+            opposite = index.get((-cell[0], -cell[1], -cell[2]))
+            partner = np.zeros_like(matrix) if opposite is None else matrices[opposite].conj().T
+            error = abs(matrix - partner).max(initial=0)
+            if error > HERMITIAN_TOLERANCE * max(1.0, abs(matrices).max()):
+                raise InvalidInput(f"H(R) and H(-R)^+ differ by {error:.3e} at R={cell}; list both directions")
+
+    def orbitals(self, system: SpinSystem) -> IntArray:
+        """See `HoppingRule.orbitals`."""
+        return np.concatenate([self._per_cell(part)[part.basis_index] for part in system.parts])
+
+    def _per_cell(self, system: SpinSystem) -> IntArray:
+        if system.lattice_shape is None:
+            raise InvalidInput(
+                f"{self} needs a lattice with {int(self.orbital_basis.max()) + 1} sites per cell; "
+                f"{system} is none (bravais() makes one)"
+            )
+        if self.orbital_basis.max() >= system.n_basis:
+            raise InvalidInput(
+                f"{self} has an orbital on basis site {int(self.orbital_basis.max())}; the cells of "
+                f"{system} have {system.n_basis}"
+            )
+        return np.bincount(self.orbital_basis, minlength=system.n_basis)
+
+    def part_hops(self, system: SpinSystem) -> Hops:
+        """See `HoppingRule.part_hops`."""
+        self._per_cell(system)
+        shape = np.array(system.lattice_shape, dtype=np.int64)
+        block, row, column = self._entries()
+        home = np.stack(np.unravel_index(np.arange(shape.prod()), shape), -1)
+        target = home[:, None] + self.cells[block]
+        wrapped = np.where(system.pbc, target % shape, target)
+        kept = np.all((wrapped >= 0) & (wrapped < shape), axis=-1)
+        number = np.ravel_multi_index(tuple(np.where(kept[..., None], wrapped, 0).T), tuple(shape)).T
+        width = len(self.orbital_basis)
+        first = np.broadcast_to(np.arange(len(home))[:, None], kept.shape)
+        sites = system.positions.reshape(len(home), -1, 3)[0]
+        step = self.cells[block] @ system.primitive_vectors
+        step = step + sites[self.orbital_basis[column]] - sites[self.orbital_basis[row]]
+        amplitude = self.blocks[block, row, column] if self.blocks.ndim == 3 else self.blocks[block, row, :, column]
+        which = np.broadcast_to(np.arange(len(block)), kept.shape)[kept]
+        return Hops(
+            first[kept] * width + row[which], number[kept] * width + column[which], step[which], amplitude[which]
+        )
+
+    def _entries(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Indices (block, row, column) of the matrix elements that are not zero."""
+        present = self.blocks != 0
+        block, row, column = np.nonzero(present if present.ndim == 3 else present.any((2, 4)))
+        return block, row, column
+
+    def specification(self) -> dict[str, Any]:
+        """See `HoppingRule.specification`; the matrix elements by their hash."""
+        content = np.concatenate([self.blocks.reshape(len(self.cells), -1), self.cells], axis=1)
+        return {
+            "class": type(self).__name__,
+            "orbital_basis": self.orbital_basis.tolist(),
+            "digest": matrix_digest(sparse.csr_array(content)),
+        }
+
+    def __repr__(self) -> str:
+        return f"CellHopping({len(self.orbital_basis)} orbitals, {len(self.cells)} cells)"
+
+
+@dataclass(frozen=True)
+class WannierData:
+    """Content of a ``_hr.dat`` file.
+
+    Attributes
+    ----------
+    cells : (K, 3)
+        Lattice vectors R in units of the primitive vectors.
+    blocks : (K, W, W)
+        ``<0, m| H |R, n>`` divided by the degeneracy of R; in eV.
+    """
+
+    cells: IntArray
+    blocks: NDArray[np.complex128]
+
+
+def read_hr(path: str | Path) -> WannierData:
+    """Read a Wannier90 ``seedname_hr.dat`` file.
+
+    Comment, number of Wannier functions, number of R, degeneracies (fifteen per line), then lines
+    ``R1 R2 R3 m n Re Im`` (Wannier90 user guide, "seedname_hr.dat").
+
+    Raises
+    ------
+    InvalidInput
+        If the file is missing or does not have this format.
+    """
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    try:
+        width, n_cells = int(lines[1]), int(lines[2])
+        first = 3 + -(-n_cells // 15)
+        degeneracy = np.array(" ".join(lines[3:first]).split(), dtype=np.int64)
+        rows = np.array([line.split() for line in lines[first:] if line.strip()], dtype=np.float64)
+        if degeneracy.shape != (n_cells,) or rows.shape != (n_cells * width**2, 7):
+            raise ValueError(
+                f"{n_cells} cells of {width} functions need {n_cells * width**2} lines of 7 numbers, found {len(rows)}"
+            )
+        labels = rows[:, :5].astype(np.int64).reshape(n_cells, width**2, 5)
+        blocks = np.zeros((n_cells, width, width), dtype=np.complex128)
+        cell = np.broadcast_to(np.arange(n_cells)[:, None], labels.shape[:2])
+        blocks[cell, labels[..., 3] - 1, labels[..., 4] - 1] = (rows[:, 5] + 1j * rows[:, 6]).reshape(n_cells, -1)
+    except (ValueError, IndexError) as error:
+        raise InvalidInput(f"{path} is not a Wannier90 _hr.dat file: {error}") from error
+    return WannierData(labels[:, 0, :3], blocks / degeneracy[:, None, None])
+
+
+def wannier90_hopping(
+    path: str | Path,
+    orbital_basis: Sequence[int],
+    *,
+    spinor: SpinorOrder | None = None,
+    smallest: float = 0.0,
+) -> CellHopping:
+    """Hopping rule of a Wannier90 Hamiltonian, for lattices with the primitive vectors and basis of that calculation.
+
+    Energies stay in eV, so J, kT and mu must be in eV too. The file is made Hermitian, ``(H(R) + H(-R)^+) / 2``, to
+    remove the rounding of its six decimals. Spins couple only to the orbitals whose J is not zero.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``seedname_hr.dat``.
+    orbital_basis : (W,) integers
+        Basis site of each spatial Wannier function, in the file's order.
+    spinor : None, "interleaved" or "blocks"
+        None: the functions have no spin and serve both directions. With spin-orbit terms, W spatial functions make 2W
+        in the file: up and down alternating ("interleaved"), or all up before all down ("blocks").
+    smallest : float
+        Matrix elements below this in size are dropped, in eV.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read or `orbital_basis` or `spinor` do not fit it.
+
+    Notes
+    -----
+    G. Pizzi et al., J. Phys.: Condens. Matter 32, 165902 (2020), doi:10.1088/1361-648X/ab51ff.
+
+    Examples
+    --------
+    Four cells in each direction of a crystal with two sites, three d orbitals on the first and one p on the second::
+
+        crystal = bravais((4, 4, 4), primitive_vectors, basis=[[0, 0, 0], [2.0, 0, 0]])
+        rule = wannier90_hopping("crystal_hr.dat", orbital_basis=[0, 0, 0, 1])
+        hamiltonian = SDHamiltonian(crystal, rule, J=np.tile([0.8, 0.0], 64))
+    """
+    data, size = read_hr(path), len(orbital_basis)
+    expected = size if spinor is None else 2 * size
+    if data.blocks.shape[1] != expected:
+        raise InvalidInput(
+            f"{path} has {data.blocks.shape[1]} Wannier functions; orbital_basis of {size} entries with "
+            f"spinor={spinor!r} describes {expected}"
+        )
+    index = {tuple(cell): k for k, cell in enumerate(data.cells.tolist())}
+    missing = [cell for cell in index if tuple(-c for c in cell) not in index]
+    if missing:
+        raise InvalidInput(f"{path} lists the cell {missing[0]} but not its opposite")
+    opposite = [index[(-cell[0], -cell[1], -cell[2])] for cell in data.cells.tolist()]
+    blocks: NDArray[Any] = (data.blocks + data.blocks[opposite].conj().swapaxes(1, 2)) / 2
+    blocks[abs(blocks) < smallest] = 0
+    if not blocks.imag.any():
+        blocks = blocks.real
+    if spinor == "interleaved":
+        blocks = blocks.reshape(-1, size, 2, size, 2)
+    elif spinor == "blocks":
+        blocks = blocks.reshape(-1, 2, size, 2, size).transpose(0, 2, 1, 4, 3)
+    return CellHopping(data.cells, blocks, orbital_basis)

@@ -1,0 +1,123 @@
+"""One snapshot of a plan: its spins, and its label from the exact solver. Runs on any worker."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import random_spins
+from gnnspin.core.version import __version__
+from gnnspin.datasets.labels import Label
+from gnnspin.dynamics import simulate
+from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler
+from gnnspin.labels.plan import Job, make_plan
+from gnnspin.observables.orders import perturbed, reference_order
+
+
+def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Tensor | None) -> Label:
+    """Label of snapshot number `snapshot` of a job.
+
+    Parameters
+    ----------
+    config : GenerateConfig
+    job : Job
+    snapshot : int
+        0 .. job.n_snapshots - 1.
+    previous : (N, 3) tensor or None
+        Spins of the snapshot before, for a trajectory; None for its first.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C during a trajectory.
+    """
+    solver = _solvers(config.model_dump_json())[job.system]
+    spins, origin = _configuration(job, snapshot, previous, solver)
+    state = solver.solve(spins)
+    return Label(
+        system=solver.system,
+        spins=spins,
+        field=state.field,
+        energy=float(state.energy),
+        internal_energy=float(state.internal_energy),
+        entropy=float(state.entropy),
+        mu=float(state.mu),
+        n_electrons=float(state.n_electrons),
+        density=state.density,
+        provenance={
+            **_provenance(config),
+            "sampler": {**job.sampler.model_dump(mode="json"), **origin},
+            "index": job.index,
+            "seed": job.seed,
+        },
+    )
+
+
+@lru_cache(maxsize=2)
+def _solvers(config: str) -> tuple[Any, ...]:
+    """One solver per system of a configuration, given as JSON; built once per process."""
+    parsed = GenerateConfig.model_validate_json(config)
+    return tuple(parsed.solver.build(parsed.hamiltonian.build(system)) for system in make_plan(parsed).systems)
+
+
+def _configuration(
+    job: Job, snapshot: int, previous: Tensor | None, solver: FieldSource
+) -> tuple[Tensor, dict[str, Any]]:
+    """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
+    if isinstance(job.sampler, RelaxationSampler):
+        start = random_spins(solver.system.n_sites, seed=job.seed) if previous is None else previous
+        return _relaxed(job, job.sampler, snapshot, start, solver)
+    if isinstance(job.sampler, PerturbedOrderSampler):
+        amplitude = float(np.random.default_rng(job.seed).uniform(*job.sampler.amplitude))
+        order = job.sampler.orders[job.index % len(job.sampler.orders)]
+        spins = perturbed(reference_order(order, solver.system), amplitude, seed=job.seed)
+        return spins, {"order": order, "amplitude": amplitude}
+    return random_spins(solver.system.n_sites, seed=job.seed), {}
+
+
+def _relaxed(
+    job: Job, sampler: RelaxationSampler, snapshot: int, start: Tensor, solver: FieldSource
+) -> tuple[Tensor, dict[str, Any]]:
+    """Integrate from one snapshot to the next, with a noise seed of its own: the same wherever it was interrupted."""
+    run = simulate(
+        solver,
+        start,
+        dt=sampler.dt,
+        n_steps=sampler.save_every,
+        damping=sampler.damping,
+        kT=sampler.kT,
+        integrator=sampler.integrator,
+        seed=job.segment_seed(snapshot),
+        progress=False,
+    )
+    if run.interrupted:
+        raise KeyboardInterrupt
+    step = (snapshot + 1) * sampler.save_every
+    return run.spins.contiguous(), {"step": step, "time": step * sampler.dt}
+
+
+def _provenance(config: GenerateConfig) -> dict[str, Any]:
+    return {
+        "hamiltonian": config.hamiltonian.model_dump(mode="json"),
+        "solver": config.solver.model_dump(mode="json"),
+        "config_fingerprint": config.fingerprint,
+        "config_seed": config.seed,
+        "versions": {
+            "gnnspin": __version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("torch", "numpy", "scipy")},
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
