@@ -65,8 +65,9 @@ def _installation() -> str:
     return "\n".join(f"{name:15} {text}" for name, text in rows.items())
 
 
-def _keys(config: type[BaseModel], indent: int = 2) -> Iterator[str]:
-    """One line per key, nested configurations indented below it."""
+def _keys(config: type[BaseModel], indent: int = 2, printed: set[type[BaseModel]] | None = None) -> Iterator[str]:
+    """One line per key, nested configurations indented below the first key that takes them."""
+    printed = set() if printed is None else printed
     for name, field in config.model_fields.items():
         default = "required" if field.is_required() else f"default {_plain(field)}"
         choices = [value for value in _leaves(field.annotation) if isinstance(value, str | int)]
@@ -75,9 +76,12 @@ def _keys(config: type[BaseModel], indent: int = 2) -> Iterator[str]:
         shown = f"{default};" if not nested or field.is_required() else ""
         yield f"{' ' * indent}{name}: {shown}{one_of} {field.description or ''}".rstrip("; ").rstrip()
         for leaf in nested:
+            if leaf in printed:
+                continue
+            printed.add(leaf)
             if len(nested) > 1:
                 yield f"{' ' * (indent + 2)}({(leaf.__doc__ or '').splitlines()[0]})"
-            yield from _keys(leaf, indent + 4)
+            yield from _keys(leaf, indent + 4, printed)
 
 
 def _plain(field: FieldInfo) -> Any:

@@ -35,7 +35,7 @@ def force_field(model_name: str, system: SpinSystem, cutoff: float = 2.3, **hype
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    return gs.ForceField(model, system).to(dtype=torch.float64)
+    return gs.ForceField(model, system, dtype=torch.float64)
 
 
 def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
@@ -171,7 +171,7 @@ class ModelPhysics:
 
 def assert_paths_agree(model: SpinModel, system: SpinSystem) -> None:
     """The lattice stencil and the edge list give one field."""
-    source = gs.ForceField(model, system).to(dtype=torch.float64)
+    source = gs.ForceField(model, system, dtype=torch.float64)
     assert source.data.stencil is not None
     spins = random_spins(system.n_sites, replicas=(2,), seed=2)
     fast = source.field(spins)

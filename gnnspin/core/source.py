@@ -124,10 +124,12 @@ class FieldSource(ABC):
         replicas = given.shape[:-2]
         own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
         energies, fields = self._evaluate(own, time, energy=energy, field=field)
-        if energy and energies is not None:
+        energies = energies if energy else None
+        fields = fields if field else None
+        if energies is not None:
             shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
             energies = energies.detach().to(given.device, torch.float64).reshape(shape)
-        if field and fields is not None:
+        if fields is not None:
             fields = fields.detach().to(given.device, given.dtype).reshape(given.shape)
         return energies, fields
 

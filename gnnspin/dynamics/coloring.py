@@ -90,7 +90,7 @@ def check_colors(source: FieldSource, colors: list[Tensor], *, seed: int = 0, tr
             shift = (source.field(changed) - before)[kept].abs()
             if len(kept) and float(shift.max()) > bound:
                 raise InvalidInput(
-                    f"spins that would be updated at once act on each other (fields change by {float(shift.max()):.1e});"
+                    f"spins that are updated at once act on each other (fields change by {float(shift.max()):.1e});"
                     " the interactions reach beyond the cutoff: give a larger one, or cutoff=None to find them"
                 )
 

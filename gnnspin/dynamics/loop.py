@@ -23,6 +23,7 @@ from gnnspin.dynamics.progress import StepProgress
 from gnnspin.dynamics.schedule import Schedule
 from gnnspin.dynamics.state import State, StepParameters
 from gnnspin.dynamics.steps import Step
+from gnnspin.dynamics.timestep import TurnMonitor
 from gnnspin.dynamics.writer import TrajectoryWriter
 
 
@@ -73,13 +74,14 @@ def integrate(
     progress: bool,
 ) -> Run:
     """Advance `state` to the schedule's last step, observing and storing what is due, the given state included."""
-    interrupted = False
+    interrupted, monitor = False, TurnMonitor(parameters)
     bar = StepProgress(schedule.last_step - state.step, math.prod(state.spins.shape[:-1]), show=progress)
     with torch.no_grad(), _interrupt_as_flag() as stop, bar:
         try:
             _record(state, schedule, log, writer)
             while state.step < schedule.last_step and not stop.is_set():
-                state = step(state, source, parameters)
+                before, state = state, step(state, source, parameters)
+                monitor.check(before, state)
                 bar.advance()
                 _record(state, schedule, log, writer)
         except KeyboardInterrupt:

@@ -115,7 +115,7 @@ def minimize(
     start = normalize(as_spins(spins, source.system.n_sites).detach())
     if tolerance <= 0 or max_iterations < 0 or memory < 1:
         raise InvalidInput(
-            f"tolerance={tolerance} must be positive, max_iterations={max_iterations} not negative, memory={memory} >= 1"
+            f"tolerance={tolerance} must be positive, max_iterations={max_iterations} >= 0, memory={memory} >= 1"
         )
     source._require_energy()
     landscape = _Landscape(source, _free(pinned, start))

@@ -115,7 +115,8 @@ class DynamicStructureFactor:
     >>> q = gs.observables.wave_vectors(system)[1, 0, 0]
     >>> spectrum = DynamicStructureFactor(system, q, interval=0.2, n_samples=64)
     >>> start = gs.core.random_spins(8, seed=0)
-    >>> run = gs.dynamics.simulate(source, start, dt=0.1, n_steps=200, damping=0.0, observers=[spectrum], observe_every=2)
+    >>> options = {"dt": 0.1, "n_steps": 200, "damping": 0.0, "observe_every": 2}
+    >>> run = gs.dynamics.simulate(source, start, observers=[spectrum], **options)
     >>> spectrum.result().tensor.shape
     (1, 64, 3, 3)
     """
@@ -136,7 +137,9 @@ class DynamicStructureFactor:
         if q.ndim != 2 or q.shape[1] != 3:
             raise InvalidInput(f"wave_vectors have shape {q.shape}; expected (Q, 3)")
         if not (interval > 0 and math.isfinite(interval)) or n_samples < 4 or not 0 <= overlap < 1:
-            raise InvalidInput(f"interval={interval} must be positive, n_samples={n_samples} >= 4, 0 <= overlap={overlap} < 1")
+            raise InvalidInput(
+                f"interval={interval} must be positive, n_samples={n_samples} >= 4, 0 <= overlap={overlap} < 1"
+            )
         self.wave_vectors, self.interval, self.n_samples = q, float(interval), n_samples
         angles = torch.from_numpy(q @ system.positions.T)
         self._phases = torch.polar(torch.ones_like(angles), -angles) / math.sqrt(system.n_sites)
@@ -181,7 +184,7 @@ class DynamicStructureFactor:
                 "check that interval = dt * observe_every"
             )
         omega = 2 * np.pi * np.fft.fftshift(np.fft.fftfreq(self.n_samples, self.interval))
-        tensor = np.fft.fftshift(self._sum.numpy() / self.n_segments, axes=1)
+        tensor = np.asarray(np.fft.fftshift(self._sum.numpy() / self.n_segments, axes=1), dtype=np.complex128)
         resolution = 2 * np.pi / (self.n_samples * self.interval)
         return Spectrum(self.wave_vectors, omega, tensor, self.n_segments, resolution)
 

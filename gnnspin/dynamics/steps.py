@@ -6,15 +6,16 @@ eta is normal with variance ``2 lambda kT / (gamma dt)``.
 
 All steps integrate ``dS/dt = S x Omega(S)`` with the angular velocity ``Omega = gamma (H + eta - lambda S x H)``, whose
 fields are projected on the tangent plane of the spins where they were evaluated; the part along a spin does nothing in
-the exact equation but would spoil the finite step.
+the exact equation but would spoil the finite step. With ``noise="both"`` the damping acts on H + eta, and the variance
+is divided by ``1 + lambda^2``.
 
 =================  =====================================================
 symbol             code
 =================  =====================================================
-S_i                `spins`, component-first (3, ..., N)
-H_i, eta_i         `field`, `noise`
+S_i                `drive.spins`, component-first (3, ..., N)
+H_i, eta_i         `drive.field(spins, time)`, `drive.noise`
 gamma, lambda      `parameters.gamma`, `parameters.damping`
-dt Omega_i         the result of `_rotation`
+dt Omega_i         `rotation`
 =================  =====================================================
 """
 
@@ -22,16 +23,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError
-from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
-from gnnspin.dynamics.algebra import components, cross, dot, implicit_midpoint, normalized, rodrigues, tangent, vectors
-from gnnspin.dynamics.state import SimulationError, State, StepParameters
+from gnnspin.dynamics.algebra import cross, dot, implicit_midpoint, normalized, rodrigues
+from gnnspin.dynamics.drive import Drive, rotation
+from gnnspin.dynamics.state import State, StepParameters
 
 Step: TypeAlias = Callable[[State, FieldSource, StepParameters], State]
 
@@ -47,12 +48,26 @@ def heun_step(state: State, source: FieldSource, parameters: StepParameters) -> 
     Order 2 at kT = 0; weak order 1 with noise. Two field evaluations. Unit length by renormalisation; energy is not
     conserved. Garcia-Palacios and Lazaro, Phys. Rev. B 58, 14937 (1998), doi:10.1103/PhysRevB.58.14937.
     """
-    spins, noise = components(state.spins), _noise(state, parameters)
-    slope = cross(spins, _rotation(spins, state.time, noise, state, source, parameters))
-    predicted = normalized(spins + slope)
-    end = state.time + parameters.dt
-    slope_end = cross(predicted, _rotation(predicted, end, noise, state, source, parameters))
-    return _next(state, normalized(spins + 0.5 * (slope + slope_end)), parameters)
+    drive = Drive(state, source, parameters)
+    slope = drive.local(_slope, drive.spins, drive.field(drive.spins, state.time))
+    predicted = drive.local(_heun_predicted, drive.spins, slope)
+    field = drive.field(predicted, state.time + parameters.dt)
+    return drive.finish(drive.local(_heun_corrected, drive.spins, slope, predicted, field))
+
+
+def _slope(*arguments: Any) -> Tensor:
+    """``dt S x Omega(S)``."""
+    return cross(arguments[-2], rotation(*arguments))
+
+
+def _heun_predicted(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, slope: Tensor) -> Tensor:
+    return normalized(spins + slope)
+
+
+def _heun_corrected(
+    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, slope: Tensor, predicted: Tensor, field: Tensor
+) -> Tensor:
+    return normalized(spins + 0.5 * (slope + _slope(noise, damping, scale, both, predicted, field)))
 
 
 def semi_implicit_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -69,12 +84,21 @@ def semi_implicit_step(state: State, source: FieldSource, parameters: StepParame
     Fasolino, Katsnelson, Rasing, J. Phys.: Condens. Matter 22, 176001 (2010), doi:10.1088/0953-8984/22/17/176001; here
     M is normalised, so that fields are evaluated at unit spins only.
     """
-    spins, noise = components(state.spins), _noise(state, parameters)
-    rotation = _rotation(spins, state.time, noise, state, source, parameters)
-    midpoint = normalized(spins + 0.5 * cross(spins, rotation))  # rotation is perpendicular to the spin
-    middle = state.time + 0.5 * parameters.dt
-    rotation = _rotation(midpoint, middle, noise, state, source, parameters)
-    return _next(state, normalized(2 * implicit_midpoint(spins, 0.5 * rotation) - spins), parameters)
+    drive = Drive(state, source, parameters)
+    midpoint = drive.local(_sib_midpoint, drive.spins, drive.field(drive.spins, state.time))
+    field = drive.field(midpoint, state.time + 0.5 * parameters.dt)
+    return drive.finish(drive.local(_sib_end, drive.spins, midpoint, field))
+
+
+def _sib_midpoint(*arguments: Any) -> Tensor:
+    """M; the rotation is perpendicular to the spin, so that the direction of S + S* needs no division."""
+    spins = arguments[-2]
+    return normalized(spins + 0.5 * cross(spins, rotation(*arguments)))
+
+
+def _sib_end(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor) -> Tensor:
+    angle = rotation(noise, damping, scale, both, midpoint, field)
+    return normalized(2 * implicit_midpoint(spins, 0.5 * angle) - spins)
 
 
 def rotation_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -89,12 +113,22 @@ def rotation_step(state: State, source: FieldSource, parameters: StepParameters)
     evaluations. |S| is kept to rounding. Depondt and Mertens, J. Phys.: Condens. Matter 21, 336005 (2009),
     doi:10.1088/0953-8984/21/33/336005.
     """
-    spins, noise = components(state.spins), _noise(state, parameters)
-    rotation = _rotation(spins, state.time, noise, state, source, parameters)
-    predicted = normalized(rodrigues(spins, rotation))
-    end = state.time + parameters.dt
-    rotation_end = _rotation(predicted, end, noise, state, source, parameters)
-    return _next(state, normalized(rodrigues(spins, 0.5 * (rotation + rotation_end))), parameters)
+    drive = Drive(state, source, parameters)
+    angle = drive.local(rotation, drive.spins, drive.field(drive.spins, state.time))
+    predicted = drive.local(_rotated, drive.spins, angle)
+    field = drive.field(predicted, state.time + parameters.dt)
+    return drive.finish(drive.local(_rotation_corrected, drive.spins, angle, predicted, field))
+
+
+def _rotated(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, angle: Tensor) -> Tensor:
+    return normalized(rodrigues(spins, angle))
+
+
+def _rotation_corrected(
+    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, angle: Tensor, predicted: Tensor, field: Tensor
+) -> Tensor:
+    angle_end = rotation(noise, damping, scale, both, predicted, field)
+    return normalized(rodrigues(spins, 0.5 * (angle + angle_end)))
 
 
 def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -115,17 +149,15 @@ def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepP
     ConvergenceError
         If the residual exceeds ``parameters.tolerance`` after ``parameters.max_iterations`` iterations.
     """
-    spins, noise = components(state.spins), _noise(state, parameters)
+    drive = Drive(state, source, parameters)
     middle = state.time + 0.5 * parameters.dt
     tolerance = parameters.tolerance
     if tolerance is None:
-        tolerance = 1e-12 if spins.dtype == torch.float64 else 1e-6
-    kick = 0.0 if noise is None else noise * (parameters.gamma * parameters.dt)
-    midpoint = direction = spins
+        tolerance = 1e-12 if drive.spins.dtype == torch.float64 else 1e-6
+    midpoint = direction = drive.spins
     residual = math.inf
     for _ in range(parameters.max_iterations):
-        drift = _rotation(direction, middle, None, state, source, parameters)
-        midpoint = implicit_midpoint(spins, 0.5 * (drift * dot(midpoint, midpoint).rsqrt() + kick))
+        midpoint = drive.local(_midpoint, drive.spins, midpoint, drive.field(direction, middle))
         previous, direction = direction, normalized(midpoint)
         residual = float((direction - previous).abs().max())
         if residual <= tolerance:
@@ -135,44 +167,16 @@ def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepP
             f"step {state.step + 1}: the spherical midpoint changes by {residual:.1e} after "
             f"{parameters.max_iterations} iterations (tolerance {tolerance:.0e}); use a smaller dt than {parameters.dt}"
         )
-    return _next(state, normalized(2 * midpoint - spins), parameters, residual)
+    return drive.finish(normalized(2 * midpoint - drive.spins), residual)
 
 
-def _noise(state: State, parameters: StepParameters) -> Tensor | None:
-    """Thermal field eta of this step, component-first, or None at zero temperature."""
-    amplitude = parameters.noise_amplitude
-    if isinstance(amplitude, float) and amplitude == 0.0:
-        return None
-    shape = state.spins.shape
-    replicas = parameters.replicas if parameters.replicas is not None else range(math.prod(shape[:-2]))
-    noise = thermal_noise(
-        parameters.seed, replicas, state.step, shape[-2], dtype=state.spins.dtype, device=state.spins.device
-    )
-    return components(noise).reshape(3, *shape[:-1]).mul_(amplitude)
-
-
-def _rotation(
-    spins: Tensor, time: float, noise: Tensor | None, state: State, source: FieldSource, parameters: StepParameters
+def _midpoint(
+    noise: Tensor | None, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor
 ) -> Tensor:
-    """Rotation vector ``dt Omega = gamma dt (H + eta - lambda S x H)`` on the tangent plane of `spins`."""
-    field = components(source.field(vectors(spins), time))
-    _check_finite(field, state, "field")
-    total = tangent(field if noise is None else field + noise, spins)
-    total -= parameters.damping * cross(spins, field)
-    return total.mul_(parameters.gamma * parameters.dt)
-
-
-def _next(state: State, spins: Tensor, parameters: StepParameters, residual: float = 0.0) -> State:
-    _check_finite(spins, state, "spin")
-    return State(vectors(spins), state.time + parameters.dt, state.step + 1, residual)
-
-
-def _check_finite(planes: Tensor, state: State, what: str) -> None:
-    """Stop at a value that is not finite, naming step, replica and site."""
-    if math.isfinite(float(planes.sum())):
-        return
-    wrong = ~torch.isfinite(planes).all(0)
-    if bool(wrong.any()):
-        *replica, site = (int(k) for k in wrong.nonzero()[0])
-        where = f"site {site}" + (f" of replica {replica}" if replica else "")
-        raise SimulationError(f"step {state.step + 1}: the {what} at {where} is not finite")
+    """The next M: ``implicit_midpoint`` with the drift at n, shortened like M, and the noise as it is."""
+    direction = normalized(midpoint)
+    angle = rotation(None, damping, scale, False, direction, field) * dot(midpoint, midpoint).rsqrt()
+    if noise is not None:
+        kick = noise - damping * cross(direction, noise) if both else noise
+        angle = angle + kick * scale
+    return implicit_midpoint(spins, 0.5 * angle)

@@ -15,7 +15,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.spins import random_spins
-from gnnspin.dynamics.sampling import Sampler, SamplerState
+from gnnspin.dynamics.sampler import Sampler, SamplerState, restored_fields, stored_fields
 
 #: The swaps draw from their own key, so that they are independent of the sampler's numbers.
 _SWAP_KEY = 0x5357415000000000
@@ -69,16 +69,12 @@ class TemperingState:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All data as named arrays, as in `SamplerState.arrays`."""
-        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: np.asarray(v.cpu() if isinstance(v, Tensor) else v) for name, v in data.items()}
+        return stored_fields(self)
 
     @classmethod
     def from_arrays(cls, arrays: Any) -> TemperingState:
         """Rebuild a state from what `arrays` gave, or from the opened npz file."""
-        return cls(**{
-            name: int(arrays[name]) if name == "step" else torch.from_numpy(np.array(arrays[name]))
-            for name in cls.__dataclass_fields__
-        })  # fmt: skip
+        return cls(**restored_fields(cls, arrays))
 
 
 class ParallelTempering:
@@ -108,7 +104,8 @@ class ParallelTempering:
     Examples
     --------
     >>> from gnnspin.classical import Heisenberg
-    >>> from gnnspin.dynamics.sampling import HeatBath, sample
+    >>> from gnnspin.dynamics.sampler import sample
+    >>> from gnnspin.dynamics.sampling import HeatBath
     >>> from gnnspin.systems import square
     >>> ladder = ParallelTempering(HeatBath(Heisenberg(square(4, 4)), kT=1.0), kT=[0.5, 0.7, 1.0])
     >>> run = sample(ladder, ladder.random_start(seed=1), n_sweeps=4)
@@ -119,7 +116,7 @@ class ParallelTempering:
     def __init__(self, sampler: Sampler, kT: ArrayLike, *, swap_every: int = 1) -> None:
         ladder = np.asarray(kT, dtype=np.float64)
         if ladder.ndim != 1 or len(ladder) < 2 or not (np.diff(ladder) > 0).all():
-            raise InvalidInput(f"kT={kT} must be at least two temperatures in ascending order")
+            raise InvalidInput(f"kT={kT!r} must be at least two temperatures in ascending order")
         if swap_every < 1:
             raise InvalidInput(f"swap_every={swap_every} must be at least 1")
         if sampler.source.system.n_graphs > 1:

@@ -33,9 +33,7 @@ _ANGLE_SINGLE = 1e-2
 _PROBE_KEY = 0x5445000000000000
 
 
-def temperature_terms(
-    source: FieldSource, *, curvature: bool = False, probes: int = 1, seed: int = 0
-) -> Observer:
+def temperature_terms(source: FieldSource, *, curvature: bool = False, probes: int = 1, seed: int = 0) -> Observer:
     """Observer of the two terms of the spin temperature, per site: ``(sum |S x H|^2 / N, Laplace E / N)``, (..., 2).
 
     The temperature is the ratio of the averages, not the average of the ratios: see `spin_temperature`.
@@ -123,7 +121,7 @@ def _laplacian(source: FieldSource, state: State, number: int, seed: int) -> Ten
         seed ^ _PROBE_KEY, range(math.prod(shape[:-2])), number, shape[-2], dtype=spins.dtype, device=spins.device
     ).reshape(shape)
     direction = math.sqrt(2) * normalize(project_tangent(normals, spins))  # <v v> = 1 - S S
-    h = _ANGLE if min(source.dtype, spins.dtype, key=lambda d: -torch.finfo(d).eps) == torch.float64 else _ANGLE_SINGLE
+    h = _ANGLE_SINGLE if torch.float32 in (source.dtype, spins.dtype) else _ANGLE
     turn = math.sqrt(2) * h
     slopes = []
     for sign in (1, -1):

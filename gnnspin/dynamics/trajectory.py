@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import StoreError
+from gnnspin.core.source import FieldSource
+from gnnspin.dynamics.rebuild import StoredSource, rebuild_source
 from gnnspin.dynamics.state import State
 from gnnspin.systems.system import SpinSystem, union
 
 FORMAT = "gnnspin-trajectory"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Trajectory:
@@ -104,8 +106,27 @@ class Trajectory:
 
     @property
     def kT(self) -> NDArray[np.float64]:
-        """Temperature as stored: a number, or an array that broadcasts against (..., N)."""
+        """Temperature as stored: a number, or an array that broadcasts against (..., N).
+
+        That of the first step, if it depends on time; ``settings["kT"]`` then describes how.
+        """
         return self._file["parameters/kT"][()]
+
+    @property
+    def pinned(self) -> NDArray[np.bool_] | None:
+        """Spins that are held fixed, (N,) or (..., N), or None."""
+        return self._file["parameters/pinned"][()] if "pinned" in self._file["parameters"] else None
+
+    def rebuild_source(self) -> FieldSource:
+        """The field source of the run, from its stored specification and weights.
+
+        Raises
+        ------
+        InvalidInput
+            If the file does not hold all of it, or what is rebuilt differs.
+        """
+        weights = {name: data[...].tobytes() for name, data in self._file.get("weights", {}).items()}
+        return rebuild_source(StoredSource(self.source, self.system, weights, self.settings["source_device"]))
 
     def close(self) -> None:
         """Close the file."""
@@ -187,9 +208,9 @@ def newest_checkpoint(file: h5py.File) -> tuple[State, int, int]:
     slots.refresh()
     rows = records[...]
     for slot in np.lexsort(rows[:, 2::-1].T)[::-1]:
-        step, frames, observations, expected, bits = (int(value) for value in rows[slot])
+        step, frames, observations, expected, *bits = (int(value) for value in rows[slot])
         spins = slots[int(slot)]
         if step >= 0 and checksum(spins) == expected:
-            moment = float(np.int64(bits).view(np.float64))
-            return State(torch.from_numpy(spins), moment, step), frames, observations
+            moment, substep = np.array(bits, dtype=np.int64).view(np.float64).tolist()
+            return State(torch.from_numpy(spins), moment, step, substep=substep), frames, observations
     raise StoreError(f"{file.filename} holds no intact checkpoint")

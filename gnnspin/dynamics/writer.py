@@ -17,6 +17,8 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.dynamics.observers import ObservableLog
+from gnnspin.dynamics.protocols import describe_temperature
+from gnnspin.dynamics.rebuild import model_weights
 from gnnspin.dynamics.schedule import Schedule
 from gnnspin.dynamics.state import State, StepParameters
 from gnnspin.dynamics.trajectory import FORMAT, FORMAT_VERSION, checksum, newest_checkpoint, open_trajectory
@@ -51,12 +53,12 @@ class TrajectoryWriter:
 
         spins (T, ..., N, 3)   step (T,)   time (T,)
         observables/step (O,)  observables/time (O,)  observables/<name> (O, ...)
-        checkpoint/spins (2, ..., N, 3)   checkpoint/record (2, 5)
-        parameters/damping  parameters/kT  system/<part>/<array>
+        checkpoint/spins (2, ..., N, 3)   checkpoint/record (2, 6)
+        parameters/damping  parameters/kT  parameters/pinned  system/<part>/<array>  weights/<digest>
         attributes: format, format_version, gnnspin_version, source (JSON), settings (JSON)
 
     The two checkpoint slots hold the newest states in full precision and are written in turn; a record is
-    (step, frames, observations, CRC-32 of the spins, bits of the time), so that a torn slot is recognised.
+    (step, frames, observations, CRC-32 of the spins, bits of the time, bits of the next substep), so that a torn slot is recognised.
     """
 
     def __init__(self, path: Path, file: h5py.File, frames: int = 0, observations: int = 0) -> None:
@@ -100,7 +102,7 @@ class TrajectoryWriter:
         unfinished = _unfinished(path)
         try:
             file = h5py.File(unfinished, "w", libver="latest")
-            _write_header(file, source, parameters, schedule, integrator, str(state.spins.device))
+            _write_header(file, source, parameters, schedule, integrator, state)
             _create_datasets(file, state, log, save_dtype)
             file.swmr_mode = True
             writer = cls(path, file)
@@ -194,7 +196,7 @@ class TrajectoryWriter:
         self._file["checkpoint/spins"][slot] = spins
         self._file.flush()
         self._file["checkpoint/record"][slot] = [
-            state.step, self._frames, self._observations, checksum(spins), _bits(state.time)
+            state.step, self._frames, self._observations, checksum(spins), _bits(state.time), _bits(state.substep)
         ]  # fmt: skip
         self._file.flush()
         self._checkpoints += 1
@@ -253,7 +255,7 @@ def _write_header(
     parameters: StepParameters,
     schedule: Schedule,
     integrator: str,
-    device: str,
+    state: State,
 ) -> None:
     from gnnspin import __version__
 
@@ -261,21 +263,28 @@ def _write_header(
         "integrator": integrator,
         "dt": parameters.dt,
         "gamma": parameters.gamma,
+        "noise": parameters.noise,
+        "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,
+        "tolerance": parameters.tolerance,
+        "compiled": parameters.compiled,
         "seed": parameters.seed,
         "replicas": parameters.replicas,
         "last_step": schedule.last_step,
         "observe_every": schedule.observe_every,
         "save_every": schedule.save_every,
-        "device": device,
+        "device": str(state.spins.device),
+        "source_device": str(source.device),
     }
     file.attrs["format"] = FORMAT
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["gnnspin_version"] = __version__
     file.attrs["source"] = json.dumps(source.specification())
     file.attrs["settings"] = json.dumps(settings)
-    for name in ("damping", "kT"):
-        value = getattr(parameters, name)
+    values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
+    for name, value in (values | ({} if parameters.pinned is None else {"pinned": parameters.pinned})).items():
         file[f"parameters/{name}"] = value.cpu().numpy() if isinstance(value, Tensor) else value
+    for digest, content in model_weights(source).items():
+        file[f"weights/{digest}"] = np.frombuffer(content, dtype=np.uint8)
     for number, part in enumerate(source.system.parts):
         for name, array in part.arrays().items():
             file[f"system/{number}/{name}"] = array
@@ -291,7 +300,7 @@ def _create_datasets(file: h5py.File, state: State, log: ObservableLog, save_dty
     for name, rows in log.rows.items():
         _growing(file, f"observables/{name}", rows[0].shape, rows[0].dtype)
     file.create_dataset("checkpoint/spins", (2, *shape), _numpy(state.spins[..., :0, :]).dtype)
-    file.create_dataset("checkpoint/record", data=np.full((2, 5), -1))
+    file.create_dataset("checkpoint/record", data=np.full((2, 6), -1))
 
 
 def _growing(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

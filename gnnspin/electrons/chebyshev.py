@@ -1,8 +1,8 @@
 """Chebyshev expansion of the Fermi function and the grand potential; k_B = 1.
 
-``Tr g(H) = sum_n c_n k_n m_n`` with ``m_n = Tr T_n((H - b) / W)``, the coefficients c_n of g on the interval [b - W, b + W] and
-the damping factors k_n of a kernel. Source: Weisse, Wellein, Alvermann, Fehske, Rev. Mod. Phys. 78, 275 (2006),
-doi:10.1103/RevModPhys.78.275.
+``Tr g(H) = sum_n c_n k_n m_n`` with ``m_n = Tr T_n((H - b) / W)``, the coefficients c_n of g on the interval
+[b - W, b + W] and the damping factors k_n of a kernel. Source: Weisse, Wellein, Alvermann, Fehske, Rev. Mod. Phys. 78,
+275 (2006), doi:10.1103/RevModPhys.78.275.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ BOUND_MARGIN = 2e-3
 #: Matrices up to this dimension are diagonalised for their bounds.
 _DENSE_LIMIT = 300
 
-#: The relative torque error of n moments is about this times exp(-n pi kT / W); see `moments_for_tolerance`.
-TRUNCATION_PREFACTOR = 0.2
+#: The relative torque error of n moments stays below this times ``(kT / W) exp(-n pi kT / W)`` in the metals, random
+#: hopping and packings of the tests; the factor kT is the residue of the Fermi function's poles.
+TRUNCATION_PREFACTOR = 150.0
 
 #: Exponent at which the coefficients of the Fermi function have fallen below rounding.
 _ROUNDING_EXPONENT = 40.0
@@ -88,9 +89,9 @@ def _extreme_levels(matrix: sparse.csr_array) -> tuple[float, float]:
 def moments_for_tolerance(tolerance: float, kT: float, interval: SpectralInterval, mu: float | None = None) -> int:
     """Number of moments at which the torque's truncation error falls to `tolerance`.
 
-    The Fermi function has poles at ``mu + i pi kT (2 k + 1)``; on the interval its coefficients fall like ``rho^-n`` with
-    ``rho = |z + sqrt(z^2 - 1)|``, z the scaled nearest pole: about ``exp(-n pi kT / W)`` in the middle of the interval,
-    faster near its ends.
+    The Fermi function has poles at ``mu + i pi kT (2 k + 1)``; on the interval its coefficients fall like ``rho^-n``
+    with ``rho = |z + sqrt(z^2 - 1)|``, z the scaled nearest pole: about ``exp(-n pi kT / W)`` in the middle of the
+    interval, faster near its ends.
 
     Parameters
     ----------
@@ -112,14 +113,16 @@ def moments_for_tolerance(tolerance: float, kT: float, interval: SpectralInterva
     position = 0.0 if mu is None else min(1.0, abs(mu - interval.center) / interval.half_width)
     pole = complex(position, math.pi * kT / interval.half_width)
     decay = math.log(abs(pole + np.sqrt(pole * pole - 1)))
-    count = math.ceil(math.log(max(TRUNCATION_PREFACTOR / tolerance, 2.0)) / abs(decay))
+    ratio = TRUNCATION_PREFACTOR * kT / (interval.half_width * tolerance)
+    count = math.ceil(math.log(max(ratio, 2.0)) / abs(decay))
     return max(8, count + count % 2)
 
 
 def jackson_kernel(n_moments: int) -> FloatArray:
-    """Damping factors of the Jackson kernel, which turns every level into a near-Gaussian of width about pi W / n_moments.
+    """Damping factors of the Jackson kernel, which turns every level into a peak of width about pi W / M.
 
-    ``k_n = [(M - n + 1) cos(pi n / (M + 1)) + sin(pi n / (M + 1)) cot(pi / (M + 1))] / (M + 1)`` (Weisse et al., eq. 71).
+    ``k_n = [(M - n + 1) cos(pi n / (M + 1)) + sin(pi n / (M + 1)) cot(pi / (M + 1))] / (M + 1)``, M = n_moments
+    (Weisse et al., Rev. Mod. Phys. 78, 275, eq. 71).
 
     Returns
     -------
@@ -185,7 +188,7 @@ class FermiExpansion:
         self._levels = interval.center + interval.half_width * np.cos(angles)
 
     def coefficients(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
-        """Damped coefficients (n_moments,) of a function of the energy, so that ``Tr f(H) = coefficients . moments``."""
+        """Damped coefficients (n_moments,) of a function of the energy: ``Tr f(H) = coefficients . moments``."""
         transform = dct(function(self._levels), type=2)[: self.n_moments] / self._n_nodes
         transform[0] /= 2
         return self.damping * transform
@@ -232,7 +235,7 @@ class FermiExpansion:
         )
 
     def potential_coefficients(self, mu: float) -> FloatArray:
-        """Damped coefficients (n_moments,) of ``-kT ln(1 + exp(-(e - mu) / kT))``: derivatives of Omega by the moments."""
+        """Derivatives (n_moments,) of Omega by the moments: coefficients of ``-kT ln(1 + exp(-(e - mu) / kT))``."""
         return self.coefficients(lambda levels: self._omega(levels, mu))
 
     def _omega(self, levels: FloatArray, mu: float) -> FloatArray:
@@ -244,8 +247,8 @@ class FermiExpansion:
         """Chemical potential at which the weights hold `n_electrons`.
 
         In a gap at low temperature N(mu) is flat and its root a matter of rounding. The middle between the roots of
-        ``N(mu) = n_electrons -+ d``, d = 1e-9 times the number of levels, is well defined there: half-way between the gap's edges,
-        shifted by kT/2 times the logarithm of the ratio of their degeneracies. In a metal it is the root itself.
+        ``N(mu) = n_electrons -+ d``, d = 1e-9 times the number of levels, is well defined there: half-way between the
+        gap's edges, shifted by kT/2 times the logarithm of the ratio of their degeneracies. In a metal it is the root.
         """
         total = float(weights.sum())
         slack = min(1e-9 * total, n_electrons / 10, (total - n_electrons) / 10)

@@ -22,8 +22,8 @@ from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.lattice_stencil import LatticeStencil
 from gnnspin.electrons.probing import Probes
 
-#: (row, column, index of (shift, x, y, z), sign) of every element of ``shift + x sigma_x + y sigma_y + z sigma_z`` in the
-#: real form of one orbital's 2x2 block.
+#: (row, column, index of (shift, x, y, z), sign) of every element of ``shift + x sigma_x + y sigma_y + z sigma_z`` in
+#: the real form of one orbital's 2x2 block.
 _PAULI_ELEMENTS = np.array(
     [(a, a, 0, 1) for a in range(4)]
     + [(a, a, 3, 1 if a < 2 else -1) for a in range(4)]
@@ -212,8 +212,8 @@ class ChebyshevMoments(torch.autograd.Function):
     ``dE/dA = s_1 t_0+ + sum_n>0 2 s_n+1 t_n+``: another M products and no stored vectors but the last two. With unit
     vectors as probes, ``dE/dA = p(A)`` with p the derivative polynomial, M/2 products by the same doubling.
 
-    Sources: Weisse et al., Rev. Mod. Phys. 78, 275 (2006), section II.D; Barros and Kato, Phys. Rev. B 88, 235101 (2013),
-    doi:10.1103/PhysRevB.88.235101.
+    Sources: Weisse et al., Rev. Mod. Phys. 78, 275 (2006), doi:10.1103/RevModPhys.78.275; Barros and Kato, Phys. Rev.
+    B 88, 235101 (2013), doi:10.1103/PhysRevB.88.235101.
     """
 
     @staticmethod
@@ -231,7 +231,7 @@ class ChebyshevMoments(torch.autograd.Function):
         return moments
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Gradient (M, 4) by the on-site terms."""
         (local,) = ctx.saved_tensors
         problem: MomentProblem = ctx.problem
@@ -260,8 +260,8 @@ def exact_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Gradient (M, 4) of ``sum_n gradient_n Tr T_n(A)`` by the on-site terms, and the moments themselves if asked for.
 
-    With p the derivative polynomial it is ``tr p(A)_mm sigma``; ``T_2n = 2 T_n T_n - 1`` and ``T_2n+1 = 2 T_n+1 T_n - T_1``
-    give its blocks from the rows of t_n, summed over all unit vectors.
+    With p the derivative polynomial it is ``tr p(A)_mm sigma``; ``T_2n = 2 T_n T_n - 1`` and
+    ``T_2n+1 = 2 T_n+1 T_n - T_1`` give its blocks from the rows of t_n, summed over all unit vectors.
     """
     weights = derivative_coefficients(gradient.numpy())
     even, odd = (np.zeros(problem.n_moments // 2) for _ in range(2))
@@ -295,7 +295,7 @@ def exact_gradient(
 
 
 def reverse_recursion(matrix: ScaledMatrix, low: Tensor, high: Tensor, gradient: list[float]) -> Tensor:
-    """dE/dA on the diagonal blocks (M, 4, 4) for ``dE/dm_n = gradient_n``, from the last vectors t_K-1 and t_K (overwritten)."""
+    """Diagonal blocks (M, 4, 4) of dE/dA for ``dE/dm_n = gradient_n``; overwrites the last vectors t_K-1 and t_K."""
     pairs = len(gradient) // 2
     even = [2 * c for c in gradient[0::2]]
     odd = [2 * c for c in gradient[1::2]]

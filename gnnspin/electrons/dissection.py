@@ -79,7 +79,7 @@ def elimination_cost(fronts: list[Front], rows: IntArray) -> float:
 
 
 def front_cost(p: int, b: int) -> float:
-    """Multiply-adds of one front with p pivot rows and b boundary rows: inverse, two updates, two back substitutions."""
+    """Multiply-adds of one front with p pivot and b boundary rows: inverse, updates, back substitutions."""
     return float(p) ** 3 + 4.0 * p * p * b + 2.0 * p * b * b
 
 
@@ -141,7 +141,7 @@ def _cut(part: csr_array, rows: IntArray, coordinates: FloatArray) -> tuple[NDAr
 
 def _level_sets(vertices: IntArray, part: csr_array) -> FloatArray:
     """Distance in bonds from a vertex at the rim, (n, 1); vertices out of reach are farthest."""
-    distances = dijkstra(part, indices=0, unweighted=True)
-    start = int(np.argmax(np.where(np.isfinite(distances), distances, -1)))
+    distances = dijkstra(part, indices=np.array(0), unweighted=True)
+    start = np.array(np.argmax(np.where(np.isfinite(distances), distances, -1)))
     distances = dijkstra(part, indices=start, unweighted=True)
     return np.where(np.isfinite(distances), distances, len(vertices))[:, None]

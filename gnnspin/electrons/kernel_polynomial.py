@@ -37,8 +37,8 @@ from gnnspin.electrons.state import ElectronicState
 
 ProbeKind = Literal["deterministic", "colored", "random"]
 
-#: Columns propagated together on a processor: enough for its vector units, few enough for its cache.
-CPU_WIDTH = 32
+#: Bytes of one row of a block vector on a processor: enough columns for its vector units, few enough for its cache.
+CPU_ROW_BYTES = 384
 
 #: Memory of one block vector on an accelerator, in bytes.
 GPU_BLOCK_BYTES = 2**30
@@ -55,7 +55,7 @@ class ProbeError:
     torque : (..., N, 3)
         Standard deviation of every torque component between sets, float64.
     relative : float
-        Root mean square of `torque` over that of the mean torque.
+        Root mean square of `torque` over that of the noiseless torque; infinite where the noise hides it.
     n_sets : int
     """
 
@@ -68,10 +68,12 @@ class KernelPolynomial(FieldSource):
     """Field source that expands Omega in Chebyshev polynomials of H; cost linear in N for a given number of probes.
 
     The energy is a polynomial trace, summed over probe vectors; the field is its exact gradient, probes and spectral
-    bounds held fixed. The error has two parts: truncation, which falls like ``exp(-n_moments pi kT / W)``, W the half-width of the
-    spectrum (without a kernel; slower with the Jackson kernel), and noise of the probes, which falls with the distance between sites of one
-    colour. A metal at low temperature needs many colours: see `estimate_error`. The same seed gives the same probes
-    for all spins, so that field and energy are smooth functions of the spins.
+    bounds held fixed. The error has two parts: truncation, which falls like ``exp(-n_moments pi kT / W)``, W the
+    half-width of the spectrum (without a kernel; slower with the Jackson kernel), and noise of the probes, which falls
+    with the distance between sites of one colour. A metal at low temperature needs many colours: see `estimate_error`.
+    The same seed gives the same probes for all spins, so that energy and field are smooth functions of the spins.
+    Source: Weisse et al., Rev. Mod. Phys. 78, 275 (2006), doi:10.1103/RevModPhys.78.275; Wang, Chern, Batista, Barros,
+    J. Chem. Phys. 148, 094107 (2018), doi:10.1063/1.5017741.
 
     Parameters
     ----------
@@ -93,15 +95,16 @@ class KernelPolynomial(FieldSource):
     kernel : "none" or "jackson"
         At kT > 0 in a metal the plain series is best.
     probes : "deterministic", "colored" or "random"
-        Unit vectors (exact traces, cost quadratic in N); random phases on every colour of the lattice; random phases on all sites,
-        with as many vectors as "colored" has, for comparison.
+        Unit vectors (exact traces; cost quadratic in N); random phases on the sites of every colour; random phases on
+        all sites, with as many vectors as "colored" has, for comparison.
     n_colors : int, optional
         Number of colours, for "colored" and "random"; a c x c tile of a Bravais lattice in the plane has c^2. Vectors:
         n_colors times the spin-orbitals of a site.
     seed : int
         Key of the random phases.
     product : "sparse" or "stencil"
-        How H is applied: sparse rows, for every system; or shifts of a periodic lattice with equal hopping in every cell.
+        How H is applied: sparse rows, for every system; or shifts of a periodic lattice with equal hopping in every
+        cell, which need no indices.
     dtype : torch.float64 or torch.float32
         Precision of the vectors. Thermodynamics are float64.
     device : torch.device or str
@@ -110,8 +113,8 @@ class KernelPolynomial(FieldSource):
     Raises
     ------
     InvalidInput
-        If a number is out of range, kT = 0, not exactly one of `mu`, `filling`, `n_electrons` is given, both or neither
-        of `n_moments` and `tolerance` make sense, or the stencil does not apply.
+        If a number is out of range, kT = 0, not exactly one of `mu`, `filling`, `n_electrons` is given, both
+        `n_moments` and `tolerance` are given, or the stencil does not apply.
 
     Examples
     --------
@@ -209,7 +212,7 @@ class KernelPolynomial(FieldSource):
     def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
         """Energies, field, density and thermodynamics.
 
-        The density is the derivative of the energy by the on-site levels; its sum equals `n_electrons` up to truncation.
+        The density is the derivative of the energy by the on-site levels; its sum is `n_electrons` up to truncation.
 
         Parameters
         ----------
@@ -273,7 +276,9 @@ class KernelPolynomial(FieldSource):
         own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
         torques = torch.stack([torque(own.double(), self._fields(own, number)) for number in range(n_sets)])
         spread, mean = torques.std(0), torques.mean(0)
-        relative = float(spread.square().mean().sqrt() / mean.square().mean().sqrt())
+        variance = spread.square().mean()
+        signal = (mean.square().mean() - variance / n_sets).clamp(min=0)
+        relative = float((variance / signal).sqrt()) if variance > 0 else 0.0
         return ProbeError(spread.to(given.device).reshape(given.shape), relative, n_sets)
 
     def _fields(self, spins: Tensor, probe_set: int = 0) -> Tensor:
@@ -302,10 +307,10 @@ class KernelPolynomial(FieldSource):
         ]
 
     def _problem(self, part: _Part, probes: Probes) -> MomentProblem:
-        width = CPU_WIDTH
+        size = torch.finfo(self.dtype).bits // 8
+        width = CPU_ROW_BYTES // size
         if self.device.type != "cpu":
-            bytes_per_column = 2 * part.hamiltonian.n_spin_orbitals * torch.finfo(self.dtype).bits // 8
-            width = max(CPU_WIDTH, GPU_BLOCK_BYTES // bytes_per_column)
+            width = max(width, GPU_BLOCK_BYTES // (2 * part.hamiltonian.n_spin_orbitals * size))
         return MomentProblem(part.matrix, probes, part.expansion.n_moments, width)
 
     def specification(self) -> dict[str, Any]:
@@ -319,7 +324,8 @@ class KernelPolynomial(FieldSource):
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value}" for name, value in self._given.items())
-        return f"KernelPolynomial({self.hamiltonian}, kT={self.kT}, {given}, n_moments={self.n_moments}, probes='{self.probes}')"
+        series = f"n_moments={self.n_moments}, probes='{self.probes}'"
+        return f"KernelPolynomial({self.hamiltonian}, kT={self.kT}, {given}, {series})"
 
 
 @dataclass(frozen=True)
@@ -400,7 +406,7 @@ def _check(
         raise InvalidInput(f"probes={probes!r} must be 'deterministic', 'colored' or 'random'")
     if (probes == "deterministic") != (n_colors is None):
         raise InvalidInput(
-            f"probes={probes!r} with n_colors={n_colors}: give n_colors for 'colored' and 'random' probes, and only for them"
+            f"probes={probes!r} with n_colors={n_colors}: 'colored' and 'random' probes need n_colors, others take none"
         )
     if n_colors is not None and n_colors < 1:
         raise InvalidInput(f"n_colors={n_colors} must be a positive number of colours")

@@ -95,7 +95,7 @@ def _wrapped_slices(
     """Pairs of slices (to, from) that move every cell's neighbour at +displacement onto it, wrapped at the boundary."""
     axes = []
     for d, length in zip(displacement, lengths, strict=True):
-        pieces = [(slice(0, length - d), slice(d, length))]
-        axes.append(pieces if d == 0 else [*pieces, (slice(length - d, length), slice(0, d))])
+        whole = [(slice(0, length - d), slice(d, length))]
+        axes.append(whole if d == 0 else [*whole, (slice(length - d, length), slice(0, d))])
     for pieces in product(*axes):
         yield tuple(piece[0] for piece in pieces), tuple(piece[1] for piece in pieces)

@@ -10,7 +10,13 @@ from scipy.special import expit
 from gnnspin.core.errors import ConvergenceError
 from gnnspin.electrons.rational import FermiPoles
 
+FloatArray = NDArray[np.float64]
+
 _MAX_STEPS = 80
+_RESOLUTION = 1e-14
+
+#: Fewer levels than this within kT of mu: a gap. The estimate of their number errs by about a tenth of a level.
+_LEVELS_IN_A_GAP = 0.3
 
 
 class NumberSearch:
@@ -33,7 +39,7 @@ class NumberSearch:
     n_levels : int
         Number of levels; the noise of N is n_levels times the error of an occupation.
     tolerance : float
-        Largest excess |N - N_e|, reached unless the noise of N is larger and N is flat: then any mu in the gap is right.
+        Largest excess |N - N_e|, reached unless the noise of N is larger and N is flat: any mu in a gap is right.
 
     Attributes
     ----------
@@ -68,21 +74,19 @@ class NumberSearch:
             If the search does not end.
         """
         last, self._last = self._last, (self.mu, excess)
-        stalled = last is not None and abs(excess) > abs(last[1]) / 2
-        collapsed = self.high - self.low <= 1e-14 * (abs(self.low) + abs(self.high))
-        if abs(excess) <= self.tolerance or collapsed or (stalled and abs(excess) <= self.n_levels * self.tolerance):
+        points, weights = self.poles.density_of_states(self.kT * traces, self.n_levels)
+        if self._accepted(excess, last, float(weights @ (expit(0.5 - points) - expit(-0.5 - points)))):
             return True
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise ConvergenceError(
-                f"no mu found: N is off by {excess} at mu={self.mu}; raise kT or use an integer number"
-            )
+            raise ConvergenceError(f"no mu found: N is off by {excess} at mu={self.mu}; raise kT or the tolerance")
         self.low, self.high = (self.mu, self.high) if excess < 0 else (self.low, self.mu)
         near = last is not None and abs(self.mu - last[0]) < self.kT / 2 and excess != last[1]
-        proposal = self._secant(last, excess) if near and last is not None else self._from_density(excess, traces)
+        secant = last if near else None
+        proposal = self._secant(secant, excess) if secant else self._from_density(excess, points, weights)
         inside = self.low < proposal < self.high
-        if near and last is not None and inside and self._is_linear(last, excess):
-            self.weight = (proposal - self.mu) / (self.mu - last[0])
+        if secant and inside and self._is_linear(secant, excess):
+            self.weight = (proposal - self.mu) / (self.mu - secant[0])
             self.mu = proposal
             return True
         self.mu = proposal if inside else (self.low + self.high) / 2
@@ -92,12 +96,17 @@ class NumberSearch:
         return self.mu - excess * (self.mu - last[0]) / (excess - last[1])
 
     def _is_linear(self, last: tuple[float, float], excess: float) -> bool:
-        """Whether the secant through two excesses is as good as an evaluation at its root: N bends on the scale of kT."""
+        """Whether the secant through two excesses is as good as an evaluation at its root; N bends over kT."""
         levels = self.kT * (excess - last[1]) / (self.mu - last[0])
         return abs(excess * last[1]) <= self.tolerance * levels
 
-    def _from_density(self, excess: float, traces: NDArray[np.complex128]) -> float:
-        points, weights = self.poles.density_of_states(self.kT * traces, self.n_levels)
+    def _accepted(self, excess: float, last: tuple[float, float] | None, levels: float) -> bool:
+        """Whether the excess is small enough, or is the noise of a flat N(mu) with few `levels` within kT of mu."""
+        stalled = last is not None and abs(excess) > abs(last[1]) / 2
+        in_noise = abs(excess) <= self.n_levels * self.tolerance and (stalled or levels < _LEVELS_IN_A_GAP)
+        return abs(excess) <= self.tolerance or in_noise or self.high - self.low <= _RESOLUTION * abs(self.mu)
+
+    def _from_density(self, excess: float, points: FloatArray, weights: FloatArray) -> float:
         here = float(weights @ expit(-points))
 
         def imbalance(mu: float) -> float:

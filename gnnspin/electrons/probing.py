@@ -47,7 +47,7 @@ class Probes:
         return self.vector_of is not None and self.n_vectors == len(self.vector_of)
 
     def block(self, first: int, last: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Vectors `first` to `last` - 1 as columns (2D, last - first): real and imaginary parts alternate in the rows."""
+        """Vectors first .. last - 1 as columns (2D, last - first); real and imaginary parts alternate in the rows."""
         size = len(self.phases)
         block = np.zeros((size, 2, last - first))
         if self.vector_of is None:
@@ -95,9 +95,9 @@ def colored_probes(hamiltonian: SDHamiltonian, colors: IntArray, seed: int) -> P
 def site_colors(hamiltonian: SDHamiltonian, n_colors: int) -> IntArray:
     """Colour of every site, with at most `n_colors` colours and sites of one colour as far apart as they allow.
 
-    A lattice gets tiles, every site of a tile its own colour, where the tiles fit. Otherwise sites that are fewer than k bonds apart
-    get different colours, with the largest k that `n_colors` allow; where the hopping joins so many pairs that k would
-    be zero (all-pairs hopping), distances take the place of bonds.
+    A lattice gets tiles, every site of a tile its own colour, where the tiles fit. Otherwise sites at most k bonds
+    apart get different colours, with the largest k that `n_colors` allow; where the hopping joins so many pairs that
+    not even k = 1 is possible (all-pairs hopping), distances take the place of bonds.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def distance_colors(adjacency: sparse.csr_array, distance: int) -> IntArray:
     distance : int
         Number of bonds, 1 or more.
     """
-    bonds = sparse.csr_array(adjacency, dtype=np.float32)
+    bonds = adjacency.astype(np.float64)
     bonds.data[:] = 1
     reached = bonds
     for _ in range(distance - 1):
@@ -221,7 +221,7 @@ def _largest_reach(adjacency: sparse.csr_array, n_colors: int) -> IntArray | Non
 
 
 def _geometric_colors(system: SpinSystem, n_colors: int) -> IntArray:
-    """Greedy colours of the graph of all pairs closer than a radius, the largest that `n_colors` allow (by bisection)."""
+    """Greedy colours of the graph of all pairs closer than a radius, the largest that `n_colors` allow."""
     distances = minimum_image_distances(system)
     np.fill_diagonal(distances, np.inf)
     low, high = 0.0, float(distances[np.isfinite(distances)].max(initial=1.0))

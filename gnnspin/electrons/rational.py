@@ -40,7 +40,8 @@ SMALLEST_TOLERANCE = 1e-11
 WIDTH_STEP = math.sqrt(2.0)
 
 _SMALLEST_WIDTH = 4.0
-_MAX_POLES = 64
+#: More poles that bring no improvement than this: rounding errors have been reached.
+_PATIENCE = 4
 _RELOCATIONS = 12
 _POINTS_PER_POLE = 30
 _CHECK_POINTS = 4001
@@ -137,8 +138,11 @@ def fermi_poles(width: float, tolerance: float) -> FermiPoles:
     if not SMALLEST_TOLERANCE <= tolerance <= 0.1:
         raise InvalidInput(f"tolerance={tolerance} must lie between {SMALLEST_TOLERANCE:g} and 0.1")
     check = _grid(width, _CHECK_POINTS)
-    for n_poles in range(2, _MAX_POLES):
+    errors: list[float] = []
+    while not errors or min(errors) in errors[-_PATIENCE:]:
+        n_poles = len(errors) + 2
         frequencies, residues, error = _fit(width, n_poles, check)
+        errors.append(error)
         if error <= tolerance:
             remainder = -np.logaddexp(check / 2, -check / 2) + 0.5 * _logarithms(check, frequencies) @ residues
             constant = (remainder.max() + remainder.min()) / 2
@@ -170,8 +174,8 @@ def _fit(width: float, n_poles: int, check: FloatArray) -> tuple[FloatArray, Flo
 def _relocated(frequencies: FloatArray, x: FloatArray, target: FloatArray) -> FloatArray:
     """One step of vector fitting in y = x^2.
 
-    With old poles a_j the least-squares solution of ``sum_j c_j x / (y + a_j) = (1 + sum_j d_j / (y + a_j)) t(x)`` gives
-    new poles at the zeros of the bracket, the eigenvalues of ``-diag(a) - 1 d^T``.
+    With old poles a_j the least-squares solution of ``sum_j c_j x / (y + a_j) = (1 + sum_j d_j / (y + a_j)) t(x)``
+    gives new poles at the zeros of the bracket, the eigenvalues of ``-diag(a) - 1 d^T``.
     """
     squares = frequencies**2
     even = squares / (x[:, None] ** 2 + squares)

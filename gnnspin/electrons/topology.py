@@ -24,6 +24,9 @@ _TRUSTED_FLUX = 0.5
 
 _LARGEST_GRID = 128
 
+#: Memory that the matrices diagonalised together may take, in bytes.
+_CHUNK_BYTES = 2**26
+
 
 @torch.no_grad()
 def chern_number(
@@ -121,28 +124,29 @@ def hall_conductivity(
     if not np.isfinite(kT) or kT < 0 or not np.isfinite(mu):
         raise InvalidInput(f"kT={kT} must be >= 0 and mu={mu} finite")
     family = _TwistedFamily.of(hamiltonian, spins, axes, torch.device(device))
-    twists = 2 * np.pi * (np.arange(grid) + 0.5) / grid
-    total = 0.0
-    for first in twists:
-        for second in twists:
-            total += _occupied_curvature(family, float(first), float(second), kT, mu)
+    twists = 2 * np.pi * (torch.arange(grid, dtype=torch.float64, device=family.exchange.device) + 0.5) / grid
+    total = sum(
+        _occupied_curvature(family, float(first), piece, kT, mu)
+        for first in twists
+        for piece in twists.split(family.chunk)
+    )
     return 2 * np.pi * total / grid**2
 
 
-def _occupied_curvature(family: _TwistedFamily, first: float, second: float, kT: float, mu: float) -> float:
-    """sum_n f_n Omega_n at one twist; equal occupations cancel, so a degenerate level does no harm."""
+def _occupied_curvature(family: _TwistedFamily, first: float, second: Tensor, kT: float, mu: float) -> float:
+    """sum_n f_n Omega_n, summed over twists (T,); equal occupations cancel, so a degenerate level does no harm."""
     levels, vectors = torch.linalg.eigh(family.matrix(first, second))
     velocity = [vectors.mH @ family.velocity(k, first, second) @ vectors for k in (0, 1)]
-    weights = fermi(levels, torch.full_like(levels[0], mu), kT)
-    distance = levels.unsqueeze(1) - levels
+    weights = fermi(levels, torch.full_like(levels[:, 0], mu), kT)
+    distance = levels.unsqueeze(2) - levels.unsqueeze(1)
     distance = torch.where(distance.abs() <= GAP_TOLERANCE * levels.abs().max(), torch.inf, distance)
-    difference = weights.unsqueeze(1) - weights
+    difference = weights.unsqueeze(2) - weights.unsqueeze(1)
     return -float((difference / distance.square() * (velocity[0] * velocity[1].mT).imag).sum())
 
 
 def _plaquette_fluxes(family: _TwistedFamily, n_occupied: int, grid: int) -> Tensor:
     """Phases (grid, grid) of the products of overlaps around the plaquettes."""
-    twists = 2 * np.pi * np.arange(grid) / grid
+    twists = 2 * np.pi * torch.arange(grid, dtype=torch.float64, device=family.exchange.device) / grid
     rows = (_occupied_states(family, float(first), twists, n_occupied) for first in twists)
     previous = start = next(rows)
     fluxes = []
@@ -159,19 +163,19 @@ def _link(left: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.slogdet(left.mH @ right).sign
 
 
-def _occupied_states(family: _TwistedFamily, first: float, twists: np.ndarray, n_occupied: int) -> Tensor:
+def _occupied_states(family: _TwistedFamily, first: float, twists: Tensor, n_occupied: int) -> Tensor:
     """Lowest eigenvectors (grid, D, n_occupied) along one line of twists."""
     states = []
-    for second in twists:
-        levels, vectors = torch.linalg.eigh(family.matrix(first, float(second)))
-        gap = float(levels[n_occupied] - levels[n_occupied - 1])
-        if gap <= GAP_TOLERANCE * float(levels.abs().max()):
+    for second in twists.split(family.chunk):
+        levels, vectors = torch.linalg.eigh(family.matrix(first, second))
+        closed = levels[:, n_occupied] - levels[:, n_occupied - 1] <= GAP_TOLERANCE * levels.abs().max()
+        if bool(closed.any()):
             raise ConvergenceError(
-                f"the gap above {n_occupied} levels closes at the twist ({first:.4f}, {second:.4f}); "
+                f"the gap above {n_occupied} levels closes at the twist ({first:.4f}, {float(second[closed][0]):.4f}); "
                 "its Chern number is not defined"
             )
-        states.append(vectors[:, :n_occupied])
-    return torch.stack(states)
+        states.append(vectors[:, :, :n_occupied])
+    return torch.cat(states)
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ class _TwistedFamily:
     Attributes
     ----------
     crossed : (C, 2)
-        Crossings of the two boundaries.
+        Crossings of the two boundaries, float64.
     terms : (C, D, D)
         K_c.
     velocities : (2, C, D, D)
@@ -223,19 +227,24 @@ class _TwistedFamily:
 
         exchange = torch.block_diag(*hamiltonian.exchange_blocks(given))
         velocities = torch.stack([dense(1j * step[:, k]) for k in (0, 1)])
-        return cls(torch.from_numpy(images).to(device), dense(np.ones(len(step))), velocities, exchange)
+        return cls(torch.from_numpy(images).to(device, torch.float64), dense(np.ones(len(step))), velocities, exchange)
 
-    def matrix(self, first: float, second: float) -> Tensor:
-        """H at one twist (D, D)."""
+    @property
+    def chunk(self) -> int:
+        """Twists diagonalised together."""
+        return max(1, _CHUNK_BYTES // (8 * 16 * self.exchange.numel()))
+
+    def matrix(self, first: float, second: Tensor) -> Tensor:
+        """H at twists (first, second[t]), shape (T, D, D)."""
         return self.exchange + self._sum(self.terms, first, second)
 
-    def velocity(self, axis: int, first: float, second: float) -> Tensor:
-        """dH/dtheta_axis (D, D)."""
+    def velocity(self, axis: int, first: float, second: Tensor) -> Tensor:
+        """dH/dtheta_axis, shape (T, D, D)."""
         return self._sum(self.velocities[axis], first, second)
 
-    def _sum(self, terms: Tensor, first: float, second: float) -> Tensor:
-        phase = torch.exp(1j * (self.crossed[:, 0] * first + self.crossed[:, 1] * second))
-        return torch.tensordot(phase.to(terms.dtype), terms, 1)
+    def _sum(self, terms: Tensor, first: float, second: Tensor) -> Tensor:
+        phase = torch.exp(1j * (self.crossed[:, 0] * first + self.crossed[:, 1] * second.unsqueeze(-1)))
+        return torch.tensordot(phase, terms, 1)
 
 
 def _block(hops: Hops, pick: np.ndarray, n_orbitals: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from typing import Any
 
 import torch
@@ -15,7 +17,8 @@ from gnnspin.systems import SpinSystem
 class ForceField(FieldSource):
     """A learned field source: site energies of a model, effective fields by automatic differentiation.
 
-    Evaluates in float32 unless told otherwise by `to`.
+    Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
+    other. Evaluates in float32 unless told otherwise.
 
     Parameters
     ----------
@@ -24,6 +27,10 @@ class ForceField(FieldSource):
         Any system the model's graph specification fits; other sizes of the lattice it was trained on, for instance.
     provenance : dict, optional
         How the model came about (training data, errors); stored with it.
+    dtype : torch.dtype
+        Precision of the evaluation.
+    device : device, optional
+        Where to evaluate; default where the model is.
 
     Raises
     ------
@@ -31,14 +38,21 @@ class ForceField(FieldSource):
         If the system does not fit the model's graph specification.
     """
 
-    def __init__(self, model: SpinModel, system: SpinSystem, provenance: dict[str, Any] | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: SpinModel,
+        system: SpinSystem,
+        provenance: dict[str, Any] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
         self._prepared = model.prepare(system)
-        self._site_energies = model.site_energies
-        parameter = next(model.parameters())
-        self.to(parameter.device, torch.float32)
+        self._site_energies = self.model.site_energies
+        self.to(next(model.parameters()).device if device is None else device, dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForceField:
         """Move model and geometry to `device` and `dtype`, in place; returns itself."""
@@ -55,7 +69,7 @@ class ForceField(FieldSource):
 
     def on(self, system: SpinSystem) -> ForceField:
         """The same model on another system."""
-        return ForceField(self.model, system, self.provenance).to(self.device, self.dtype)
+        return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
 
     def _evaluate(
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool
@@ -65,11 +79,7 @@ class ForceField(FieldSource):
             spins = spins.detach().requires_grad_(field)
             site = self._site_energies(self.data, spins)
             fields = -torch.autograd.grad(site.sum(), spins)[0] if field else None
-        return (self.sum_over_graphs(site.detach()) if energy else None), fields
-
-    def sum_over_graphs(self, site_energies: Tensor) -> Tensor:
-        """Energies (R, n_graphs) of site energies (R, N), summed in float64."""
-        return sum_over_graphs(self.system, site_energies)
+        return (sum_over_graphs(self.system, site.detach()) if energy else None), fields
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""
@@ -78,9 +88,19 @@ class ForceField(FieldSource):
             "model": self.model.name,
             "hyperparameters": self.model.hyperparameters.model_dump(mode="json"),
             "graph": self.model.spec.to_dict(),
+            "weights": weights_digest(self.model),
             "dtype": str(self.dtype).removeprefix("torch."),
             "system": self.system.fingerprint,
         }
+
+
+def weights_digest(model: SpinModel) -> str:
+    """SHA-256 of the names and values of a model's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:

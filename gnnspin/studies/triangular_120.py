@@ -12,7 +12,9 @@ from gnnspin.training.job import ModelConfig
 _ORDERS = ("120-degree", "ferromagnet", "stripe")
 
 
-def _labels(lengths: tuple[int, ...], random: int, ordered: int, trajectories: int, seed: int) -> GenerateConfig:
+def _labels(
+    lengths: tuple[int, ...], *, random: int, ordered: int, trajectories: int, n_steps: int, seed: int
+) -> GenerateConfig:
     return GenerateConfig(
         systems=tuple(LatticeConfig(kind="triangular", shape=(length, length)) for length in lengths),
         hamiltonian=HamiltonianConfig(J=6.0),
@@ -20,7 +22,7 @@ def _labels(lengths: tuple[int, ...], random: int, ordered: int, trajectories: i
         samplers=(
             RandomSampler(count=random),
             PerturbedOrderSampler(orders=_ORDERS[:1], amplitude=(0.02, 0.6), count=ordered),
-            RelaxationSampler(count=trajectories, n_steps=120, save_every=10, dt=1.0, damping=0.3, kT=0.002),
+            RelaxationSampler(count=trajectories, n_steps=n_steps, save_every=10, dt=1.0, damping=0.3, kT=0.002),
         ),
         seed=seed,
     )
@@ -49,12 +51,12 @@ _QUESTION = (
 SMALL = Study(
     title=_TITLE,
     question=_QUESTION,
-    labels=_labels((12, 15, 18), random=24, ordered=12, trajectories=2, seed=1),
-    held_out=_labels((12, 15, 18), random=6, ordered=4, trajectories=1, seed=2),
+    labels=_labels((12, 15, 18), random=24, ordered=12, trajectories=1, n_steps=120, seed=1),
+    held_out=_labels((12, 15, 18), random=6, ordered=4, trajectories=1, n_steps=60, seed=2),
     model=ModelConfig(
         cutoff=1.8, hyperparameters={"layers": 2, "channels": 4, "scalars": 4, "hidden": 32, "max_degree": 3}
     ),
-    training=TrainingConfig(max_epochs=50, batch_size=4, learning_rate=5e-3),
+    training=TrainingConfig(max_epochs=80, batch_size=4, learning_rate=5e-3),
     quench=_quench(96, 400),
     peak="K",
 )
@@ -62,8 +64,8 @@ SMALL = Study(
 PAPER = Study(
     title=_TITLE,
     question=_QUESTION,
-    labels=_labels((12, 15, 18, 24), random=100, ordered=40, trajectories=8, seed=1),
-    held_out=_labels((18, 24), random=20, ordered=10, trajectories=2, seed=2),
+    labels=_labels((12, 15, 18, 24), random=100, ordered=40, trajectories=8, n_steps=400, seed=1),
+    held_out=_labels((18, 24), random=20, ordered=10, trajectories=2, n_steps=400, seed=2),
     model=ModelConfig(cutoff=2.1, hyperparameters={"layers": 2, "channels": 8, "hidden": 64}),
     training=TrainingConfig(max_epochs=200, batch_size=4, learning_rate=5e-3),
     quench=_quench(192, 4000),

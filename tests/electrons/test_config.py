@@ -3,7 +3,19 @@
 import pytest
 from pydantic import ValidationError
 
-from gnnspin.electrons import ExactDiagonalization, ExponentialHopping, SDHamiltonian
+from gnnspin.electrons import (
+    ExactDiagonalization,
+    ExponentialHopping,
+    NearestNeighborHopping,
+    OnsiteDisorder,
+    OnsiteEnergy,
+    PeierlsHopping,
+    RashbaHopping,
+    SDHamiltonian,
+    ShellHopping,
+    TwistedHopping,
+    diluted_coupling,
+)
 from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
 from gnnspin.systems import chain
 
@@ -18,6 +30,54 @@ def test_configuration_builds_the_same_source():
 
 
 @pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"kind": "shells", "amplitudes": [1, 0.2]}, ShellHopping((1.0, 0.2))),
+        ({"kind": "peierls", "flux": 0.25}, PeierlsHopping(NearestNeighborHopping(), 0.25)),
+        (
+            {"kind": "twisted", "hopping": {"kind": "exponential"}, "phases": [0.1, 0, 0]},
+            TwistedHopping(ExponentialHopping(), (0.1, 0.0, 0.0)),
+        ),
+        (
+            {
+                "kind": "sum",
+                "rules": [
+                    {"kind": "nearest_neighbor"},
+                    {"kind": "rashba", "strength": 0.2},
+                    {"kind": "disorder", "width": 1, "seed": 3},
+                    {"kind": "onsite", "energies": [0, 1, 2, 3]},
+                ],
+            },
+            NearestNeighborHopping() + RashbaHopping(0.2) + OnsiteDisorder(1.0, 3) + OnsiteEnergy([0, 1, 2, 3]),
+        ),
+    ],
+)
+def test_every_hopping_has_a_configuration(values, rule):
+    config = HamiltonianConfig.model_validate({"hopping": values, "J": 2})
+    assert HamiltonianConfig.model_validate_json(config.model_dump_json()) == config
+    expected = SDHamiltonian(chain(4), rule, J=2.0) if values["kind"] != "peierls" else None
+    if expected is not None:
+        assert config.build(chain(4)).specification() == expected.specification()
+    assert config.hopping.build().specification() == rule.specification()
+
+
+def test_couplings_per_site_and_dilution():
+    assert HamiltonianConfig(J=(1.0, 2.0, 3.0)).build(chain(3)).orbital_coupling.tolist() == [1.0, 2.0, 3.0]
+    dilute = HamiltonianConfig(J=3.0, spin_fraction=0.5, dilution_seed=2).build(chain(10)).orbital_coupling
+    assert dilute.tolist() == diluted_coupling(chain(10), 3.0, 0.5, seed=2).tolist()
+
+
+def test_wannier_configuration(tmp_path):
+    path = tmp_path / "chain_hr.dat"
+    lines = ["a chain", "1", "3", "1 1 1", "-1 0 0 1 1 -0.5 0.0", "0 0 0 1 1 0.2 0.0", "1 0 0 1 1 -0.5 0.0"]
+    path.write_text("\n".join(lines))
+    values = {"hopping": {"kind": "wannier90", "path": str(path), "orbital_basis": [0]}, "J": 1}
+    built = HamiltonianConfig.model_validate(values).build(chain(5))
+    rule = NearestNeighborHopping(0.5) + OnsiteEnergy([0.2] * 5)
+    assert abs(built.hopping_matrix - rule.matrix(chain(5))).max() < 1e-15
+
+
+@pytest.mark.parametrize(
     ("model", "values", "named"),
     [
         (SolverConfig, {"filling": 0.5, "temperature": 1}, "temperature"),
@@ -28,6 +88,9 @@ def test_configuration_builds_the_same_source():
         (HamiltonianConfig, {"J": 1, "hopping": {"kind": "cubic"}}, "nearest_neighbor.*exponential"),
         (HamiltonianConfig, {"J": 1, "hopping": {"kind": "exponential", "t": 2}}, r"exponential\.t"),
         (HamiltonianConfig, {}, "J"),
+        (HamiltonianConfig, {"J": [1, 2], "spin_fraction": 0.5}, "one number J"),
+        (HamiltonianConfig, {"J": 1, "hopping": {"kind": "peierls", "hopping": {"kind": "cubic"}}}, "cubic"),
+        (HamiltonianConfig, {"J": 1, "hopping": {"kind": "sum", "rules": []}}, "rules"),
     ],
 )
 def test_bad_configuration_names_the_key(model, values, named):

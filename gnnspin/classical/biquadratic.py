@@ -1,0 +1,51 @@
+"""Biquadratic exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.classical.bonds import shell_bond_list, shell_couplings, share_among_sites
+from gnnspin.classical.term import ClassicalTerm
+from gnnspin.systems.system import SpinSystem
+
+
+class Biquadratic(ClassicalTerm):
+    """E = -sum_bonds B_s (S_i . S_j)^2, each bond once; positive B favours collinear spins, negative B right angles.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Where the spins sit; shells are those of each part of a union.
+    B : float or sequence of float
+        Coupling of the nearest neighbours, or of every neighbour shell, nearest first.
+    device : torch.device or str
+        Where the term is computed, in float64.
+
+    Raises
+    ------
+    InvalidInput
+        If `B` is empty or not finite.
+    """
+
+    def __init__(
+        self, system: SpinSystem, B: float | Sequence[float] = 1.0, *, device: torch.device | str = "cpu"
+    ) -> None:
+        super().__init__(system, device)
+        shells = shell_couplings(B, "B")
+        self.B = tuple(shells.tolist())
+        bonds = shell_bond_list(system, n_shells=len(shells))
+        self._pairs = torch.from_numpy(bonds.pairs).to(self.device)
+        self._couplings = torch.from_numpy(shells[bonds.shell]).to(self.device)
+
+    def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """See `ClassicalTerm.site_energies`."""
+        products = (spins[:, self._pairs[:, 0]] * spins[:, self._pairs[:, 1]]).sum(-1)
+        return share_among_sites(-self._couplings * products.square(), self._pairs, self.system.n_sites)
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        return {"class": type(self).__name__, "B": list(self.B), "system": self.system.fingerprint}

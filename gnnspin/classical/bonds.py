@@ -1,0 +1,131 @@
+"""Undirected bonds of neighbour shells, and terms that are a sum over clusters of sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.graphs import radius_graph, shell_distances
+from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
+
+
+@dataclass(frozen=True)
+class BondList:
+    """Bonds (i, j), each once; a pair joined by several periodic images appears once per image.
+
+    Attributes
+    ----------
+    pairs : (B, 2)
+        Ends i and j.
+    vector : (B, 3)
+        ``r_j - r_i`` of the image in question.
+    shell : (B,)
+        Rank of the bond's distance, 0 for the nearest neighbours.
+    """
+
+    pairs: IntArray
+    vector: FloatArray
+    shell: IntArray
+
+
+def shell_bond_list(system: SpinSystem, n_shells: int = 1) -> BondList:
+    """Bonds of the first `n_shells` neighbour shells, from the lower to the higher site; shells of each part of a union.
+
+    An open system with fewer shells gives those it has.
+    """
+    found, offset = [], 0
+    for part in system.parts:
+        found.append(_part_bonds(part, n_shells, offset))
+        offset += part.n_sites
+    return BondList(*(np.concatenate([getattr(b, name) for b in found]) for name in ("pairs", "vector", "shell")))
+
+
+def _part_bonds(system: SpinSystem, n_shells: int, offset: int) -> BondList:
+    largest = np.inf if any(system.pbc) else max(float(np.linalg.norm(np.ptp(system.positions, axis=0))), 1e-3)
+    cutoff = min(largest, 1.01)
+    while True:
+        graph = radius_graph(system, cutoff)
+        if len(shell_distances(graph.edge_distance.numpy())) >= n_shells or cutoff >= largest:
+            break
+        cutoff = min(1.5 * cutoff, largest)
+    neighbor, site = graph.edge_index.numpy()
+    vector, shell = graph.edge_vector.numpy(), graph.edge_shell.numpy()
+    kept = (shell < n_shells) & ((site < neighbor) | ((site == neighbor) & _points_up(vector)))
+    return BondList(np.stack([site, neighbor], 1)[kept] + offset, vector[kept], shell[kept])
+
+
+def _points_up(vector: FloatArray) -> np.ndarray:
+    """Whether the first component that is not zero is positive: true for one of v and -v."""
+    signs = np.sign(np.where(np.abs(vector) < 1e-9, 0.0, vector))
+    return signs @ np.array([9.0, 3.0, 1.0]) > 0
+
+
+def parallelograms(system: SpinSystem) -> IntArray:
+    """Parallelograms of nearest-neighbour bonds, each once, (P, 4) sites in cyclic order.
+
+    The unit squares of the square lattice (one per site), the rhombi of the triangular lattice (three per site), the
+    faces of the cubic lattice; none on the honeycomb and kagome lattices.
+    """
+    bonds = shell_bond_list(system)
+    up = _points_up(bonds.vector)[:, None]
+    start = np.where(up[:, 0], bonds.pairs[:, 0], bonds.pairs[:, 1])
+    end = np.where(up[:, 0], bonds.pairs[:, 1], bonds.pairs[:, 0])
+    vector = np.where(up, bonds.vector, -bonds.vector)
+    keys = [tuple(key) for key in np.round(vector / 1e-5).astype(np.int64).tolist()]
+    step = {(int(i), key): int(j) for i, key, j in zip(start, keys, end, strict=True)}
+    outgoing: dict[int, list[tuple[int, ...]]] = {}
+    for i, key in step:
+        outgoing.setdefault(i, []).append(key)
+    found = []
+    for i, directions in outgoing.items():
+        for a in directions:
+            for b in directions:
+                j, k, m = step[i, a], step.get((step[i, a], b)), step[i, b]
+                if a < b and k is not None and step.get((m, a)) == k:
+                    found.append((i, j, k, m))
+    return np.array(found, dtype=np.int64).reshape(-1, 4)
+
+
+def checked_clusters(clusters: ArrayLike, size: int, system: SpinSystem, name: str) -> IntArray:
+    """Validate a list of clusters (B, size) of site numbers within one part of the system."""
+    array = np.asarray(clusters)
+    array = array.reshape(-1, size) if array.size == 0 else array
+    if array.ndim != 2 or array.shape[1] != size or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise InvalidInput(f"{name} have shape {array.shape}; give integers ({name}, {size}), site numbers")
+    array = array.astype(np.int64)
+    if array.size and (array.min() < 0 or array.max() >= system.n_sites):
+        raise InvalidInput(f"{name} hold sites outside 0 .. {system.n_sites - 1}")
+    parts = system.graph_index[array]
+    if (parts != parts[:, :1]).any():
+        raise InvalidInput(f"{name} connect different parts of a union: {array[(parts != parts[:, :1]).any(1)][0].tolist()}")
+    return array
+
+
+def checked_couplings(values: ArrayLike, n_clusters: int, name: str) -> FloatArray:
+    """Validate one number for all clusters or one per cluster, (B,)."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape not in ((), (n_clusters,)) or not np.isfinite(array).all():
+        raise InvalidInput(f"{name} has shape {array.shape}; give a finite number, or {n_clusters} of them")
+    return np.broadcast_to(array, (n_clusters,)).copy()
+
+
+def shell_couplings(values: ArrayLike, name: str) -> FloatArray:
+    """Validate one number per neighbour shell, (n_shells,)."""
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
+        raise InvalidInput(f"{name}={values} must be a finite number, or one finite number per neighbour shell")
+    return array
+
+
+def share_among_sites(energies: Tensor, clusters: Tensor, n_sites: int) -> Tensor:
+    """Energies per cluster (R, B) split equally among the cluster's sites (B, k), shape (R, N)."""
+    size = clusters.shape[1]
+    shares = (energies / size).repeat_interleave(size, dim=1)
+    return torch.zeros(len(energies), n_sites, dtype=energies.dtype, device=energies.device).index_add(
+        1, clusters.reshape(-1), shares
+    )

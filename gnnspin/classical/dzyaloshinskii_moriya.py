@@ -1,0 +1,99 @@
+"""Dzyaloshinskii-Moriya interaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.classical.bonds import checked_clusters, shell_bond_list, shell_couplings, share_among_sites
+from gnnspin.classical.term import ClassicalTerm
+from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.system import FloatArray, SpinSystem
+
+RULES = ("interfacial", "bulk")
+
+
+class DzyaloshinskiiMoriya(ClassicalTerm):
+    """E = sum_bonds D_ij . (S_i x S_j), each bond once, D_ji = -D_ij; H_i = sum_j D_ij x S_j.
+
+    With u the unit vector from i to j, D_ij is ``D n x u`` (interfacial, Neel walls), or ``D u`` (bulk, Bloch walls).
+    At exchange J (as in `Heisenberg`) a chain prefers a turn by ``arctan(|D| / J)`` per bond, in the sense opposite to D.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Where the spins sit; shells are those of each part of a union.
+    D : float or sequence of float, or (B, 3)
+        Strength of the nearest neighbours or of every neighbour shell for a rule; one vector per bond with `bonds`.
+    rule : "interfacial" or "bulk"
+        How D_ij follows from the geometry; not used with `bonds`.
+    normal : (3,), optional
+        n of the interfacial rule; default the system's polar axis, else z.
+    bonds : (B, 2), optional
+        Explicit bonds (i, j), to which the vectors D belong.
+    device : torch.device or str
+        Where the term is computed, in float64.
+
+    Raises
+    ------
+    InvalidInput
+        If the rule is unknown, a shape does not fit or a value is not finite.
+    """
+
+    def __init__(
+        self,
+        system: SpinSystem,
+        D: ArrayLike,
+        rule: str = "interfacial",
+        *,
+        normal: ArrayLike | None = None,
+        bonds: ArrayLike | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(system, device)
+        self._described: dict[str, Any]
+        if bonds is not None:
+            pairs = checked_clusters(bonds, 2, system, "bonds")
+            self.vectors = np.array(D, dtype=np.float64)
+            self._described = {"bonds": pairs.tolist(), "D": self.vectors.tolist()}
+        else:
+            strengths, axis = shell_couplings(D, "D"), _normal(normal, system)
+            found = shell_bond_list(system, n_shells=len(strengths))
+            pairs = found.pairs
+            self.vectors = strengths[found.shell, None] * _directions(found.vector, rule, axis)
+            self._described = {"D": strengths.tolist(), "rule": rule, "normal": axis.tolist()}
+        if self.vectors.shape != (len(pairs), 3) or not np.isfinite(self.vectors).all():
+            raise InvalidInput(f"D has shape {self.vectors.shape}; give one finite vector per bond, ({len(pairs)}, 3)")
+        self._pairs = torch.from_numpy(pairs).to(self.device)
+        self._vectors = torch.from_numpy(self.vectors).to(self.device)
+
+    def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """See `ClassicalTerm.site_energies`."""
+        vector_chirality = torch.linalg.cross(spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]])
+        return share_among_sites((self._vectors * vector_chirality).sum(-1), self._pairs, self.system.n_sites)
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        return {"class": type(self).__name__, **self._described, "system": self.system.fingerprint}
+
+
+def _normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
+    polar = next((part.polar_axis for part in system.parts if part.polar_axis is not None), None)
+    given = polar if normal is None else normal
+    axis = np.asarray([0.0, 0.0, 1.0] if given is None else given, dtype=np.float64)
+    if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
+        raise InvalidInput(f"normal={normal} must be three finite numbers, not all zero")
+    return axis / np.linalg.norm(axis)
+
+
+def _directions(vector: FloatArray, rule: str, normal: FloatArray) -> FloatArray:
+    unit = vector / np.linalg.norm(vector, axis=1, keepdims=True)
+    if rule == "interfacial":
+        return np.cross(normal, unit)
+    if rule == "bulk":
+        return unit
+    raise InvalidInput(f"rule={rule!r} is unknown; known: {', '.join(RULES)}, or give bonds= with their vectors D")

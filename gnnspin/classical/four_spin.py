@@ -1,0 +1,56 @@
+"""Products of two bonds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.classical.bonds import checked_clusters, checked_couplings, share_among_sites
+from gnnspin.classical.term import ClassicalTerm
+from gnnspin.systems.system import SpinSystem
+
+
+class FourSpin(ClassicalTerm):
+    """E = -sum_q K_q (S_i . S_j)(S_k . S_l) over the given quadruples (i, j, k, l).
+
+    The four-spin term of glass eq. 14 (Shi, Zhang, Chern), with the sign of `Heisenberg`: positive K favours equal bonds.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Where the spins sit.
+    quadruples : (Q, 4)
+        Sites i, j, k, l; sites may coincide.
+    K : float or (Q,)
+        Coupling of all quadruples, or of each.
+    device : torch.device or str
+        Where the term is computed, in float64.
+
+    Raises
+    ------
+    InvalidInput
+        If a site does not exist, a quadruple joins different parts of a union, or K has the wrong shape.
+    """
+
+    def __init__(
+        self, system: SpinSystem, quadruples: ArrayLike, K: ArrayLike = 1.0, *, device: torch.device | str = "cpu"
+    ) -> None:
+        super().__init__(system, device)
+        self.quadruples = checked_clusters(quadruples, 4, system, "quadruples")
+        self.K = checked_couplings(K, len(self.quadruples), "K")
+        self._sites = torch.from_numpy(self.quadruples).to(self.device)
+        self._couplings = torch.from_numpy(self.K).to(self.device)
+
+    def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """See `ClassicalTerm.site_energies`."""
+        i, j, k, m = (spins[:, column] for column in self._sites.T)
+        energies = -self._couplings * (i * j).sum(-1) * (k * m).sum(-1)
+        return share_among_sites(energies, self._sites, self.system.n_sites)
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        described = {"quadruples": self.quadruples.tolist(), "K": self.K.tolist()}
+        return {"class": type(self).__name__, **described, "system": self.system.fingerprint}

@@ -1,0 +1,113 @@
+"""Exchange on a Bravais lattice as sums of shifted arrays: no neighbour table, contiguous memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnspin.graphs import shell_distances
+from gnnspin.systems.system import FloatArray, SpinSystem
+
+#: Where a shifted array is written and what is read, as slices along the three lattice axes.
+Window = tuple[tuple[slice, ...], tuple[slice, ...]]
+
+#: Largest deviation of a site from its lattice point, relative to the largest primitive vector.
+_ON_LATTICE = 1e-8
+
+
+class LatticeExchange:
+    """Field ``H_i = sum_j J_s S_j`` of a lattice with one site per cell; equal to the sum over bonds to rounding.
+
+    Every bond vector is one shift of the lattice; a shift across a periodic boundary is split into windows that do not
+    wrap. The arithmetic is that of the spins' dtype and device.
+
+    Parameters
+    ----------
+    lattice_shape : three ints
+        Sites along each lattice direction.
+    shifts : sequence of (three ints, float)
+        Bond vectors in lattice coordinates, both directions of every bond, and their exchange.
+    pbc : three bools
+        Periodic directions.
+    """
+
+    def __init__(
+        self, lattice_shape: tuple[int, int, int], shifts: Sequence[tuple[Sequence[int], float]], pbc: Sequence[bool]
+    ) -> None:
+        self.lattice_shape = lattice_shape
+        self._windows = [
+            (window, exchange) for shift, exchange in shifts for window in _windows(lattice_shape, shift, pbc)
+        ]
+
+    @classmethod
+    def of(cls, system: SpinSystem, exchange: FloatArray) -> LatticeExchange | None:
+        """The exchange of the first ``len(exchange)`` neighbour shells, or None where `system` is no Bravais lattice."""
+        if system.n_graphs > 1 or system.lattice_shape is None or system.n_basis > 1 or not _is_lattice(system):
+            return None
+        vectors, shells = _shell_vectors(system, len(exchange))
+        return cls(
+            system.lattice_shape,
+            [(vector.tolist(), float(exchange[shell])) for vector, shell in zip(vectors, shells, strict=True)],
+            system.pbc,
+        )
+
+    def __call__(self, spins: Tensor) -> Tensor:
+        """Field (R, N, 3) of spins (R, N, 3), a view with the components outermost."""
+        planes = spins.movedim(-1, 0)
+        lattice = planes.reshape(*planes.shape[:2], *self.lattice_shape)
+        field = torch.zeros_like(lattice, memory_format=torch.contiguous_format)
+        for (target, origin), exchange in self._windows:
+            field[:, :, *target].add_(lattice[:, :, *origin], alpha=exchange)
+        return field.reshape(planes.shape).movedim(0, -1)
+
+
+def _windows(lattice_shape: Sequence[int], shift: Sequence[int], pbc: Sequence[bool]) -> Iterator[Window]:
+    """Windows of ``target[n] += origin[n + shift]`` along the three axes."""
+    axes = [_axis_windows(*given) for given in zip(lattice_shape, shift, pbc, strict=True)]
+    for windows in product(*axes):
+        yield tuple(target for target, _ in windows), tuple(origin for _, origin in windows)
+
+
+def _axis_windows(length: int, shift: int, periodic: bool) -> list[tuple[slice, slice]]:
+    if periodic:
+        shift %= length
+        inner = [(slice(0, length - shift), slice(shift, length))]
+        return inner + ([(slice(length - shift, length), slice(0, shift))] if shift else [])
+    if abs(shift) >= length:
+        return []
+    first, last = max(0, -shift), min(length, length - shift)
+    return [(slice(first, last), slice(first + shift, last + shift))]
+
+
+def _is_lattice(system: SpinSystem) -> bool:
+    """Whether every site sits on its lattice point."""
+    assert system.lattice_shape is not None
+    index = np.indices(system.lattice_shape).reshape(3, -1).T
+    points = system.positions[0] + index @ system.primitive_vectors
+    return bool(np.abs(system.positions - points).max() <= _ON_LATTICE * np.abs(system.primitive_vectors).max())
+
+
+def _shell_vectors(system: SpinSystem, n_shells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bond vectors (B, 3) of the first shells in lattice coordinates, and their shells (B,)."""
+    primitive, shape = system.primitive_vectors, np.array(system.lattice_shape)
+    periodic = np.array(system.pbc)
+    longest = np.where(periodic, np.iinfo(np.int32).max, shape - 1)
+    heights = 1 / np.linalg.norm(np.linalg.inv(primitive), axis=0)
+    cutoff = 1.01 * min((np.linalg.norm(v) for v, n in zip(primitive, longest, strict=True) if n), default=1.0)
+    while True:
+        reach = np.minimum(np.floor(cutoff / heights), longest).astype(np.int64)
+        vectors = np.array(list(product(*[range(-n, n + 1) for n in reach])))
+        distance = np.linalg.norm(vectors @ primitive, axis=1)
+        near = (distance > 0) & (distance <= cutoff)
+        complete = bool((reach == longest).all()) and int(near.sum()) == len(vectors) - 1
+        vectors, distance = vectors[near], distance[near]
+        shells = shell_distances(distance)
+        if len(shells) >= n_shells or complete:
+            rank = np.abs(distance[:, None] - shells).argmin(1) if len(shells) else np.zeros(0, dtype=np.int64)
+            return vectors[rank < n_shells], rank[rank < n_shells]
+        cutoff *= 1.5

@@ -1,0 +1,57 @@
+"""Vacancies: sites without a moment, under any field source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+
+
+class Diluted(FieldSource):
+    """A source whose spins are zero at some sites: a missing moment acts on nothing and feels nothing.
+
+    In a classical Hamiltonian the terms with a vacant site vanish; in an s-d Hamiltonian the electrons still visit the
+    site but couple to no spin there. A learned model is evaluated outside what it was trained on.
+
+    Parameters
+    ----------
+    source : FieldSource
+    vacant : (N,) bool
+        True where there is no moment.
+
+    Raises
+    ------
+    InvalidInput
+        If `vacant` has another shape or type.
+    """
+
+    def __init__(self, source: FieldSource, vacant: ArrayLike | Tensor) -> None:
+        mask = np.asarray(vacant.cpu() if isinstance(vacant, Tensor) else vacant)
+        if mask.shape != (source.system.n_sites,) or mask.dtype != np.bool_:
+            raise InvalidInput(
+                f"vacancies are {mask.dtype} of shape {mask.shape}; give ({source.system.n_sites},) booleans"
+            )
+        self.source = source
+        self.vacant = mask
+        self.system = source.system
+        self.dtype = source.dtype
+        self.device = source.device
+        self.has_energy = source.has_energy
+        self._occupied = torch.from_numpy(~mask).to(self.device, self.dtype)[:, None]
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        energies, fields = self.source._evaluate(spins * self._occupied, time, energy=energy, field=field)
+        return energies, None if fields is None else fields * self._occupied
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        vacant = np.flatnonzero(self.vacant).tolist()
+        return {"class": type(self).__name__, "source": self.source.specification(), "vacant": vacant}

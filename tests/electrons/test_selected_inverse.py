@@ -1,0 +1,97 @@
+"""Selected inversion against dense inverses."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from gnnspin.core import random_spins
+from gnnspin.electrons import ExponentialHopping, SDHamiltonian
+from gnnspin.electrons.dissection import elimination_cost, nested_dissection
+from gnnspin.electrons.selected_inverse import SelectedInverse
+from gnnspin.systems import amorphous, chain, honeycomb, simple_cubic, square, triangular
+
+SHIFTS = torch.tensor([-1 + 0.03j, 2 + 1j, 0.2 + 50j], dtype=torch.complex128)
+
+
+def compare(hamiltonian, positions=None):
+    """Largest errors of the blocks and of log|det| at three shifts."""
+    inverse = SelectedInverse(hamiltonian.one_body, hamiltonian.orbital_site, positions)
+    spins = random_spins(hamiltonian.system.n_sites, replicas=(3,), seed=1)
+    log_det, blocks = inverse(SHIFTS, hamiltonian.exchange_blocks(spins))
+    size, orbitals = hamiltonian.n_spin_orbitals, torch.arange(hamiltonian.n_orbitals)
+    matrix = SHIFTS[:, None, None] * torch.eye(size) - hamiltonian.dense(spins)
+    dense = torch.linalg.inv(matrix).view(3, size // 2, 2, size // 2, 2)[:, orbitals, :, orbitals, :].transpose(0, 1)
+    energy_only, nothing = inverse(SHIFTS, hamiltonian.exchange_blocks(spins), inverse=False)
+    assert nothing is None
+    assert torch.equal(energy_only, log_det)
+    errors = (blocks - dense).abs().max(), (log_det - torch.linalg.slogdet(matrix)[1]).abs().max() / size
+    return inverse, max(float(error) for error in errors)
+
+
+@pytest.mark.parametrize("with_positions", [True, False])
+@pytest.mark.parametrize(
+    "system",
+    [
+        square(9, 8, pbc=False),
+        triangular(7, 11),
+        honeycomb(5, 6),
+        simple_cubic(4, 3, 5),
+        chain(60),
+        square(12, 5, pbc=(True, False)),
+    ],
+    ids=str,
+)
+def test_blocks_and_determinant_of_lattices(system, with_positions):
+    inverse, error = compare(SDHamiltonian(system, J=3.0), system.positions if with_positions else None)
+    assert error < 1e-12
+    assert not inverse.dense
+
+
+def test_spin_orbit_terms_and_several_orbitals():
+    system = square(5, 6)
+    generator = np.random.default_rng(0)
+    bonds = abs(SDHamiltonian(system).one_body[::2, ::2]) + sparse.eye_array(30)
+    full = sparse.kron(bonds, np.ones((4, 4))).tocoo()
+    values = generator.normal(size=full.nnz) + 1j * generator.normal(size=full.nnz)
+    matrix = sparse.csr_array(sparse.coo_array((values, full.coords), shape=full.shape))
+    hamiltonian = SDHamiltonian(system, (matrix + matrix.conj().T) / 2, J=2.0, orbitals=2)
+    _, error = compare(hamiltonian)
+    assert error < 1e-12
+
+
+def test_graph_that_connects_everything_is_inverted_as_a_dense_matrix():
+    system = amorphous(30, 3.4, 0.5, seed=0)
+    inverse, error = compare(SDHamiltonian(system, ExponentialHopping(), J=6.0), system.positions)
+    assert error < 1e-12
+    assert inverse.dense
+    assert inverse.cost == 60**3
+
+
+def test_disconnected_sites():
+    hamiltonian = SDHamiltonian(square(6, 6), sparse.csr_array((36, 36)), J=2.0)
+    assert compare(hamiltonian)[1] < 1e-12
+
+
+@pytest.mark.parametrize("system", [square(16, 16), triangular(15, 17, pbc=False)], ids=str)
+def test_fronts_cover_the_graph_and_boundaries_belong_to_ancestors(system):
+    adjacency = sparse.csr_array(abs(SDHamiltonian(system).one_body[::2, ::2]))
+    fronts = nested_dissection(adjacency, np.full(system.n_sites, 2), system.positions)
+    assert sorted(np.concatenate([front.pivots for front in fronts]).tolist()) == list(range(system.n_sites))
+    for index, front in enumerate(fronts):
+        assert front.parent < index
+        ancestors, parent = set(), front.parent
+        while parent >= 0:
+            ancestors |= set(fronts[parent].pivots.tolist())
+            parent = fronts[parent].parent
+        assert set(front.boundary.tolist()) <= ancestors
+
+
+def test_work_grows_as_the_power_three_halves_in_two_dimensions():
+    def work(length):
+        hamiltonian = SDHamiltonian(square(length, length))
+        adjacency, rows = sparse.csr_array(abs(hamiltonian.one_body[::2, ::2])), np.full(length**2, 2)
+        return elimination_cost(nested_dissection(adjacency, rows, hamiltonian.system.positions), rows)
+
+    exponent = np.log(work(64) / work(32)) / np.log(4)
+    assert 1.3 < exponent < 1.7
