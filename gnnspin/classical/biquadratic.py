@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnspin.classical.bonds import shell_bond_list, shell_couplings, share_among_sites
+from gnnspin.classical.bonds import share_among_sites, shell_bond_list, shell_couplings
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.systems.system import SpinSystem
 

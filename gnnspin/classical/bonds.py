@@ -34,7 +34,7 @@ class BondList:
 
 
 def shell_bond_list(system: SpinSystem, n_shells: int = 1) -> BondList:
-    """Bonds of the first `n_shells` neighbour shells, from the lower to the higher site; shells of each part of a union.
+    """Bonds of the first `n_shells` neighbour shells of each part of a union, from the lower to the higher site.
 
     An open system with fewer shells gives those it has.
     """
@@ -102,7 +102,9 @@ def checked_clusters(clusters: ArrayLike, size: int, system: SpinSystem, name: s
         raise InvalidInput(f"{name} hold sites outside 0 .. {system.n_sites - 1}")
     parts = system.graph_index[array]
     if (parts != parts[:, :1]).any():
-        raise InvalidInput(f"{name} connect different parts of a union: {array[(parts != parts[:, :1]).any(1)][0].tolist()}")
+        raise InvalidInput(
+            f"{name} connect different parts of a union: {array[(parts != parts[:, :1]).any(1)][0].tolist()}"
+        )
     return array
 
 
@@ -118,7 +120,7 @@ def shell_couplings(values: ArrayLike, name: str) -> FloatArray:
     """Validate one number per neighbour shell, (n_shells,)."""
     array = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
-        raise InvalidInput(f"{name}={values} must be a finite number, or one finite number per neighbour shell")
+        raise InvalidInput(f"{name}={values!r} must be a finite number, or one finite number per neighbour shell")
     return array
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.classical.bonds import checked_clusters, shell_bond_list, shell_couplings, share_among_sites
+from gnnspin.classical.bonds import checked_clusters, share_among_sites, shell_bond_list, shell_couplings
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import FloatArray, SpinSystem
@@ -21,7 +21,7 @@ class DzyaloshinskiiMoriya(ClassicalTerm):
     """E = sum_bonds D_ij . (S_i x S_j), each bond once, D_ji = -D_ij; H_i = sum_j D_ij x S_j.
 
     With u the unit vector from i to j, D_ij is ``D n x u`` (interfacial, Neel walls), or ``D u`` (bulk, Bloch walls).
-    At exchange J (as in `Heisenberg`) a chain prefers a turn by ``arctan(|D| / J)`` per bond, in the sense opposite to D.
+    At exchange J (as in `Heisenberg`) a chain prefers a turn by ``arctan(|D| / J)`` per bond about -D.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
     given = polar if normal is None else normal
     axis = np.asarray([0.0, 0.0, 1.0] if given is None else given, dtype=np.float64)
     if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
-        raise InvalidInput(f"normal={normal} must be three finite numbers, not all zero")
+        raise InvalidInput(f"normal={normal!r} must be three finite numbers, not all zero")
     return axis / np.linalg.norm(axis)
 
 

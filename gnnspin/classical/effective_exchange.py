@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,8 +77,8 @@ def effective_exchange(
     Four-spin couplings are fitted to the mixed fourth derivatives of four different spins. Derivatives are central
     differences at two angles, exact for energies that are at most quadratic in each spin.
 
-    The couplings are those of the expansion of glass eq. 14 (Shi, Zhang, Chern) with J_ij here = -J_ij there, counted
-    once per pair. On sources whose interactions depend on further spins they depend on the reference.
+    The couplings are those of the expansion of Shi, Zhang, Chern (metallic spin glass, eq. 14) with the opposite sign
+    and every pair counted once. On sources whose interactions depend on further spins they depend on the reference.
 
     Parameters
     ----------
@@ -110,20 +110,23 @@ def effective_exchange(
     _check(source, spins, step)
     chosen = _checked_sites(np.arange(source.system.n_sites) if sites is None else sites, source.system.n_sites)
     measured = [_pair_couplings(spins, int(i), _second_derivatives(source, spins, int(i), step, time)) for i in chosen]
-    pairs = {name: torch.stack([one[name] for one in measured]) for name in measured[0]}
+    pairs: dict[str, Any] = {name: torch.stack([one[name] for one in measured]) for name in measured[0]}
+    result = EffectiveExchange(chosen, **pairs)
     if quadruples is None:
-        return EffectiveExchange(chosen, **pairs)
+        return result
     four = np.asarray(quadruples)
     if four.ndim != 2 or four.shape[1] != 4 or any(len(set(row)) < 4 for row in four.tolist()):
         raise InvalidInput(f"quadruples have shape {four.shape}; give (Q, 4), four different sites each")
     _checked_sites(four.reshape(-1), source.system.n_sites)
     K = torch.stack([_four_spin(source, spins, row, step, time) for row in four.tolist()])
-    return EffectiveExchange(chosen, **pairs, quadruples=four.astype(np.int64), K=K)
+    return replace(result, quadruples=four.astype(np.int64), K=K)
 
 
 def _check(source: FieldSource, spins: Tensor, step: float) -> None:
     if source.system.n_graphs > 1:
-        raise InvalidInput(f"effective_exchange of a union of {source.system.n_graphs} systems; take one part at a time")
+        raise InvalidInput(
+            f"effective_exchange of a union of {source.system.n_graphs} systems; take one part at a time"
+        )
     if spins.ndim != 2:
         raise InvalidInput(f"reference_spins have shape {tuple(spins.shape)}; give one configuration (N, 3)")
     if not 0 < step < 0.5:
@@ -212,7 +215,9 @@ def _four_spin(source: FieldSource, spins: Tensor, sites: list[int], step: float
         for second in range(2):
             for third in range(2):
                 moved = spins.repeat(len(weight), 1, 1)
-                for site, plane, direction, index in zip((i, j, k), planes, (first, second, third), (a, b, c), strict=False):
+                for site, plane, direction, index in zip(
+                    (i, j, k), planes, (first, second, third), (a, b, c), strict=False
+                ):
                     moved[:, site] = _rotated(spins[site], plane[direction], angles[index.reshape(-1)])
                 field = source.field(moved, time).cpu().to(torch.float64)[:, m]
                 derivative[first, second, third] = -planes[3] @ (weight @ field)

@@ -16,7 +16,8 @@ from gnnspin.systems.system import SpinSystem
 class FourSpin(ClassicalTerm):
     """E = -sum_q K_q (S_i . S_j)(S_k . S_l) over the given quadruples (i, j, k, l).
 
-    The four-spin term of glass eq. 14 (Shi, Zhang, Chern), with the sign of `Heisenberg`: positive K favours equal bonds.
+    The four-spin term of Shi, Zhang, Chern (metallic spin glass, eq. 14) with the opposite sign, that of `Heisenberg`:
+    positive K favours bonds of equal sign.
 
     Parameters
     ----------

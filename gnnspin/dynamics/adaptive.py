@@ -45,14 +45,14 @@ def adaptive_step(state: State, source: FieldSource, parameters: StepParameters)
     Raises
     ------
     InvalidInput
-        If there is noise.
+        If there is noise, or the tolerance is below rounding.
     ConvergenceError
         If the error stays above the tolerance at substeps that no longer change the time.
     """
     drive = Drive(state, source, parameters)
     if drive.noise is not None:
         raise InvalidInput("the adaptive step needs kT=0; with noise use semi_implicit, heun or rotation")
-    tolerance = parameters.tolerance or (1e-7 if drive.spins.dtype == torch.float64 else 1e-5)
+    tolerance = _tolerance(parameters, drive.spins.dtype)
     spins, elapsed, worst = drive.spins, 0.0, 0.0
     length = state.substep or parameters.dt
     while elapsed < parameters.dt:
@@ -74,6 +74,13 @@ def adaptive_step(state: State, source: FieldSource, parameters: StepParameters)
         length = max(length, tried * factor) if cut else tried * factor
         spins, worst = trial, max(worst, error)
     return drive.finish(spins, worst, length)
+
+
+def _tolerance(parameters: StepParameters, dtype: torch.dtype) -> float:
+    tolerance = parameters.tolerance or (1e-7 if dtype == torch.float64 else 1e-5)
+    if tolerance < 8 * torch.finfo(dtype).eps:
+        raise InvalidInput(f"tolerance={tolerance} is below the rounding of {dtype}; the adaptive step cannot reach it")
+    return tolerance
 
 
 def _trial(drive: Drive, spins: Tensor, slope: Tensor, time: float, length: float) -> tuple[Tensor, float]:

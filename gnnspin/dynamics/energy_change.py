@@ -18,7 +18,7 @@ from gnnspin.dynamics.algebra import components, dot, normalized, tangent, vecto
 
 EnergyChange: TypeAlias = Callable[[FieldSource, Tensor, Tensor, Tensor], Tensor]
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
 def linear_change(source: FieldSource, planes: Tensor, sites: Tensor, new: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def quadratic_change(source: FieldSource, planes: Tensor, sites: Tensor, new: Te
 
 
 def arc_change(source: FieldSource, planes: Tensor, sites: Tensor, new: Tensor) -> Tensor:
-    """``-int H.dS`` along the great circle to the new spin, by 8-point Gauss-Legendre quadrature."""
+    """``-int H.dS`` along the great circle to the new spin, by 12-point Gauss-Legendre quadrature."""
     old = planes[..., sites]
     chord = new - old
     angle = 2 * torch.asin((0.5 * dot(chord, chord).sqrt()).clamp_max(1.0))

@@ -111,7 +111,7 @@ class Metropolis(Sampler):
     one evaluation if the energy is linear in each spin, from two if it is quadratic (single-ion anisotropy, biquadratic
     exchange), else from the field integrated along the arc to the new spin; which of these holds is found at the start.
     Where none does, or with ``sequential=True``, spins are updated one after the other through energy differences,
-    which is right for every source with an energy and slow: N energies per sweep. Metropolis et al., J. Chem. Phys.
+    which is right for every source with an energy and slow: 2 N energies per sweep. Metropolis et al., J. Chem. Phys.
     21, 1087 (1953), doi:10.1063/1.1699114.
 
     Parameters

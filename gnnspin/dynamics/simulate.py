@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -15,17 +15,23 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
+from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.loop import Run, integrate
 from gnnspin.dynamics.observers import ObservableLog, Observers, named_observers
+from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from
+from gnnspin.dynamics.rebuild import require_same_source
 from gnnspin.dynamics.schedule import Schedule
-from gnnspin.dynamics.state import State, StepParameters
+from gnnspin.dynamics.state import NoiseTerms, State, StepParameters
 from gnnspin.dynamics.steps import Step, heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
+from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.dynamics.trajectory import Trajectory
+from gnnspin.dynamics.vacancies import Diluted
 from gnnspin.dynamics.writer import TrajectoryWriter, refuse_existing
 
 #: Name of each integrator and its step.
 INTEGRATORS: dict[str, Step] = {
+    "adaptive": adaptive_step,
     "heun": heun_step,
     "rotation": rotation_step,
     "semi_implicit": semi_implicit_step,
@@ -37,14 +43,19 @@ def simulate(
     source: FieldSource,
     spins: Tensor | ArrayLike,
     *,
-    dt: float,
+    dt: float | Literal["auto"],
     n_steps: int,
     damping: float | ArrayLike | Tensor,
-    kT: float | ArrayLike | Tensor = 0.0,
+    kT: float | ArrayLike | Tensor | TemperatureFunction = 0.0,
     gamma: float = 1.0,
+    noise: NoiseTerms = "precession",
     integrator: str = "semi_implicit",
+    tolerance: float | None = None,
     seed: int = 0,
     replicas: Sequence[int] | None = None,
+    pinned: ArrayLike | Tensor | None = None,
+    vacancies: ArrayLike | Tensor | None = None,
+    compiled: bool = False,
     observers: Observers = None,
     observe_every: int = 1,
     trajectory: str | Path | None = None,
@@ -60,23 +71,38 @@ def simulate(
         Whatever gives the effective field H.
     spins : (..., N, 3)
         Initial unit spins; leading dimensions are replicas. Their dtype and device are those of the integration.
-    dt : float
-        Time step in 1/(gamma t).
+    dt : float or "auto"
+        Time step in 1/(gamma t); "auto" takes what `suggest_timestep` proposes for the initial spins.
     n_steps : int
         Number of steps.
     damping : float or array
         Dimensionless damping lambda: a number, or an array with the replicas' dimensions (one value per replica), or
         with one more for the sites, (..., N) or (1, N). The number of dimensions decides, never their lengths.
-    kT : float or array
-        Temperature in units of the hopping; shapes as for `damping`.
+    kT : float, array or function of time
+        Temperature in units of the hopping; shapes as for `damping`. A `Quench`, `Ramp`, `Anneal` or `Table` is stored
+        with the trajectory; of any other function only the name, so that `resume` must be given it again.
     gamma : float
         Gyromagnetic ratio.
+    noise : "precession" or "both"
+        Terms the noise enters, see `StepParameters`.
     integrator : str
-        Name of the step, a key of `INTEGRATORS`.
+        Name of the step, a key of `INTEGRATORS`. "adaptive" (kT = 0 only) reaches every multiple of dt in substeps of
+        its own.
+    tolerance : float, optional
+        Of the spherical midpoint's iteration, or of the adaptive step's error; see `StepParameters`.
     seed : int
         The noise is a function of (seed, replica, step, site) and of nothing else.
     replicas : sequence of int, optional
-        Identity of each replica in that function; default ``0 .. R-1``.
+        Identity of each replica in that function; default ``0 .. R-1``. In a union of P systems every part counts as a
+        replica with sites of its own: R * P identities, parts innermost, so that a system's noise is the same alone and
+        in any union.
+    pinned : (N,) or (..., N) bool, optional
+        True where a spin stays as it is and goes on acting on the others.
+    vacancies : (N,) bool, optional
+        True where there is no moment, see `Diluted`. The spin given there is meaningless and stays.
+    compiled : bool
+        Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
+        for large systems with cheap fields. Trajectories agree with the plain ones to rounding.
     observers : callables of the state, as a list or a dict by name
         Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape.
     observe_every : int
@@ -103,11 +129,38 @@ def simulate(
         If the trajectory file exists.
     SimulationError
         When a field or spin is not finite; names step and site. The last good state is in the trajectory.
+
+    Warns
+    -----
+    TimeStepWarning
+        Once, when the spins turn by more than half a radian per step (root mean square).
     """
     start = as_spins(spins, source.system.n_sites).detach()
-    parameters = StepParameters.checked(start, dt=dt, damping=damping, kT=kT, gamma=gamma, seed=seed, replicas=replicas)
     schedule = Schedule.of(n_steps, observe_every, save_every)
     step = integrator_named(integrator)
+    if vacancies is not None:
+        source = Diluted(source, vacancies)
+        pinned = _also_pinned(pinned, source.vacant)
+    parameters = StepParameters.checked(
+        start,
+        dt=1.0 if dt == "auto" else dt,
+        damping=damping,
+        kT=kT,
+        gamma=gamma,
+        noise=noise,
+        seed=seed,
+        replicas=replicas,
+        part_sizes=[part.n_sites for part in source.system.parts],
+        pinned=pinned,
+        tolerance=tolerance,
+        compiled=compiled,
+    )
+    _require_cold(step, parameters, start)
+    if dt == "auto":
+        first_kT = parameters.temperature(0.0, start)
+        parameters = replace(
+            parameters, dt=suggest_timestep(source, start, damping=damping, kT=_largest(first_kT), gamma=gamma)
+        )
     log = ObservableLog(named_observers(observers))
     state = State(vectors(components(normalize(start))))
     if trajectory is not None:
@@ -123,9 +176,10 @@ def simulate(
 
 def resume(
     path: str | Path,
-    source: FieldSource,
+    source: FieldSource | None = None,
     *,
     n_steps: int | None = None,
+    kT: TemperatureFunction | None = None,
     observers: Observers = None,
     progress: bool = True,
 ) -> Run:
@@ -138,10 +192,13 @@ def resume(
     ----------
     path : path
         The trajectory file; it is rewritten once and then appended to.
-    source : FieldSource
-        The source the run was started with; its specification must equal the stored one.
+    source : FieldSource, optional
+        The source the run was started with; its specification must equal the stored one. Default: rebuilt from the
+        file, learned models with the weights stored in it.
     n_steps : int, optional
         Steps to do from the checkpoint on; default: those that are missing to the run's original end.
+    kT : function of time, optional
+        Needed where the run was started with a function that is not a `Protocol`; must bear the same name.
     observers : as in `simulate`
         The same names as before.
     progress : bool
@@ -155,7 +212,8 @@ def resume(
     Raises
     ------
     InvalidInput
-        If the source or the observers differ from the stored ones, or `n_steps` is negative.
+        If the source, the temperature function or the observers differ from the stored ones or cannot be rebuilt, or
+        `n_steps` is negative.
     StoreError
         If the file is missing, damaged or foreign, or another process is writing it.
     """
@@ -163,18 +221,10 @@ def resume(
         raise InvalidInput(f"n_steps={n_steps} must not be negative")
     named = named_observers(observers)
     with Trajectory(path) as stored:
-        if stored.source != json.loads(json.dumps(source.specification())):
-            raise InvalidInput(f"the source {source.specification()} is not the stored one {stored.source}")
+        source = stored.rebuild_source() if source is None else _given_source(source, stored)
         settings, state = stored.settings, stored.state
         log = ObservableLog.restored(named, stored.observable_steps, stored.observable_times, stored.observables)
-        parameters = StepParameters(
-            dt=settings["dt"],
-            damping=_restored(stored.damping, settings["device"]),
-            gamma=settings["gamma"],
-            kT=_restored(stored.kT, settings["device"]),
-            seed=settings["seed"],
-            replicas=None if settings["replicas"] is None else tuple(settings["replicas"]),
-        )
+        parameters = _restored_parameters(stored, kT)
     state = replace(state, spins=vectors(components(state.spins.to(settings["device"]))))
     last_step = settings["last_step"] if n_steps is None else state.step + n_steps
     schedule = Schedule(max(last_step, state.step), settings["observe_every"], settings["save_every"])
@@ -183,8 +233,59 @@ def resume(
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
 
+def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:
+    """The user's source, diluted as the stored one was."""
+    if stored.source.get("class") == "Diluted" and not isinstance(source, Diluted):
+        vacant = np.zeros(stored.system.n_sites, dtype=bool)
+        vacant[stored.source["vacant"]] = True
+        source = Diluted(source, vacant)
+    require_same_source(source, stored.source)
+    return source
+
+
+def _restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> StepParameters:
+    settings = stored.settings
+    sizes = tuple(part.n_sites for part in stored.system.parts)
+    return StepParameters(
+        dt=settings["dt"],
+        damping=_restored(stored.damping, settings["device"]),
+        gamma=settings["gamma"],
+        kT=_restored_temperature(stored, kT),
+        noise=settings["noise"],
+        seed=settings["seed"],
+        replicas=None if settings["replicas"] is None else tuple(settings["replicas"]),
+        part_sizes=sizes if len(sizes) > 1 else None,
+        pinned=None if stored.pinned is None else torch.from_numpy(stored.pinned).to(settings["device"]),
+        tolerance=settings["tolerance"],
+        compiled=settings["compiled"],
+    )
+
+
+def _restored_temperature(stored: Trajectory, kT: TemperatureFunction | None) -> float | Tensor | TemperatureFunction:
+    described = stored.settings["kT"]
+    if kT is None:
+        return _restored(stored.kT, stored.settings["device"]) if described is None else protocol_from(described)
+    if described != describe_temperature(kT):
+        raise InvalidInput(f"kT is {describe_temperature(kT)}, the stored run has {described or stored.kT.tolist()}")
+    return kT
+
+
 def _restored(value: NDArray[Any], device: str) -> float | Tensor:
     return float(value) if value.ndim == 0 else torch.from_numpy(value).to(device)
+
+
+def _also_pinned(pinned: ArrayLike | Tensor | None, vacant: NDArray[np.bool_]) -> Tensor:
+    mask = torch.from_numpy(vacant)
+    return mask if pinned is None else torch.as_tensor(pinned).cpu() | mask
+
+
+def _require_cold(step: Step, parameters: StepParameters, spins: Tensor) -> None:
+    if step is adaptive_step and (callable(parameters.kT) or _largest(parameters.temperature(0.0, spins)) > 0):
+        raise InvalidInput(f"integrator 'adaptive' needs kT=0, got {parameters.kT}; the others take any temperature")
+
+
+def _largest(value: float | Tensor) -> float:
+    return float(torch.as_tensor(value).max())
 
 
 def integrator_named(name: str) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from numpy.typing import ArrayLike
@@ -81,7 +81,7 @@ class StepParameters:
     tolerance, max_iterations : float, int
         Implicit steps: largest accepted change of a spin in the last fixed-point iteration, and the number of
         iterations allowed; default tolerance 1e-12 in float64, 1e-6 in float32. Adaptive step: largest accepted error
-        of a spin per substep, default 1e-7 (1e-5 in float32), and the number of substeps allowed.
+        of a spin per substep, default 1e-7, in float32 1e-5.
     compiled : bool
         Run the arithmetic of the steps and of the noise through `torch.compile`.
     """
@@ -165,6 +165,31 @@ class StepParameters:
         )
         parameters.temperature(0.0, spins)
         return parameters
+
+
+def per_part(system: Any, values: ArrayLike) -> Tensor:
+    """Damping or temperature per part of a union as one per site.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        A union of P systems.
+    values : (P,) or (..., P)
+        One value per part, with the replicas' dimensions in front if the spins have any (a length may be 1).
+
+    Returns
+    -------
+    (N,) or (..., N) float64 tensor
+
+    Raises
+    ------
+    InvalidInput
+        If the last dimension is not the number of parts.
+    """
+    tensor = torch.as_tensor(values, dtype=torch.float64)
+    if tensor.ndim == 0 or tensor.shape[-1] != system.n_graphs:
+        raise InvalidInput(f"values have shape {tuple(tensor.shape)}; the union has {system.n_graphs} parts")
+    return tensor[..., torch.as_tensor(system.graph_index)]
 
 
 def _identities(replicas: Sequence[int] | None, n_replicas: int, n_parts: int) -> tuple[int, ...] | None:

@@ -96,7 +96,9 @@ def _sib_midpoint(*arguments: Any) -> Tensor:
     return normalized(spins + 0.5 * cross(spins, rotation(*arguments)))
 
 
-def _sib_end(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor) -> Tensor:
+def _sib_end(
+    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor
+) -> Tensor:
     angle = rotation(noise, damping, scale, both, midpoint, field)
     return normalized(2 * implicit_midpoint(spins, 0.5 * angle) - spins)
 

@@ -97,7 +97,10 @@ def fastest_rate(source: FieldSource, spins: Tensor) -> float:
 
 
 class TurnMonitor:
-    """Warns once when the spins turn too far in one step; looks at the steps 1, 2, 4, 8, ... of a run."""
+    """Warns once when the spins turn too far in one step; looks at the steps 1, 2, 4, 8, ... of a run.
+
+    The adaptive step watches itself and is left alone.
+    """
 
     def __init__(self, parameters: StepParameters) -> None:
         self._parameters = parameters
@@ -107,7 +110,7 @@ class TurnMonitor:
     def check(self, before: State, after: State) -> None:
         """Compare two consecutive states."""
         self._steps += 1
-        if self._warned or self._steps & (self._steps - 1):
+        if self._warned or after.substep or self._steps & (self._steps - 1):
             return
         parameters = self._parameters
         amplitude = parameters.noise_amplitude(before.time, before.spins)

@@ -9,8 +9,10 @@ from gnnspin.electrons.hopping import (
     ShellHopping,
     SumHopping,
 )
+from gnnspin.electrons.kernel_polynomial import KernelPolynomial
 from gnnspin.electrons.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
 from gnnspin.electrons.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.pole_expansion import PoleExpansion
 from gnnspin.electrons.rashba import RashbaHopping
 from gnnspin.electrons.spectra import average_density_of_states, density_of_states, local_density_of_states
 from gnnspin.electrons.state import ElectronicState
@@ -23,10 +25,12 @@ __all__ = [
     "ExactDiagonalization",
     "ExponentialHopping",
     "HoppingRule",
+    "KernelPolynomial",
     "NearestNeighborHopping",
     "OnsiteDisorder",
     "OnsiteEnergy",
     "PeierlsHopping",
+    "PoleExpansion",
     "RashbaHopping",
     "SDHamiltonian",
     "ShellHopping",

@@ -12,8 +12,10 @@ from gnnspin.core.config import Config
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.hopping import ExponentialHopping, NearestNeighborHopping, ShellHopping, SumHopping
+from gnnspin.electrons.kernel_polynomial import KernelPolynomial
 from gnnspin.electrons.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
 from gnnspin.electrons.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.pole_expansion import PoleExpansion
 from gnnspin.electrons.rashba import RashbaHopping
 from gnnspin.electrons.wannier import CellHopping, wannier90_hopping
 from gnnspin.systems.system import FloatArray, SpinSystem
@@ -188,24 +190,51 @@ class HamiltonianConfig(Config):
         return SDHamiltonian(system, self.hopping.build(), coupling)
 
 
+_ENSEMBLE = ("mu", "filling", "n_electrons")
+_OWN = {
+    "exact_diagonalization": (),
+    "pole_expansion": ("tolerance",),
+    "kernel_polynomial": ("tolerance", "n_moments", "kernel", "probes", "n_colors", "seed"),
+}
+
+
 class SolverConfig(Config):
     """An exact solver and the ensemble: exactly one of `mu`, `filling`, `n_electrons`."""
 
-    kind: Literal["exact_diagonalization"] = Field(default="exact_diagonalization", description="solver")
-    kT: float = Field(default=0.01, ge=0, description="electronic temperature in units of the hopping; 0 is allowed")
+    kind: Literal["exact_diagonalization", "pole_expansion", "kernel_polynomial"] = Field(
+        default="exact_diagonalization", description="solver; which one when: docs/solvers.md"
+    )
+    kT: float = Field(default=0.01, ge=0, description="electronic temperature in units of the hopping; 0 only exactly")
     mu: float | None = Field(default=None, description="chemical potential in units of the hopping")
     filling: float | None = Field(default=None, ge=0, le=1, description="electrons per spin-orbital")
     n_electrons: float | None = Field(default=None, ge=0, description="electron number")
+    tolerance: float | None = Field(default=None, gt=0, description="error of the field (poles, polynomials)")
+    n_moments: int | None = Field(default=None, ge=2, description="Chebyshev moments, in place of a tolerance")
+    kernel: Literal["none", "jackson"] | None = Field(default=None, description="damping of the moments")
+    probes: Literal["deterministic", "colored"] | None = Field(default=None, description="of the polynomials")
+    n_colors: int | None = Field(default=None, ge=1, description="colours of coloured probes")
+    seed: int | None = Field(default=None, ge=0, description="seed of coloured probes")
 
     @model_validator(mode="after")
-    def _one_constraint(self) -> SolverConfig:
-        given = [name for name in ("mu", "filling", "n_electrons") if getattr(self, name) is not None]
+    def _consistent(self) -> SolverConfig:
+        given = [name for name in _ENSEMBLE if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"got {' and '.join(given) or 'none'} of mu, filling and n_electrons; give exactly one")
+        foreign = [name for names in _OWN.values() for name in names if name not in _OWN[self.kind]]
+        for name in foreign:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} means nothing to {self.kind}; leave it out")
+        if self.kind != "exact_diagonalization" and self.kT == 0:
+            raise ValueError(f"kT=0 is for exact_diagonalization alone; {self.kind} needs kT > 0")
         return self
 
-    def build(self, hamiltonian: SDHamiltonian) -> ExactDiagonalization:
+    def build(self, hamiltonian: SDHamiltonian) -> ExactDiagonalization | PoleExpansion | KernelPolynomial:
         """The solver as a field source."""
-        return ExactDiagonalization(
-            hamiltonian, kT=self.kT, mu=self.mu, filling=self.filling, n_electrons=self.n_electrons
-        )
+        solver = {
+            "exact_diagonalization": ExactDiagonalization,
+            "pole_expansion": PoleExpansion,
+            "kernel_polynomial": KernelPolynomial,
+        }[self.kind]
+        names = (*_ENSEMBLE, *_OWN[self.kind])
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return solver(hamiltonian, kT=self.kT, **given)

@@ -52,9 +52,9 @@ class DrivenSteadyState(FieldSource):
 
     Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
     ``Gamma_p = i (Sigma_p - Sigma_p+)``, and ``rho = sum_p int dE/(2 pi) f_p G Gamma_p G+`` (Meir and Wingreen, Phys.
-    Rev. Lett. 68, 2512 (1992); for spins Salahuddin and Datta, arXiv:cond-mat/0610385). Wide-band leads,
-    ``Sigma_p = -i Gamma_p / 2`` at all energies, are done in closed form, see `wide_band_steady_state`; lattice leads by
-    adaptive quadrature, see `lattice_steady_state`. At zero voltage the field is that of equilibrium with the same
+    Rev. Lett. 68, 2512 (1992), doi:10.1103/PhysRevLett.68.2512). Wide-band leads, ``Sigma_p = -i Gamma_p / 2`` at all
+    energies, are done in closed form, see `wide_band_steady_state`; lattice leads by adaptive quadrature, see
+    `lattice_steady_state`. At zero voltage the field is that of equilibrium with the same
     contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
 
     Parameters
@@ -112,7 +112,9 @@ class DrivenSteadyState(FieldSource):
         device: torch.device | str = "cpu",
     ) -> None:
         if hamiltonian.system.n_graphs > 1:
-            raise InvalidInput(f"contacts of a union of {hamiltonian.system.n_graphs} systems; build one source per part")
+            raise InvalidInput(
+                f"contacts of a union of {hamiltonian.system.n_graphs} systems; build one source per part"
+            )
         if not np.isfinite(kT) or kT < 0:
             raise InvalidInput(f"kT={kT} must be zero or a positive temperature in units of the hopping")
         if not np.isfinite(mu):
@@ -265,7 +267,7 @@ def _lead_rules(leads: str | Lead | Sequence[Lead], n_contacts: int) -> list[Lea
 
 def _widths(gamma: float | Sequence[float | ArrayLike], contacts: list[IntArray]) -> list[FloatArray]:
     """Gamma of every contact site."""
-    entries: list[Any] = [gamma] * len(contacts) if np.ndim(gamma) == 0 else list(gamma)  # type: ignore[arg-type]
+    entries: list[Any] = [gamma] * len(contacts) if isinstance(gamma, int | float) else list(gamma)
     if len(entries) != len(contacts):
         raise InvalidInput(f"gamma has {len(entries)} entries; give one number or {len(contacts)}, one per contact")
     widths = []

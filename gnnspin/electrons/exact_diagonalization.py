@@ -14,6 +14,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
+from gnnspin.electrons.ensemble import part_constraints
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.occupation import Occupation, gap, occupy
 from gnnspin.electrons.state import ElectronicState
@@ -76,7 +77,7 @@ class ExactDiagonalization(FieldSource):
         self.system = hamiltonian.system
         self.device = torch.device(device)
         self.kT = float(kT)
-        self._constraints = _constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
+        self._constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
         given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
         self._given = {
             name: np.asarray(value, dtype=np.float64).tolist() for name, value in given.items() if value is not None
@@ -282,33 +283,3 @@ def orbital_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
 
 def _occupation_names() -> list[str]:
     return list(Occupation.__dataclass_fields__)
-
-
-def _constraints(
-    hamiltonian: SDHamiltonian,
-    *,
-    mu: float | None,
-    filling: float | None,
-    n_electrons: float | Sequence[float] | None,
-) -> list[dict[str, float]]:
-    """What is fixed in every part: {"mu": ...} or {"n_electrons": ...}."""
-    values = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
-    given = [name for name, value in values.items() if value is not None]
-    if len(given) != 1:
-        raise InvalidInput(f"got {' and '.join(given) or 'none'} of mu, filling and n_electrons; give exactly one")
-    parts = hamiltonian.parts
-    if mu is not None:
-        if not np.isfinite(mu):
-            raise InvalidInput(f"mu={mu} must be finite; use filling=0 or filling=1 for empty or full levels")
-        return [{"mu": float(mu)}] * len(parts)
-    if filling is not None:
-        if not 0 <= filling <= 1:
-            raise InvalidInput(f"filling={filling} must lie between 0 and 1: electrons per spin-orbital")
-        return [{"n_electrons": filling * part.n_spin_orbitals} for part in parts]
-    numbers = np.atleast_1d(np.asarray(n_electrons, dtype=np.float64)).tolist()
-    if len(numbers) != len(parts):
-        raise InvalidInput(f"n_electrons={n_electrons} must be {len(parts)} numbers, one per part; or use filling")
-    for number, part in zip(numbers, parts, strict=True):
-        if not 0 <= number <= part.n_spin_orbitals:
-            raise InvalidInput(f"n_electrons={number} must lie between 0 and D = {part.n_spin_orbitals}")
-    return [{"n_electrons": number} for number in numbers]

@@ -29,7 +29,7 @@ from gnnspin.electrons.chebyshev_moments import (
     StencilHamiltonian,
     exact_gradient,
 )
-from gnnspin.electrons.exact_diagonalization import _constraints
+from gnnspin.electrons.ensemble import part_constraints
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.lattice_stencil import lattice_stencil
 from gnnspin.electrons.probing import Probes, colored_probes, random_probes, site_colors, unit_probes
@@ -149,7 +149,7 @@ class KernelPolynomial(FieldSource):
         self.kT, self.kernel, self.probes, self.n_colors, self.seed = float(kT), kernel, probes, n_colors, int(seed)
         self.product, self.dtype = product, dtype
         self.device = torch.device("cpu" if device is None else device)
-        constraints = _constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
+        constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
         given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
         self._given = {k: np.asarray(v, dtype=np.float64).tolist() for k, v in given.items() if v is not None}
         asked = tolerance if tolerance is not None else DEFAULT_TOLERANCE

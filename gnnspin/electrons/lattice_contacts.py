@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ _TAIL = 38.0
 _MOST_POLES = 24
 #: Preferred height of the straight part, in units of the hopping.
 _HEIGHT = 0.3
+#: Memory that the matrices treated together may take, in bytes.
+_CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**31}
 #: Most levels of H in the bias window that are given to the quadrature as starting points.
 _MOST_BREAKS = 400
 
@@ -30,6 +33,13 @@ class LatticeContacts:
     matrix: Tensor
     rows: Sequence[Tensor]
     leads: Sequence[AttachedLead]
+
+    def integrate(self, function: Callable[[Tensor], Tensor], breaks: Sequence[float], tolerance: float) -> Tensor:
+        """`integrate` with as many energies at once as memory allows."""
+        device = self.matrix.device
+        memory = _CHUNK_BYTES.get(device.type, _CHUNK_BYTES["cuda"])
+        points = max(15, memory // (4 * 16 * len(self.matrix) ** 2))
+        return integrate(function, breaks, tolerance, device=device, points=points)
 
     def inverse(self, energies: Tensor) -> tuple[Tensor, list[Tensor]]:
         """``z - H - sum_p Sigma_p(z)``, shape (B, D, D), and the self-energies."""
@@ -52,17 +62,18 @@ class LatticeContacts:
         ends = np.cumsum([0] + [len(rows) for rows in self.rows])
         sources = torch.eye(len(self.matrix)).to(self.matrix)[:, torch.cat(list(self.rows))]
         columns = torch.linalg.solve(inverse, sources.expand(len(energies), -1, -1))
-        pieces = [columns[..., a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        pieces = [columns[..., a:b] for a, b in pairwise(ends)]
         spectral = [piece @ width for piece, width in zip(pieces, widths, strict=True)]
         blocks = [
             torch.einsum("emak,embk->emab", s.unflatten(1, (-1, 2)), g.unflatten(1, (-1, 2)).conj())
             for s, g in zip(spectral, pieces, strict=True)
         ]
         transmission = [
-            [torch.einsum("bij,bjk,bik->b", w, s[:, rows], g[:, rows].conj()).real for s, g in zip(spectral, pieces, strict=True)]
-            for rows, w in zip(self.rows, (width.mT for width in widths), strict=True)
+            torch.einsum("bji,bjk,bik->b", width, s[:, rows], g[:, rows].conj()).real
+            for rows, width in zip(self.rows, widths, strict=True)
+            for s, g in zip(spectral, pieces, strict=True)
         ]
-        return torch.stack(blocks, 1), torch.stack([torch.stack(line, -1) for line in transmission], 1)
+        return torch.stack(blocks, 1), torch.stack(transmission, 1).unflatten(1, (len(pieces), -1))
 
     def bottom(self) -> float:
         """An energy below every level of the system with its leads."""
@@ -133,9 +144,9 @@ def _contour(system: LatticeContacts, bottom: float, mu: float, kT: float, toler
         return weight[:, None, None, None] * system.green_blocks(energies)
 
     last = math.atan2(height, end - centre)
-    result = -integrate(arc, [last, math.pi], tolerance, device=device)
+    result = -system.integrate(arc, [last, math.pi], tolerance)
     if kT > 0:
-        result = result + integrate(line, [-_TAIL * kT, 0.0, _TAIL * kT], tolerance, device=device)
+        result = result + system.integrate(line, [-_TAIL * kT, 0.0, _TAIL * kT], tolerance)
         frequencies = math.pi * kT * (2 * torch.arange(poles, device=device, dtype=torch.float64) + 1)
         residues = system.green_blocks(torch.complex(torch.full_like(frequencies, mu), frequencies))
         result = result - 2j * math.pi * kT * residues.sum(0)
@@ -155,9 +166,10 @@ def _window(system: LatticeContacts, mu: list[float], kT: float, tolerance: floa
         return torch.cat([torch.einsum("ep,epmab->emab", excess, blocks).flatten(1), flow.to(blocks.dtype)], 1)
 
     levels = torch.linalg.eigvalsh(system.matrix).cpu().numpy()
-    marks = np.concatenate([*(lead.band_edges() for lead in system.leads), levels[:: max(1, len(levels) // _MOST_BREAKS)]])
+    edges = [lead.band_edges() for lead in system.leads]
+    marks = np.concatenate([*edges, levels[:: max(1, len(levels) // _MOST_BREAKS)]])
     inside = marks[(marks > low) & (marks < high)].tolist()
-    result = integrate(integrand, [low, high, *mu, *inside], tolerance, device=potentials.device) / (2 * math.pi)
+    result = system.integrate(integrand, [low, high, *mu, *inside], tolerance) / (2 * math.pi)
     n = len(mu)
     return result[:-n].view(-1, 2, 2), result[-n:].real
 

@@ -154,7 +154,9 @@ class PeriodicLead(Lead):
         n = len(self.cell)
         if self.cell.shape != (n, n) or self.hopping.shape != (n, n) or self.coupling.shape[1:] != (n,):
             shapes = self.cell.shape, self.hopping.shape, self.coupling.shape
-            raise InvalidInput(f"cell, hopping and coupling of a lead have shapes {shapes}; give (n, n), (n, n), (c, n)")
+            raise InvalidInput(
+                f"cell, hopping and coupling of a lead have shapes {shapes}; give (n, n), (n, n), (c, n)"
+            )
         if not np.allclose(self.cell, self.cell.conj().T, atol=1e-12):
             raise InvalidInput("cell of a lead is not Hermitian")
         if not self.broadening > 0:
@@ -164,10 +166,10 @@ class PeriodicLead(Lead):
         """See `Lead.attach`."""
         if len(self.coupling) != len(contact):
             raise InvalidInput(f"coupling of a lead has {len(self.coupling)} rows; the contact has {len(contact)}")
-        device = contact.device
-        return _DecimatedLead(*(torch.from_numpy(m).to(device) for m in self._matrices()), self.broadening)
+        cell, hopping, coupling = (torch.from_numpy(m).to(contact.device) for m in self._matrices())
+        return _DecimatedLead(cell, hopping, coupling, self.broadening)
 
-    def _matrices(self) -> tuple[NDArray[np.complex128], ...]:
+    def _matrices(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
         return self.cell, self.hopping, self.coupling
 
     def specification(self) -> dict[str, Any]:
@@ -205,7 +207,8 @@ class _DecimatedLead(AttachedLead):
 def surface_green_function(energies: Tensor, cell: Tensor, hopping: Tensor) -> Tensor:
     """Green's function of the first layer of a semi-infinite stack, by decimation.
 
-    Every pass removes every second layer (Lopez Sancho et al., J. Phys. F 15, 851 (1985), doi:10.1088/0305-4608/15/4/009).
+    Every pass removes every second layer (Lopez Sancho et al., J. Phys. F 15, 851 (1985),
+    doi:10.1088/0305-4608/15/4/009).
 
     Parameters
     ----------

@@ -95,13 +95,13 @@ def test_samplers_agree_on_a_chiral_lattice():
     for name in ("with over-relaxation", "Metropolis"):
         run = sample(
             sampler_named(name, source, 0.4),
-            random_spins(36, replicas=(60,), seed=5),
-            n_sweeps=160,
+            random_spins(36, replicas=(40,), seed=5),
+            n_sweeps=120,
             observers={"energy": lambda state: source.energy(state.spins) / 36},
         )
-        found[name] = mean_and_error(run.observables["energy"][60:].mean(0))
+        found[name] = mean_and_error(run.observables["energy"][50:].mean(0))
     (a, da), (b, db) = found.values()
-    assert math.hypot(da, db) < 0.01
+    assert math.hypot(da, db) < 0.012
     assert abs(a - b) < 3 * math.hypot(da, db)
 
 
@@ -254,7 +254,7 @@ def test_anisotropy_has_no_heat_bath():
 def test_chain_is_restartable_and_independent_of_the_batch(name, tmp_path):
     source = Heisenberg(square(4, 4))
     spins = random_spins(16, replicas=(3,), seed=1)
-    kT = torch.tensor([0.4, 0.6, 0.8]).double()
+    kT = torch.tensor([0.4, 0.6, 0.8], dtype=torch.float64)
 
     def sampler(temperature, replicas=None):
         made = sampler_named(name, source, temperature)

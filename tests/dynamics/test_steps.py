@@ -13,7 +13,7 @@ from gnnspin.dynamics import INTEGRATORS, State, StepParameters, simulate
 
 from .sources import Bilinear, ring, zeeman
 
-ALL = sorted(INTEGRATORS)
+ALL = sorted(set(INTEGRATORS) - {"adaptive"})
 TIME_STEPS = (0.05, 0.025)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from gnnspin.core import random_spins
 from gnnspin.electrons import (
     ExactDiagonalization,
     ExponentialHopping,
@@ -17,7 +18,7 @@ from gnnspin.electrons import (
     diluted_coupling,
 )
 from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
-from gnnspin.systems import chain
+from gnnspin.systems import chain, square
 
 
 def test_configuration_builds_the_same_source():
@@ -101,3 +102,29 @@ def test_bad_configuration_names_the_key(model, values, named):
 @pytest.mark.parametrize("model", [SolverConfig, HamiltonianConfig])
 def test_every_field_is_documented(model):
     assert all(field.description for field in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({"kT": 0.0, "mu": 0.0}, "ExactDiagonalization"),
+        ({"kind": "pole_expansion", "kT": 0.1, "filling": 0.4, "tolerance": 1e-7}, "PoleExpansion"),
+        ({"kind": "kernel_polynomial", "kT": 0.1, "mu": 0.2, "n_moments": 600}, "KernelPolynomial"),
+    ],
+)
+def test_every_solver_is_built_and_agrees(values, kind):
+    system = square(6, 6)
+    hamiltonian = HamiltonianConfig(J=2.0).build(system)
+    source = SolverConfig(**values).build(hamiltonian)
+    assert type(source).__name__ == kind
+    ensemble = {k: v for k, v in values.items() if k in ("kT", "mu", "filling")}
+    spins = random_spins(36, seed=0)
+    exact = SolverConfig(**ensemble).build(hamiltonian).field(spins)
+    assert float((source.field(spins) - exact).abs().max()) < 1e-6
+
+
+def test_settings_of_another_solver_are_refused():
+    with pytest.raises(ValidationError, match="means nothing to pole_expansion"):
+        SolverConfig(kind="pole_expansion", kT=0.1, mu=0.0, n_moments=10)
+    with pytest.raises(ValidationError, match="kT=0 is for exact_diagonalization"):
+        SolverConfig(kind="kernel_polynomial", kT=0.0, mu=0.0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,13 +46,14 @@ def integrated(source: DrivenSteadyState, spins: torch.Tensor) -> tuple[np.ndarr
     def integrand(energy: float) -> np.ndarray:
         green = np.linalg.inv(energy * np.eye(size) - damped)
         filled = widths[0] * fermi(energy, left) + widths[1] * fermi(energy, right)
-        blocks = np.einsum("iaj,j,ibj->iab", *2 * [green.reshape(-1, 2, size)][:1], filled, green.conj().reshape(-1, 2, size))
+        rows = green.reshape(-1, 2, size)
+        blocks = np.einsum("iaj,j,ibj->iab", rows, filled, rows.conj())
         passed = np.einsum("i,ij,j,ij->", widths[0], green, widths[1], green.conj()).real
         flow = passed * (fermi(energy, left) - fermi(energy, right))
         return np.concatenate([blocks.real.ravel(), blocks.imag.ravel(), [flow]]) / (2 * math.pi)
 
     cuts = sorted({-12.0, -6.0, 6.0, 12.0, left, right, *np.linalg.eigvalsh(matrix)})
-    total = sum(quad_vec(integrand, a, b, epsabs=1e-11, epsrel=0)[0] for a, b in zip(cuts[:-1], cuts[1:], strict=True))
+    total = sum(quad_vec(integrand, a, b, epsabs=1e-11, epsrel=0)[0] for a, b in pairwise(cuts))
     total = total + quad_vec(lambda u: integrand(-1 / u) / u**2, 1e-12, 1 / 12, epsabs=1e-11, epsrel=0)[0]
     real, imaginary = total[:-1].reshape(2, -1, 2, 2)
     return *densities(real + 1j * imaginary), total[-1]
@@ -70,7 +72,7 @@ def test_closed_form_equals_adaptive_quadrature(kT, voltage):
 
 
 def test_zero_voltage_equals_matsubara_sum_of_the_same_contacts():
-    """rho = 1/2 + kT sum over all Matsubara frequencies of G(mu + i w); the tail in 1/w^2 is extrapolated."""
+    """The density matrix is 1/2 + kT sum over Matsubara frequencies of G(mu + i w); the tail is extrapolated."""
     source = driven(gamma=0.8, kT=0.2)
     matrix = HAMILTONIAN.dense(SPINS).numpy()
     half_width = 0.5 * np.diag(source._widths.numpy().sum(0))
@@ -115,7 +117,7 @@ def test_levels_without_contact_are_filled_with_the_mean_of_the_leads():
     source = DrivenSteadyState(isolated, ([0], [3]), gamma=0.1, voltage=0.8, kT=0.0)
     state = source.solve(random_spins(4, seed=0))
     torch.testing.assert_close(state.density[1:3], torch.ones(2, dtype=torch.float64))
-    assert state.spin_density[1:3].norm(dim=1).tolist() == pytest.approx([0.5 * 2 * 0.5, 0.5], abs=0.5)
+    assert float(state.spin_density[1:3].norm(dim=1).max()) < 1e-12
     assert bool(torch.isfinite(state.field).all())
 
 
@@ -243,7 +245,7 @@ def test_wide_band_limit_of_lattice_leads():
 def test_three_leads_spin_orbit_and_several_orbitals():
     """Rows of an orbital without a site spin, complex hopping and a third terminal: currents still add to zero."""
     generator = np.random.default_rng(0)
-    matrix = generator.normal(size=(12, 12)) + 1j * generator.normal(size=(12, 12))
+    matrix = generator.normal(size=(12, 12)) + 1j * generator.normal(size=(12, 12))  # six orbitals with spin
     h = SDHamiltonian(chain(3, pbc=False), sparse.csr_array(matrix + matrix.conj().T), J=[1.0, 0.0] * 3, orbitals=2)
     source = DrivenSteadyState(h, ([0], [1], [2]), gamma=(0.5, 1.0, [2.0]), voltage=(0.5, 0.0, -0.2), kT=0.05)
     state = source.solve(random_spins(3, replicas=(2,), seed=0))
@@ -298,13 +300,24 @@ def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def test_published_driven_wall_far_from_the_leads_is_the_closed_system():
-    """Columns 8 to 18 of a half-filled antiferromagnet: the leads are screened."""
+    """Columns 8 to 18, a half-filled antiferromagnet: leads and the ends of a cut at columns 4, 22 are screened."""
     data = published("driven_wall_negf/c0.npz")
-    spins, field = unit(sites(data["spins"])), torch.from_numpy(sites(data["field"]))
-    closed = ExactDiagonalization(SDHamiltonian(square(32, 24, pbc=(False, True)), J=3.8), kT=0.0025, filling=0.5)
-    rows = slice(8 * 24, 19 * 24)
-    computed, stored = closed.torque(spins)[rows], torch.linalg.cross(spins, field)[rows]
+    cut = slice(4 * 24, 23 * 24)
+    spins, field = unit(sites(data["spins"]))[cut], torch.from_numpy(sites(data["field"]))[cut]
+    closed = ExactDiagonalization(SDHamiltonian(square(19, 24, pbc=(False, True)), J=3.8), kT=0.0025, filling=0.5)
+    inner = slice(4 * 24, 15 * 24)
+    computed, stored = closed.torque(spins)[inner], torch.linalg.cross(spins, field)[inner]
     assert correlation(computed, stored) > 0.999
+
+
+def test_published_driven_wall_next_to_the_left_lead():
+    """Columns 0 to 6 with a wide-band lead of Gamma = 2 and a weak bath, fitted: nothing of the rest is needed."""
+    data = published("driven_wall_negf/c0.npz")
+    spins, field = unit(sites(data["spins"]))[:240], torch.from_numpy(sites(data["field"]))[:240]
+    h = SDHamiltonian(square(10, 24, pbc=(False, True)), J=3.88)
+    source = DrivenSteadyState(h, (range(24), range(240)), gamma=(2.0, 0.0125), kT=0.0025, mu=-3.13)
+    computed, stored = source.torque(spins)[:168], torch.linalg.cross(spins, field)[:168]
+    assert correlation(computed, stored) > 0.9995
 
 
 def test_kwant_scattering_density():

@@ -118,6 +118,20 @@ def test_unions_and_averages_over_packings():
         average_density_of_states([], energies, 0.2)
 
 
+def test_amorphous_metal_has_its_peak_at_the_fermi_level():
+    """Random packings without spins at half filling: gapless, with a pronounced peak near mu (glass paper, fig. 2)."""
+    up = torch.tensor([0.0, 0, 1], dtype=torch.float64).expand(100, 3)
+    samples = (
+        (SDHamiltonian(amorphous(100, 5.0, 0.5, seed=seed), ExponentialHopping(), J=0.0), up) for seed in range(6)
+    )
+    energies = torch.linspace(-6, 12, 181, dtype=torch.float64)
+    average = average_density_of_states(samples, energies, 0.1, filling=0.5)
+    assert abs(float(energies[average.mean.argmax()])) < 0.5
+    at_mu = float(average.mean[60])
+    assert at_mu > 0.7 * float(average.mean.max())
+    assert float(average.standard_error[60]) < 0.1 * at_mu
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
