@@ -118,7 +118,7 @@ def _rebuild_force_field(stored: StoredSource) -> FieldSource:
         raise InvalidInput(f"the weights {given['weights']} are not in the file")
     model = build(given["model"], GraphSpec(**given["graph"]), **given["hyperparameters"])
     force_field = ForceField(model, stored.system).to(stored.device, getattr(torch, given["dtype"]))
-    model.load_state_dict(safetensors.torch.load(stored.weights[given["weights"]]))
+    force_field.model.load_state_dict(safetensors.torch.load(stored.weights[given["weights"]]))
     return force_field
 
 

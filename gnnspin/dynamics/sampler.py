@@ -172,6 +172,7 @@ def sample(
     Examples
     --------
     >>> from gnnspin.classical import Heisenberg
+    >>> from gnnspin.core import random_spins
     >>> from gnnspin.dynamics.sampling import HeatBath
     >>> from gnnspin.systems import square
     >>> bath = HeatBath(Heisenberg(square(4, 4)), kT=0.5)

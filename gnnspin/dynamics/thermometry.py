@@ -78,8 +78,8 @@ def spin_temperature(terms: ArrayLike | Tensor) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> float(spin_temperature([[0.2, 0.5], [0.4, 1.0]]))
-    0.4
+    >>> float(spin_temperature([[0.25, 0.5], [0.5, 1.0]]))
+    0.5
     """
     values = np.asarray(terms, dtype=np.float64)
     if values.ndim < 2 or values.shape[-1] != 2 or len(values) == 0:

@@ -16,8 +16,8 @@ from gnnspin.core.source import FieldSource
 class Diluted(FieldSource):
     """A source whose spins are zero at some sites: a missing moment acts on nothing and feels nothing.
 
-    In a classical Hamiltonian the terms with a vacant site vanish; in an s-d Hamiltonian the electrons still visit the
-    site but couple to no spin there. A learned model is evaluated outside what it was trained on.
+    The terms of a classical Hamiltonian with a vacant site vanish. A learned model is evaluated outside what it was
+    trained on. Electrons still visit a site without a moment: an s-d Hamiltonian says so itself, with J = 0 there.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Diluted(FieldSource):
     Raises
     ------
     InvalidInput
-        If `vacant` has another shape or type.
+        If `vacant` has another shape or type, or the source is electronic.
     """
 
     def __init__(self, source: FieldSource, vacant: ArrayLike | Tensor) -> None:
@@ -36,6 +36,11 @@ class Diluted(FieldSource):
         if mask.shape != (source.system.n_sites,) or mask.dtype != np.bool_:
             raise InvalidInput(
                 f"vacancies are {mask.dtype} of shape {mask.shape}; give ({source.system.n_sites},) booleans"
+            )
+        if any(hasattr(term, "hamiltonian") for term in getattr(source, "terms", [source])):
+            raise InvalidInput(
+                "an electronic source takes its vacancies from its Hamiltonian: SDHamiltonian(system, J=...) with one J "
+                "per site and J=0 at the vacant sites; pin their spins with pinned="
             )
         self.source = source
         self.vacant = mask

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from gnnspin.studies.study import Study
+from gnnspin.training import Evaluation
 
-if TYPE_CHECKING:
-    from gnnspin.studies.reproduce import Results
+T = TypeVar("T")
 
 _FIGURES = {
     "torque.png": "predicted against exact torque on held-out snapshots, and the errors",
@@ -16,6 +19,35 @@ _FIGURES = {
     "structure_factor.png": "structure factor at the end of the quench",
     "correlation_length.png": "correlation length against time",
 }
+
+
+@dataclass
+class Results:
+    """What a study found; the report is written from it.
+
+    Attributes
+    ----------
+    errors : dict
+        Held-out errors: "all", and one entry per kind of snapshot.
+    physics : dict
+        Figures at the end of the quench, by name.
+    seconds : dict
+        Wall time of each stage in this run.
+    peak_memory : float
+        Largest resident memory of one process, workers included, in bytes.
+    """
+
+    errors: dict[str, Evaluation] = field(default_factory=dict)
+    physics: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: float = 0.0
+
+    def timed(self, stage: str, work: Callable[[], T]) -> T:
+        """Do `work` and record its wall time."""
+        start = time.perf_counter()
+        result = work()
+        self.seconds[stage] = time.perf_counter() - start
+        return result
 
 
 def write_report(study: Study, results: Results, directory: Path) -> list[str]:

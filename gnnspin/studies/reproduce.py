@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -32,46 +29,15 @@ from gnnspin.observables import (
 )
 from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
 from gnnspin.studies import triangular_120
-from gnnspin.studies.report import write_report
+from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
-from gnnspin.training import Evaluation, evaluate
+from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
 
 STUDIES: dict[str, dict[str, Study]] = {
     "120-degree": {"small": triangular_120.SMALL, "paper": triangular_120.PAPER},
 }
-
-T = TypeVar("T")
-
-
-@dataclass
-class Results:
-    """What a study found; the report is written from it.
-
-    Attributes
-    ----------
-    errors : dict
-        Held-out errors: "all", and one entry per kind of snapshot.
-    physics : dict
-        Figures at the end of the quench, by name.
-    seconds : dict
-        Wall time of each stage in this run.
-    peak_memory : float
-        Largest resident memory of the process, in bytes.
-    """
-
-    errors: dict[str, Evaluation] = field(default_factory=dict)
-    physics: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory: float = 0.0
-
-    def timed(self, stage: str, work: Callable[[], T]) -> T:
-        """Do `work` and record its wall time."""
-        start = time.perf_counter()
-        result = work()
-        self.seconds[stage] = time.perf_counter() - start
-        return result
 
 
 def reproduce(
@@ -117,7 +83,7 @@ def reproduce(
     results.timed("quench", lambda: _quench(study, model, trajectory, progress))
     with Trajectory(trajectory) as run:
         _figures(study, run, directory, results)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     results.peak_memory = peak * (1 if sys.platform == "darwin" else 1024)
     headline = write_report(study, results, directory)
     return [*headline, *(str(path) for path in sorted(directory.glob("*.*")) if path.suffix != ".json"), str(model)]

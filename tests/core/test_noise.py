@@ -132,3 +132,17 @@ def test_integers_out_of_range_are_errors(arguments, message):
 def test_empty_request_gives_an_empty_tensor():
     assert thermal_noise(0, [], 0, 5).shape == (0, 5, 3)
     assert thermal_noise(0, [1, 2], 0, 0).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_parts_of_a_union_have_the_noise_they_have_alone(compiled):
+    sizes, ids = (5, 90, 7), [4, 1, 9, 2, 3, 0]
+    union = thermal_noise(3, ids, 17, 102, part_sizes=sizes, compiled=compiled)
+    assert union.shape == (2, 102, 3)
+    for replica in range(2):
+        for part, block in enumerate(union[replica].split(sizes)):
+            assert torch.equal(block, thermal_noise(3, [ids[3 * replica + part]], 17, sizes[part])[0])
+    for wrong in ({"n_sites": 101}, {"replicas": [1, 2]}, {"first_site": 1}):
+        given = {"replicas": ids, "n_sites": 102, "first_site": 0} | wrong
+        with pytest.raises(InvalidInput, match="part_sizes"):
+            thermal_noise(3, step=17, part_sizes=sizes, **given)

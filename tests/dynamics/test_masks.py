@@ -29,20 +29,16 @@ def test_pinned_spins_stay_bit_for_bit_and_act_on_the_others(integrator):
     assert torch.equal(run.spins[torch.from_numpy(per_replica)], start[torch.from_numpy(per_replica)])
 
 
-def test_pinned_ends_make_a_domain_wall_between_them():
-    # continuous spins between opposed ends: the angle grows linearly
-    n = 21
-    spins = torch.zeros(n, 3, dtype=torch.float64)
-    angle = torch.pi * (torch.arange(n) / (n - 1)) ** 2
-    spins[:, 0], spins[:, 2] = torch.sin(angle), torch.cos(angle)
+def test_pinned_ends_wind_a_chain_uniformly():
+    n = 11
+    angle = torch.pi * (torch.arange(n, dtype=torch.float64) / (n - 1)) ** 2
+    spins = torch.stack([torch.sin(angle), torch.zeros(n), torch.cos(angle)], -1)
     pinned = np.zeros(n, dtype=bool)
     pinned[[0, -1]] = True
     source = gs.classical.Heisenberg(gs.systems.chain(n, pbc=False), J=1.0)
-    run = simulate(source, spins, dt=1.0, n_steps=500, damping=1.0, pinned=pinned, integrator="adaptive")
-    found = torch.atan2(run.spins[:, 0], run.spins[:, 2])
-    torch.testing.assert_close(
-        found[1:-1], torch.pi * torch.arange(1, n - 1, dtype=torch.float64) / (n - 1), atol=1e-3, rtol=0
-    )
+    run = simulate(source, spins, dt=20.0, n_steps=10, damping=1.0, pinned=pinned, integrator="adaptive")
+    uniform = torch.pi * torch.arange(n, dtype=torch.float64) / (n - 1)
+    torch.testing.assert_close(torch.acos(run.spins[:, 2]), uniform, atol=1e-3, rtol=0)
 
 
 def test_vacant_classical_sites_neither_act_nor_feel():
@@ -61,13 +57,10 @@ def test_vacant_classical_sites_neither_act_nor_feel():
     torch.testing.assert_close(run.spins[:2], alone.spins, atol=1e-12, rtol=0)
 
 
-def test_vacant_electronic_sites_have_no_coupling():
-    system = gs.systems.chain(6)
-    coupling = np.array([2.0, 2.0, 0.0, 2.0, 2.0, 2.0])
-    full = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(system, J=2.0), kT=0.1, filling=0.5)
-    missing = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(system, J=coupling), kT=0.1, filling=0.5)
-    spins = random_spins(6, seed=0)
-    torch.testing.assert_close(Diluted(full, coupling == 0).field(spins), missing.field(spins), atol=1e-12, rtol=0)
+def test_vacant_electronic_sites_belong_into_the_hamiltonian():
+    oracle = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(gs.systems.chain(6), J=2.0), filling=0.5)
+    with pytest.raises(InvalidInput, match="J=0 at the vacant sites"):
+        Diluted(oracle, np.arange(6) == 2)
 
 
 def test_masks_are_restored(tmp_path):

@@ -1,0 +1,53 @@
+"""Compiled arithmetic is the plain one to rounding; blocks change nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from gnnspin.core import random_spins, thermal_noise
+from gnnspin.dynamics import drive, resume, simulate
+
+from .sources import Bilinear, ring
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+STEPS = ["heun", "rotation", "semi_implicit", "spherical_midpoint"]
+
+
+@pytest.mark.parametrize("noise", ["precession", "both"])
+@pytest.mark.parametrize("integrator", STEPS)
+def test_blocks_change_nothing(integrator, noise, monkeypatch):
+    spins = random_spins(40, replicas=(3,), seed=0)
+    damping, kT = torch.rand(3, 40, generator=torch.Generator().manual_seed(0)), [0.1, 0.2, 0.3]
+    options = {"dt": 0.1, "n_steps": 3, "damping": damping, "kT": kT, "integrator": integrator, "noise": noise}
+    whole = simulate(ring(40), spins, **options).spins
+    monkeypatch.setattr(drive, "BLOCK", 7)
+    blocks = simulate(ring(40), spins, **options).spins
+    torch.testing.assert_close(blocks, whole, atol=1e-13, rtol=0)
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize("integrator", [*STEPS, "adaptive"])
+def test_compiled_steps_equal_the_plain_ones(integrator):
+    source = Bilinear(3.0 * ring(40).exchange, (0.5, 0.0, 1.0))
+    spins = random_spins(40, replicas=(3,), seed=0)
+    kT = 0.0 if integrator == "adaptive" else 0.3
+    options = {"dt": 0.05, "n_steps": 3, "damping": 0.2, "kT": kT, "integrator": integrator}
+    plain, compiled = (simulate(source, spins, compiled=flag, **options).spins for flag in (False, True))
+    assert (plain - spins).abs().max() > 0.1
+    torch.testing.assert_close(plain, compiled, atol=1e-12, rtol=0)
+
+
+@needs_compiler
+def test_compiled_noise_is_bitwise_the_plain_one_and_compiled_runs_resume(tmp_path):
+    for seed, step, dtype in ((5, 7, torch.float32), ((1 << 63) + 11, (3 << 32) + 2, torch.float64)):
+        plain, compiled = (thermal_noise(seed, [0, 3], step, 1000, dtype, compiled=flag) for flag in (False, True))
+        assert torch.equal(plain, compiled)
+    options = {"dt": 0.05, "damping": 0.2, "kT": 0.3, "compiled": True}
+    spins = random_spins(40, replicas=(3,), seed=0)
+    simulate(ring(40), spins, n_steps=2, trajectory=tmp_path / "a.h5", **options)
+    continued = resume(tmp_path / "a.h5", ring(40), n_steps=2)
+    assert torch.equal(continued.spins, simulate(ring(40), spins, n_steps=4, **options).spins)

@@ -1,0 +1,158 @@
+"""Runs continued from the file alone: the source is rebuilt, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.core import InvalidInput, random_spins
+from gnnspin.dynamics import StoredSource, Trajectory, rebuild_source, register_rebuilder, resume, simulate
+from gnnspin.dynamics.rebuild import model_weights, plain
+
+from .sources import Bilinear, Paramagnet, ring
+
+SYSTEM = gs.systems.triangular(4, 4)
+OBSERVERS = {"magnetization": lambda state: state.spins.mean(-2)}
+OPTIONS = {"dt": 0.05, "damping": 0.1, "kT": 0.02, "seed": 7, "observers": OBSERVERS, "observe_every": 2}
+
+
+def start() -> torch.Tensor:
+    return random_spins(16, replicas=(2,), seed=3)
+
+
+def learned(dtype: torch.dtype = torch.float32, seed: int = 0) -> gs.ForceField:
+    """A small calibrated model with fields of order one."""
+    torch.manual_seed(seed)
+    spec = gs.graphs.GraphSpec.for_system(SYSTEM, cutoff=1.5)
+    model = gs.models.build("spin_cluster_expansion", spec, layers=1, channels=4, hidden=8)
+    geometry = model.prepare(SYSTEM).to("cpu", torch.float32)
+    model.calibrate(geometry, random_spins(16, replicas=(20,), seed=1, dtype=torch.float32))
+    model.energy_scale.div_(gs.ForceField(model, SYSTEM).field(start()).norm(dim=-1).max())
+    return gs.ForceField(model, SYSTEM).to(dtype=dtype)
+
+
+def exact(**ensemble) -> gs.electrons.ExactDiagonalization:
+    rule = gs.electrons.NearestNeighborHopping(t=1.0)
+    return gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(SYSTEM, rule, J=3.0), kT=0.05, **ensemble)
+
+
+def classical():
+    easy = gs.classical.UniaxialAnisotropy(SYSTEM, K=0.2)
+    return gs.classical.Heisenberg(SYSTEM, J=[1.0, 0.1]) + gs.classical.Zeeman(SYSTEM, B=[0, 0, 0.3]) + easy
+
+
+SOURCES = {
+    "learned": learned,
+    "learned in float64": lambda: learned(torch.float64),
+    "learned and field": lambda: learned() + gs.classical.Zeeman(SYSTEM, B=[0.1, 0, 0]),
+    "fixed mu": lambda: exact(mu=-3.2),
+    "fixed filling": lambda: exact(filling=0.4),
+    "classical": classical,
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_any_source_runs_through_one_call_and_resumes_without_being_given(tmp_path, name):
+    source, path = SOURCES[name](), tmp_path / "a.h5"
+    simulate(source, start(), n_steps=5, trajectory=path, save_every=2, **OPTIONS)
+    continued = resume(path, n_steps=6, observers=OBSERVERS)
+    whole = simulate(source, start(), n_steps=11, **OPTIONS)
+    assert torch.equal(continued.spins, whole.spins)
+    np.testing.assert_array_equal(continued.observables["magnetization"], whole.observables["magnetization"])
+    with Trajectory(path) as trajectory:
+        assert plain(trajectory.rebuild_source().specification()) == plain(source.specification())
+
+
+def test_other_weights_are_another_source(tmp_path):
+    simulate(learned(), start(), n_steps=2, trajectory=tmp_path / "a.h5", **OPTIONS)
+    resume(tmp_path / "a.h5", learned(), n_steps=1, observers=OBSERVERS)
+    with pytest.raises(InvalidInput, match=r"is not the stored one.*differ in \['weights'\]"):
+        resume(tmp_path / "a.h5", learned(seed=1), n_steps=1, observers=OBSERVERS)
+
+
+def test_weights_that_were_changed_in_the_file_are_refused(tmp_path):
+    simulate(learned(), start(), n_steps=2, trajectory=tmp_path / "a.h5", **OPTIONS)
+    with h5py.File(tmp_path / "a.h5", "r+", libver="latest") as file:
+        name = next(iter(file["weights"]))
+        file["weights"][name][-1] ^= 1
+    with pytest.raises(InvalidInput, match="is not the stored one"):
+        resume(tmp_path / "a.h5", n_steps=1, observers=OBSERVERS)
+
+
+def test_sources_that_a_file_cannot_hold_are_clear_errors(tmp_path):
+    simulate(ring(6), random_spins(6, seed=0), dt=0.1, n_steps=2, damping=0.1, trajectory=tmp_path / "a.h5")
+    with pytest.raises(InvalidInput, match=r"stored source Bilinear cannot be rebuilt.*give it as source="):
+        resume(tmp_path / "a.h5", n_steps=1)
+    hopping = gs.electrons.NearestNeighborHopping().matrix(SYSTEM)
+    oracle = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(SYSTEM, hopping, J=1.0), mu=0.0)
+    with pytest.raises(InvalidInput, match=r"ExactDiagonalization cannot be rebuilt \(matrix is not stored in full"):
+        rebuild_source(StoredSource(plain(oracle.specification()), SYSTEM, {}))
+    force_field = learned()
+    with pytest.raises(InvalidInput, match="the weights .* are not in the file"):
+        rebuild_source(StoredSource(plain(force_field.specification()), SYSTEM, {}))
+    weights = model_weights(force_field)
+    assert rebuild_source(StoredSource(plain(force_field.specification()), SYSTEM, weights)).dtype == torch.float32
+
+
+def test_classes_of_the_user_can_be_registered(tmp_path):
+    register_rebuilder("Paramagnet", lambda stored: Paramagnet(stored.system, stored.specification["field"]))
+    source = Paramagnet(6, 0.5)
+    simulate(source, random_spins(6, seed=0), dt=0.1, n_steps=2, damping=0.1, trajectory=tmp_path / "a.h5")
+    whole = simulate(source, random_spins(6, seed=0), dt=0.1, n_steps=4, damping=0.1)
+    assert torch.equal(resume(tmp_path / "a.h5", n_steps=2).spins, whole.spins)
+    register_rebuilder("Bilinear", lambda stored: Bilinear(torch.zeros(6, 6)))
+    simulate(ring(6), random_spins(6, seed=0), dt=0.1, n_steps=2, damping=0.1, trajectory=tmp_path / "b.h5")
+    try:
+        with pytest.raises(InvalidInput, match="is not the stored one"):
+            resume(tmp_path / "b.h5", n_steps=2)
+    finally:
+        from gnnspin.dynamics import rebuild
+
+        del rebuild._REBUILDERS["Bilinear"]
+
+
+WRITER = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+torch.set_num_threads(1)
+from dynamics.test_resume import OPTIONS, learned, start
+from gnnspin.dynamics import simulate
+simulate(learned(), start(), n_steps=10**6, save_every=3, trajectory=sys.argv[1], **OPTIONS)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", np.random.default_rng(1).uniform(0, 1.5, 10).round(4).tolist())
+def test_learned_model_killed_at_a_random_moment_resumes_from_the_file_alone(tmp_path, delay):
+    path, tests = tmp_path / "killed.h5", Path(__file__).parents[1]
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(tests)])
+    try:
+        deadline = time.monotonic() + 60
+        while not path.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(delay)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with Trajectory(path) as trajectory:
+        step = trajectory.state.step
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        continued = resume(path, n_steps=20, observers=OBSERVERS)
+        whole = simulate(learned(), start(), n_steps=step + 20, **OPTIONS)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(continued.spins, whole.spins)
+    np.testing.assert_array_equal(continued.observables["magnetization"], whole.observables["magnetization"])
