@@ -24,7 +24,8 @@ class LatticeExchange:
     """Field ``H_i = sum_j J_s S_j`` of a lattice with one site per cell; equal to the sum over bonds to rounding.
 
     Every bond vector is one shift of the lattice; a shift across a periodic boundary is split into windows that do not
-    wrap. The arithmetic is that of the spins' dtype and device.
+    wrap. The windows of the first shift, which cover a periodic lattice, are written, the others added, and the sum is
+    scaled once. The arithmetic is that of the spins' dtype and device.
 
     Parameters
     ----------
@@ -40,9 +41,16 @@ class LatticeExchange:
         self, lattice_shape: tuple[int, int, int], shifts: Sequence[tuple[Sequence[int], float]], pbc: Sequence[bool]
     ) -> None:
         self.lattice_shape = lattice_shape
+        nonzero = [(shift, exchange) for shift, exchange in shifts if exchange]
+        self._scale = nonzero[0][1] if nonzero else 1.0
         self._windows = [
-            (window, exchange) for shift, exchange in shifts for window in _windows(lattice_shape, shift, pbc)
+            (window, exchange / self._scale)
+            for shift, exchange in nonzero
+            for window in _windows(lattice_shape, shift, pbc)
         ]
+        first = nonzero[0][0] if nonzero else (0, 0, 0)
+        covers = bool(nonzero) and all(periodic or not n for n, periodic in zip(first, pbc, strict=True))
+        self._n_written = len(list(_windows(lattice_shape, first, pbc))) if covers else 0
 
     @classmethod
     def of(cls, system: SpinSystem, exchange: FloatArray) -> LatticeExchange | None:
@@ -60,9 +68,14 @@ class LatticeExchange:
         """Field (R, N, 3) of spins (R, N, 3), a view with the components outermost."""
         planes = spins.movedim(-1, 0)
         lattice = planes.reshape(*planes.shape[:2], *self.lattice_shape)
-        field = torch.zeros_like(lattice, memory_format=torch.contiguous_format)
-        for (target, origin), exchange in self._windows:
+        new = torch.empty_like if self._n_written else torch.zeros_like
+        field = new(lattice, memory_format=torch.contiguous_format)
+        for (target, origin), _ in self._windows[: self._n_written]:
+            field[:, :, *target].copy_(lattice[:, :, *origin])
+        for (target, origin), exchange in self._windows[self._n_written :]:
             field[:, :, *target].add_(lattice[:, :, *origin], alpha=exchange)
+        if self._scale != 1.0:
+            field *= self._scale
         return field.reshape(planes.shape).movedim(0, -1)
 
 

@@ -110,7 +110,7 @@ def thermal_noise(
         Sizes of the parts of a union, N in all. Every part then counts as a replica with sites of its own: `replicas`
         holds R * P identities, row-major, and a part's noise is the same alone and in any union.
     compiled : bool
-        Compute the integers with `torch.compile` (needs a C++ compiler): several times faster, bitwise the same.
+        Compute the uniform numbers with `torch.compile` (needs a C++ compiler): faster, and bitwise the same.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def thermal_noise(
     device = torch.device(device)
     sites, ids = _identities(tuple(replicas), n_sites, first_site, part_sizes and tuple(part_sizes), device)
     noise = torch.empty(3, len(ids), n_sites, dtype=dtype, device=device)
-    words = _compiled_words if compiled else philox4x32
+    key = (seed & _MASK, seed >> 32)
     for rows, columns in _blocks(len(ids), n_sites, device):
         block = noise[:, rows, columns]
         shape = block.shape[1:]
@@ -135,7 +135,11 @@ def thermal_noise(
         second = torch.full((2, width), step >> 32, device=device)
         first[0, : shape.numel()].view(shape).copy_(sites[columns])
         second[0, : shape.numel()].view(shape).copy_(ids.expand(-1, n_sites)[rows, columns])
-        _box_muller(*words(first, second, (seed & _MASK, seed >> 32)), out=block.view(3, -1))
+        if compiled:
+            uniforms = _compiled_uniforms()(first, second, torch.tensor(key[0]), torch.tensor(key[1]), dtype)
+        else:
+            uniforms = _uniforms(*philox4x32(first, second, key), dtype)
+        _box_muller(*uniforms, out=block.view(3, -1))
     return noise.movedim(0, -1)
 
 
@@ -157,25 +161,27 @@ def _identities(
     return sites, ids.reshape(-1, len(part_sizes)).repeat_interleave(sizes, dim=1)
 
 
-def _compiled_words(first: Tensor, second: Tensor, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """`philox4x32` in one pass over the memory."""
-    return _compiled_philox()(first, second, torch.tensor(key[0]), torch.tensor(key[1]))
-
-
 @lru_cache(maxsize=1)
-def _compiled_philox() -> Callable[..., Any]:
-    return torch.compile(_philox_functional)
+def _compiled_uniforms() -> Callable[..., Any]:
+    return torch.compile(_fused_uniforms)
 
 
-def _philox_functional(first: Tensor, second: Tensor, key0: Tensor, key1: Tensor) -> tuple[Tensor, Tensor]:
-    """`philox4x32` without in-place operations."""
+def _fused_uniforms(
+    first: Tensor, second: Tensor, key0: Tensor, key1: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """`philox4x32` and `_uniforms` without in-place operations: one pass over the memory when compiled."""
     c0, c2, c1, c3 = first[0], first[1], second[0], second[1]
     for number in range(_ROUNDS):
         low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         round0, round1 = (key0 + number * _WEYL[0]) & _MASK, (key1 + number * _WEYL[1]) & _MASK
         c0, c2 = ((high >> 32) ^ c1 ^ round0) & _MASK, ((low >> 32) ^ c3 ^ round1) & _MASK
         c1, c3 = high & _MASK, low & _MASK
-    return torch.stack([c0, c2]), torch.stack([c1, c3])
+    return _uniforms(torch.stack([c0, c2]), torch.stack([c1, c3]), dtype)
+
+
+def _uniforms(first: Tensor, second: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Words as uniform numbers in (0, 1) and as angles in [0, 2 pi)."""
+    return (first.to(dtype) + 0.5) * 2.0**-32, second.to(dtype) * (2 * math.pi * 2.0**-32)
 
 
 def _check_counter(seed: int, replicas: Sequence[int], step: int, n_sites: int, first_site: int) -> None:
@@ -198,10 +204,9 @@ def _blocks(n_replicas: int, n_sites: int, device: torch.device) -> Iterator[tup
             yield slice(row, min(row + rows, n_replicas)), slice(column, min(column + chunk, n_sites))
 
 
-def _box_muller(first: Tensor, second: Tensor, *, out: Tensor) -> None:
-    """Fill `out` (3, n) from words (2, >= n): radii ``sqrt(-2 ln u)`` of words 0 and 2, angles of words 1 and 3."""
+def _box_muller(uniform: Tensor, angle: Tensor, *, out: Tensor) -> None:
+    """Fill `out` (3, n) from (2, >= n): radii ``sqrt(-2 ln u)``, cosines and sine of the angles; overwrites both."""
     n = out.shape[1]
-    radius = first.to(out.dtype).add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()[:, :n]
-    angle = second.to(out.dtype).mul_(2 * math.pi * 2.0**-32)
+    radius = uniform.log_().mul_(-2.0).sqrt_()[:, :n]
     torch.mul(radius[0], torch.sin(angle[0])[:n], out=out[1])
     torch.mul(radius, angle.cos_()[:, :n], out=out[::2])

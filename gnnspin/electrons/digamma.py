@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+_TINY = torch.finfo(torch.float64).tiny
 #: The recurrence psi(w) = psi(w + 1) - 1/w is used this many times before the asymptotic series.
 _SHIFTS = 10
 #: B_2k / (2k), k = 1 .. 8, of psi(w) ~ ln w - 1/(2w) - sum_k B_2k / (2k w^2k).
@@ -36,11 +37,12 @@ def digamma(argument: Tensor) -> Tensor:
     return result + shifted.log() - 0.5 / shifted - series
 
 
-def fermi_integral(energies: Tensor, mu: float, kT: float) -> Tensor:
+def fermi_integral(energies: Tensor, mu: float, kT: float, bottom: float | None = None) -> Tensor:
     """phi(z) = int f(E) / (E - z) dE up to a real constant that is the same for every z, mu and kT.
 
     For Im z <= 0, ``phi(z) = psi(1/2 + i (z - mu) / (2 pi kT)) + ln(2 pi kT) - i pi / 2``, at kT = 0
-    ``phi(z) = ln(i (z - mu)) - i pi / 2``. On the real axis ``Im phi = -pi f``.
+    ``phi(z) = ln(i (z - mu)) - i pi / 2``; an integral from E = bottom adds ``-ln(z - bottom)``. On the real axis
+    ``Im phi = -pi f`` (0 below the bottom).
 
     Parameters
     ----------
@@ -50,9 +52,13 @@ def fermi_integral(energies: Tensor, mu: float, kT: float) -> Tensor:
         Chemical potential.
     kT : float
         Temperature, >= 0.
+    bottom : float, optional
+        Lower end of the integral, many kT below mu; default minus infinity.
     """
+    if bottom is not None:
+        above = torch.complex(energies.real - bottom, energies.imag.clamp(max=0) - 0.0)
+        return fermi_integral(energies, mu, kT) - torch.where(above == 0, _TINY, above).log()
     distance = torch.complex(-energies.imag.clamp(max=0), energies.real - mu)  # i (z - mu)
     if kT > 0:
         return digamma(0.5 + distance / (2 * math.pi * kT)) + (math.log(2 * math.pi * kT) - 0.5j * math.pi)
-    smallest = torch.finfo(distance.real.dtype).tiny
-    return torch.where(distance == 0, smallest, distance).log() - 0.5j * math.pi
+    return torch.where(distance == 0, _TINY, distance).log() - 0.5j * math.pi

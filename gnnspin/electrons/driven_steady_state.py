@@ -73,6 +73,10 @@ class DrivenSteadyState(FieldSource):
         Chemical potential of the unbiased leads.
     leads : "wide_band", Lead or one Lead per contact
         `SemiInfiniteLead` or `PeriodicLead` for leads with a band structure; `gamma` is then not used.
+    bottom : float, optional
+        Energy below which wide-band leads hold no electrons, the lower end of the energy integrals; default minus
+        infinity. Finite in calculations that integrate over a finite range: those lose contact electrons of order
+        gamma / |bottom|.
     tolerance : float
         Absolute error of the density matrix and the currents with lattice leads.
     device : torch.device or str
@@ -108,6 +112,7 @@ class DrivenSteadyState(FieldSource):
         mu: float = 0.0,
         *,
         leads: str | Lead | Sequence[Lead] = "wide_band",
+        bottom: float | None = None,
         tolerance: float = 1e-9,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -129,6 +134,7 @@ class DrivenSteadyState(FieldSource):
         self._voltage = np.asarray(voltage, dtype=np.float64).tolist()
         self._rows = [self._rows_of(sites) for sites in self.contacts]
         self._leads = _lead_rules(leads, len(self.contacts))
+        self.bottom = _checked_bottom(bottom, min(self.potentials), self.kT, wide=not self._leads)
         self.gamma = None if self._leads else _widths(gamma, self.contacts)
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
         self._attached = [self._attach(rule, rows) for rule, rows in zip(self._leads, self._rows, strict=False)]
@@ -198,7 +204,7 @@ class DrivenSteadyState(FieldSource):
 
     def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         if self._widths is not None:
-            return wide_band_steady_state(matrix, self._widths, self.potentials, self.kT)
+            return wide_band_steady_state(matrix, self._widths, self.potentials, self.kT, self.bottom)
         system = LatticeContacts(matrix, self._rows, self._attached)
         return lattice_steady_state(system, self.potentials, self.kT, self.tolerance)
 
@@ -212,7 +218,8 @@ class DrivenSteadyState(FieldSource):
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""
         contacts = {"contacts": [sites.tolist() for sites in self.contacts], "voltage": self._voltage}
-        wide = {"leads": "wide_band", "gamma": [values.tolist() for values in self.gamma or []]}
+        widths = [values.tolist() for values in self.gamma or []]
+        wide = {"leads": "wide_band", "gamma": widths, "bottom": self.bottom}
         lattice = {"leads": [rule.specification() for rule in self._leads], "tolerance": self.tolerance}
         return {
             "class": type(self).__name__,
@@ -251,6 +258,16 @@ def _potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) ->
     if shifts.shape != (n_contacts,) or not np.isfinite(shifts).all():
         raise InvalidInput(f"voltage={voltage} must be a number for two contacts, or {n_contacts} shifts of mu")
     return (mu + shifts).tolist()
+
+
+def _checked_bottom(bottom: float | None, lowest: float, kT: float, *, wide: bool) -> float | None:
+    if bottom is None:
+        return None
+    if not wide:
+        raise InvalidInput(f"bottom={bottom} is for wide-band leads; a lattice lead has its own band")
+    if not np.isfinite(bottom) or bottom > lowest - 40 * kT:
+        raise InvalidInput(f"bottom={bottom} must lie at least 40 kT below the lowest chemical potential, {lowest}")
+    return float(bottom)
 
 
 def _lead_rules(leads: str | Lead | Sequence[Lead], n_contacts: int) -> list[Lead]:

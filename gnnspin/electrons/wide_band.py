@@ -20,7 +20,9 @@ _DECOUPLED = 1e-14
 _NARROW = 1e-6
 
 
-def wide_band_steady_state(matrix: Tensor, widths: Tensor, mu: list[float], kT: float) -> tuple[Tensor, Tensor]:
+def wide_band_steady_state(
+    matrix: Tensor, widths: Tensor, mu: list[float], kT: float, bottom: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Density matrix and currents of H between leads p with constant ``Sigma_p = -i Gamma_p / 2``.
 
     With ``h = H - i sum_p Gamma_p / 2 = sum_n |n) z_n (n|`` and phi of `fermi_integral`,
@@ -39,6 +41,8 @@ def wide_band_steady_state(matrix: Tensor, widths: Tensor, mu: list[float], kT: 
         Chemical potentials of the leads.
     kT : float
         Temperature, >= 0.
+    bottom : float, optional
+        Lower end of the energy integrals; default minus infinity.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def wide_band_steady_state(matrix: Tensor, widths: Tensor, mu: list[float], kT: 
     scale = float(torch.linalg.matrix_norm(damped))
     decomposed = _decompose(damped, scale)
     if decomposed is not None:
-        return _from_levels(*decomposed, widths, mu, kT, scale)
+        return _from_levels(*decomposed, widths, mu, kT, scale, bottom)
     steps = torch.arange(len(damped), device=damped.device, dtype=torch.float64)
     splitting = _SPLITTING * scale * torch.diag(torch.sin(1.0 + steps.square())).to(damped)
     results = []
@@ -64,7 +68,7 @@ def wide_band_steady_state(matrix: Tensor, widths: Tensor, mu: list[float], kT: 
         decomposed = _decompose(damped + sign * splitting, scale)
         if decomposed is None:
             raise ConvergenceError("h - i Gamma/2 cannot be diagonalised; change gamma by a part in a thousand")
-        results.append(_from_levels(*decomposed, widths, mu, kT, scale))
+        results.append(_from_levels(*decomposed, widths, mu, kT, scale, bottom))
     return (results[0][0] + results[1][0]) / 2, (results[0][1] + results[1][1]) / 2
 
 
@@ -79,12 +83,19 @@ def _decompose(matrix: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor] | 
 
 
 def _from_levels(
-    levels: Tensor, right: Tensor, left: Tensor, widths: Tensor, mu: list[float], kT: float, scale: float
+    levels: Tensor,
+    right: Tensor,
+    left: Tensor,
+    widths: Tensor,
+    mu: list[float],
+    kT: float,
+    scale: float,
+    bottom: float | None,
 ) -> tuple[Tensor, Tensor]:
     contacts = [width.nonzero().squeeze(-1) for width in widths]
     feeding = [(left[:, c] * width[c]) @ left[:, c].mH for c, width in zip(contacts, widths, strict=True)]
     levels = _with_accurate_widths(levels, left, feeding, scale)
-    phi = torch.stack([fermi_integral(levels, potential, kT) for potential in mu])
+    phi = torch.stack([fermi_integral(levels, potential, kT, bottom) for potential in mu])
     blocks = _spin_blocks(right * phi.mean(0), left)
     blocks = 0.5j / math.pi * (blocks - blocks.mH)
     if len(set(mu)) == 1:

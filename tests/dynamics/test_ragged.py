@@ -13,9 +13,7 @@ from gnnspin.dynamics.timestep import fastest_rate
 
 
 def amorphous(sizes=(5, 9, 7)):
-    return [
-        gs.systems.amorphous(n_sites=n, box=2.5, min_distance=0.5, seed=k) for k, n in enumerate(sizes)
-    ]
+    return [gs.systems.amorphous(n_sites=n, box=2.5, min_distance=0.5, seed=k) for k, n in enumerate(sizes)]
 
 
 def exact(system):
@@ -30,9 +28,7 @@ def test_union_of_amorphous_systems_equals_each_alone(integrator):
     spins = random_spins(system.n_sites, replicas=(2,), seed=0)
     kT, damping = np.array([[0.1, 0.3, 0.2]]), np.array([[0.1, 0.2, 0.4], [0.3, 0.2, 0.1]])
     options = {"dt": 0.1, "n_steps": 1, "seed": 5, "integrator": integrator}
-    run = simulate(
-        exact(system), spins, kT=per_part(system, kT), damping=per_part(system, damping), **options
-    )
+    run = simulate(exact(system), spins, kT=per_part(system, kT), damping=per_part(system, damping), **options)
     start = 0
     for number, part in enumerate(parts):
         sites = slice(start, start + part.n_sites)

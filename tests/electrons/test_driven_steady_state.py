@@ -52,17 +52,19 @@ def integrated(source: DrivenSteadyState, spins: torch.Tensor) -> tuple[np.ndarr
         flow = passed * (fermi(energy, left) - fermi(energy, right))
         return np.concatenate([blocks.real.ravel(), blocks.imag.ravel(), [flow]]) / (2 * math.pi)
 
-    cuts = sorted({-12.0, -6.0, 6.0, 12.0, left, right, *np.linalg.eigvalsh(matrix)})
+    lowest = -12.0 if source.bottom is None else source.bottom
+    cuts = sorted({lowest, 6.0, 12.0, left, right, *(e for e in np.linalg.eigvalsh(matrix) if e > lowest)})
     total = sum(quad_vec(integrand, a, b, epsabs=1e-11, epsrel=0)[0] for a, b in pairwise(cuts))
-    total = total + quad_vec(lambda u: integrand(-1 / u) / u**2, 1e-12, 1 / 12, epsabs=1e-11, epsrel=0)[0]
+    if source.bottom is None:
+        total = total + quad_vec(lambda u: integrand(-1 / u) / u**2, 1e-12, 1 / 12, epsabs=1e-11, epsrel=0)[0]
     real, imaginary = total[:-1].reshape(2, -1, 2, 2)
     return *densities(real + 1j * imaginary), total[-1]
 
 
 @pytest.mark.parametrize("kT", [0.05, 0.0])
-@pytest.mark.parametrize("voltage", [0.0, 0.7])
-def test_closed_form_equals_adaptive_quadrature(kT, voltage):
-    source = driven(gamma=(1.0, [0.5, 0.0, 2.0]), voltage=voltage, kT=kT)
+@pytest.mark.parametrize(("voltage", "bottom"), [(0.0, None), (0.7, None), (0.7, -3.0)])
+def test_closed_form_equals_adaptive_quadrature(kT, voltage, bottom):
+    source = driven(gamma=(1.0, [0.5, 0.0, 2.0]), voltage=voltage, kT=kT, bottom=bottom)
     state = source.solve(SPINS)
     density, spin, current = integrated(source, SPINS)
     assert np.abs(state.density.numpy() - density).max() < 1e-8
@@ -287,6 +289,8 @@ def test_protocol():
         ({"leads": "narrow"}, "wide_band"),
         ({"leads": [SemiInfiniteLead()]}, "one per contact"),
         ({"tolerance": 0.0}, "tolerance"),
+        ({"bottom": -1.0}, "bottom"),
+        ({"bottom": -9.0, "leads": SemiInfiniteLead()}, "bottom"),
         ({"hamiltonian": SDHamiltonian(union([RIBBON, RIBBON]))}, "union"),
     ],
 )
@@ -310,14 +314,18 @@ def test_published_driven_wall_far_from_the_leads_is_the_closed_system():
     assert correlation(computed, stored) > 0.999
 
 
-def test_published_driven_wall_next_to_the_left_lead():
-    """Columns 0 to 6 with a wide-band lead of Gamma = 2 and a weak bath, fitted: nothing of the rest is needed."""
+def test_published_driven_wall_next_to_the_right_lead():
+    """The last seven columns, density included: Gamma = 2, a bath on every site and energies above -8.5, all fitted."""
     data = published("driven_wall_negf/c0.npz")
-    spins, field = unit(sites(data["spins"]))[:240], torch.from_numpy(sites(data["field"]))[:240]
-    h = SDHamiltonian(square(10, 24, pbc=(False, True)), J=3.88)
-    source = DrivenSteadyState(h, (range(24), range(240)), gamma=(2.0, 0.0125), kT=0.0025, mu=-3.13)
-    computed, stored = source.torque(spins)[:168], torch.linalg.cross(spins, field)[:168]
+    spins, field = unit(sites(data["spins"]))[-240:], torch.from_numpy(sites(data["field"]))[-240:]
+    h = SDHamiltonian(square(10, 24, pbc=(False, True)), J=3.8)
+    contacts = range(216, 240), range(240)
+    source = DrivenSteadyState(h, contacts, gamma=(2.0, 0.02), kT=0.0025, mu=-3.3, bottom=-8.5)
+    state = source.solve(spins)
+    computed, stored = (torch.linalg.cross(spins, value)[-168:] for value in (state.field, field))
     assert correlation(computed, stored) > 0.9995
+    difference = state.density.numpy()[-168:] - sites(data["density"])[-168:]
+    assert np.sqrt(np.square(difference).mean()) < 1e-3
 
 
 def test_kwant_scattering_density():
