@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gnnspin.core.errors import InvalidInput
 
@@ -127,18 +128,14 @@ def thermal_noise(
     sites, ids = _identities(tuple(replicas), n_sites, first_site, part_sizes and tuple(part_sizes), device)
     noise = torch.empty(3, len(ids), n_sites, dtype=dtype, device=device)
     key = (seed & _MASK, seed >> 32)
-    for rows, columns in _blocks(len(ids), n_sites, device):
+    words = ids.new_tensor([step & _MASK, step >> 32, seed & _MASK, seed >> 32])
+    for rows, columns in _blocks(len(ids), n_sites, device, 4 if compiled else 1):
         block = noise[:, rows, columns]
-        shape = block.shape[1:]
-        width = -(-shape.numel() // _ALIGNMENT) * _ALIGNMENT
-        first = torch.full((2, width), step & _MASK, device=device)
-        second = torch.full((2, width), step >> 32, device=device)
-        first[0, : shape.numel()].view(shape).copy_(sites[columns])
-        second[0, : shape.numel()].view(shape).copy_(ids.expand(-1, n_sites)[rows, columns])
+        given = sites[columns], ids[rows, columns] if ids.shape[1] > 1 else ids[rows]
         if compiled:
-            uniforms = _compiled_uniforms()(first, second, torch.tensor(key[0]), torch.tensor(key[1]), dtype)
+            uniforms = _compiled_uniforms()(*given, words, dtype)
         else:
-            uniforms = _uniforms(*philox4x32(first, second, key), dtype)
+            uniforms = _uniforms(*philox4x32(*_counters(*given, step), (seed & _MASK, seed >> 32)), dtype)
         _box_muller(*uniforms, out=block.view(3, -1))
     return noise.movedim(0, -1)
 
@@ -161,22 +158,37 @@ def _identities(
     return sites, ids.reshape(-1, len(part_sizes)).repeat_interleave(sizes, dim=1)
 
 
+def _counters(sites: Tensor, ids: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Counter words (0, 2) and (1, 3) of sites (C,) and replicas (R, 1) or (R, C), padded."""
+    n = len(ids) * len(sites)
+    width = -(-n // _ALIGNMENT) * _ALIGNMENT
+    first = torch.full((2, width), step & _MASK, device=sites.device)
+    second = torch.full((2, width), step >> 32, device=sites.device)
+    first[0, :n].view(len(ids), -1).copy_(sites)
+    second[0, :n].view(len(ids), -1).copy_(ids)
+    return first, second
+
+
 @lru_cache(maxsize=1)
 def _compiled_uniforms() -> Callable[..., Any]:
     return torch.compile(_fused_uniforms)
 
 
-def _fused_uniforms(
-    first: Tensor, second: Tensor, key0: Tensor, key1: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """`philox4x32` and `_uniforms` without in-place operations: one pass over the memory when compiled."""
-    c0, c2, c1, c3 = first[0], first[1], second[0], second[1]
+def _fused_uniforms(sites: Tensor, ids: Tensor, words: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """`_counters`, `philox4x32` and `_uniforms` without in-place operations: one pass over the memory when compiled.
+
+    `words` are the low and high halves of step and seed.
+    """
+    c2, c3, key0, key1 = words.unbind()
+    c0, c1 = (values.expand(len(ids), len(sites)).reshape(-1) for values in (sites, ids))
     for number in range(_ROUNDS):
         low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         round0, round1 = (key0 + number * _WEYL[0]) & _MASK, (key1 + number * _WEYL[1]) & _MASK
         c0, c2 = ((high >> 32) ^ c1 ^ round0) & _MASK, ((low >> 32) ^ c3 ^ round1) & _MASK
         c1, c3 = high & _MASK, low & _MASK
-    return _uniforms(torch.stack([c0, c2]), torch.stack([c1, c3]), dtype)
+    padding = -len(c0) % _ALIGNMENT
+    first, second = torch.stack([c0, c2]), torch.stack([c1, c3])
+    return _uniforms(pad(first, (0, padding)), pad(second, (0, padding)), dtype)
 
 
 def _uniforms(first: Tensor, second: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -195,9 +207,9 @@ def _check_counter(seed: int, replicas: Sequence[int], step: int, n_sites: int, 
         raise InvalidInput(f"sites {first_site} .. {first_site + n_sites - 1} must lie in 0 .. 2^32 - 1")
 
 
-def _blocks(n_replicas: int, n_sites: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+def _blocks(n_replicas: int, n_sites: int, device: torch.device, factor: int = 1) -> Iterator[tuple[slice, slice]]:
     """Blocks of replicas and sites of a size that fits the cache (all at once on a GPU, memory permitting)."""
-    chunk = _CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else _GPU_CHUNK
+    chunk = _CPU_CHUNK * factor * torch.get_num_threads() if device.type == "cpu" else _GPU_CHUNK
     rows = max(1, chunk // max(1, n_sites))
     for row in range(0, n_replicas, rows):
         for column in range(0, n_sites, chunk):

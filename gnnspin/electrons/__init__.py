@@ -1,38 +1,45 @@
 """Electrons: hopping rules, the s-d Hamiltonian, occupations, exact field sources, spectra and topology."""
 
+from gnnspin.electrons.driven.driven_steady_state import DrivenState, DrivenSteadyState
+from gnnspin.electrons.driven.leads import Lead, PeriodicLead, SemiInfiniteLead
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping import (
+from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
+from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.hopping.rashba import RashbaHopping
+from gnnspin.electrons.hopping.rules import (
     ExponentialHopping,
     HoppingRule,
     NearestNeighborHopping,
     ShellHopping,
     SumHopping,
 )
-from gnnspin.electrons.kernel_polynomial import KernelPolynomial
-from gnnspin.electrons.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
-from gnnspin.electrons.phases import PeierlsHopping, TwistedHopping
-from gnnspin.electrons.pole_expansion import PoleExpansion
-from gnnspin.electrons.rashba import RashbaHopping
+from gnnspin.electrons.hopping.wannier import CellHopping, wannier90_hopping
+from gnnspin.electrons.poles.pole_expansion import PoleExpansion
+from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
 from gnnspin.electrons.spectra import average_density_of_states, density_of_states, local_density_of_states
 from gnnspin.electrons.state import ElectronicState
 from gnnspin.electrons.topology import chern_number, hall_conductivity
-from gnnspin.electrons.wannier import CellHopping, wannier90_hopping
 
 __all__ = [
     "CellHopping",
+    "DrivenState",
+    "DrivenSteadyState",
     "ElectronicState",
     "ExactDiagonalization",
     "ExponentialHopping",
     "HoppingRule",
     "KernelPolynomial",
+    "Lead",
     "NearestNeighborHopping",
     "OnsiteDisorder",
     "OnsiteEnergy",
     "PeierlsHopping",
+    "PeriodicLead",
     "PoleExpansion",
     "RashbaHopping",
     "SDHamiltonian",
+    "SemiInfiniteLead",
     "ShellHopping",
     "SumHopping",
     "TwistedHopping",

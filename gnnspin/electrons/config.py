@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from gnnspin.core.config import Config
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping import ExponentialHopping, NearestNeighborHopping, ShellHopping, SumHopping
-from gnnspin.electrons.kernel_polynomial import KernelPolynomial
-from gnnspin.electrons.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
-from gnnspin.electrons.phases import PeierlsHopping, TwistedHopping
-from gnnspin.electrons.pole_expansion import PoleExpansion
-from gnnspin.electrons.rashba import RashbaHopping
-from gnnspin.electrons.wannier import CellHopping, wannier90_hopping
+from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
+from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.hopping.rashba import RashbaHopping
+from gnnspin.electrons.hopping.rules import ExponentialHopping, NearestNeighborHopping, ShellHopping, SumHopping
+from gnnspin.electrons.hopping.wannier import CellHopping, wannier90_hopping
+from gnnspin.electrons.poles.pole_expansion import PoleExpansion
+from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 

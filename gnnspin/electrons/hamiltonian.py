@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
-from gnnspin.electrons.hopping import HoppingRule, NearestNeighborHopping, checked_hopping, matrix_digest
+from gnnspin.electrons.hopping.rules import HoppingRule, NearestNeighborHopping, checked_hopping, matrix_digest
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping import HoppingRule, Hops
+from gnnspin.electrons.hopping.phases import crossings, orbital_fractions
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.electrons.occupation import fermi
-from gnnspin.electrons.phases import crossings, orbital_fractions
 
 #: Levels closer than this, relative to the largest |level|, do not count as a gap.
 GAP_TOLERANCE = 1e-9

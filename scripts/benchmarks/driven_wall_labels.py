@@ -20,7 +20,7 @@ from gnnspin.core import torque
 from gnnspin.datasets import published
 from gnnspin.datasets.labels import Label
 from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
-from gnnspin.electrons.driven_steady_state import DrivenSteadyState
+from gnnspin.electrons.driven.driven_steady_state import DrivenSteadyState
 
 KT = 0.0025
 CLOSED_COLUMNS = slice(8, 19)

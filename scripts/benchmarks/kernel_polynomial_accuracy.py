@@ -18,7 +18,7 @@ from torch import Tensor
 import gnnspin as gs
 from gnnspin.core import random_spins
 from gnnspin.core.spins import torque
-from gnnspin.electrons.kernel_polynomial import KernelPolynomial
+from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
 
 MU, KT, COUPLING = -3.2, 0.01, 3.0
 

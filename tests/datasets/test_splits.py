@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_one_trajectory_is_cut_into_blocks(tmp_path: Path) -> None:
     _, held = holdout(store, 0.2, seed=0)
     steps = sorted(label.provenance["sampler"]["step"] for label in held)
     assert len(steps) == 8
-    assert sum(b - a > 1 for a, b in zip(steps, steps[1:], strict=False)) <= 1
+    assert sum(b - a > 1 for a, b in pairwise(steps)) <= 1
 
 
 def test_errors(tmp_path: Path) -> None:

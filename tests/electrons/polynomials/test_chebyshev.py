@@ -8,7 +8,8 @@ from scipy import sparse
 
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.electrons import ExponentialHopping, SDHamiltonian
-from gnnspin.electrons.chebyshev import (
+from gnnspin.electrons.occupation import occupy
+from gnnspin.electrons.polynomials.chebyshev import (
     FermiExpansion,
     SpectralInterval,
     derivative_coefficients,
@@ -16,7 +17,6 @@ from gnnspin.electrons.chebyshev import (
     moments_for_tolerance,
     spectral_interval,
 )
-from gnnspin.electrons.occupation import occupy
 from gnnspin.systems import amorphous, square, triangular
 
 INTERVAL = SpectralInterval(center=0.7, half_width=5.0)

@@ -8,9 +8,9 @@ import torch
 from scipy.special import digamma as scipy_digamma
 
 from gnnspin.core import ConvergenceError, InvalidInput
-from gnnspin.electrons.digamma import digamma, fermi_integral
-from gnnspin.electrons.leads import PeriodicLead, SemiInfiniteLead, chain_self_energy, surface_green_function
-from gnnspin.electrons.quadrature import gauss_kronrod, integrate
+from gnnspin.electrons.driven.digamma import digamma, fermi_integral
+from gnnspin.electrons.driven.leads import PeriodicLead, SemiInfiniteLead, chain_self_energy, surface_green_function
+from gnnspin.electrons.driven.quadrature import gauss_kronrod, integrate
 
 
 def ring_layer(n_rows: int) -> torch.Tensor:

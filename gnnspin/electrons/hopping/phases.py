@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping import HoppingRule, Hops
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Largest accepted deviation of the number of flux quanta through a torus from an integer.

@@ -12,8 +12,8 @@ from scipy import sparse
 from gnnspin.core import FieldSource, InvalidInput, random_rotation, random_spins
 from gnnspin.core.spins import torque
 from gnnspin.electrons import ExactDiagonalization, ExponentialHopping, NearestNeighborHopping, SDHamiltonian
-from gnnspin.electrons.chebyshev_moments import doubled_moments
-from gnnspin.electrons.kernel_polynomial import KernelPolynomial
+from gnnspin.electrons.polynomials.chebyshev_moments import doubled_moments
+from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
 from gnnspin.systems import SpinSystem, amorphous, honeycomb, square, triangular, union
 
 
@@ -124,7 +124,7 @@ def test_exact_gradient_equals_reverse_recursion(n_moments, monkeypatch):
         source = solver(n_moments=n_moments, kernel=kernel)
         short = source.field(spins)
         with monkeypatch.context() as patch:
-            patch.setattr("gnnspin.electrons.probing.Probes.exact", False)
+            patch.setattr("gnnspin.electrons.polynomials.probing.Probes.exact", False)
             torch.testing.assert_close(source.field(spins), short, atol=1e-12, rtol=0)
 
 

@@ -8,8 +8,8 @@ from scipy.sparse.csgraph import shortest_path
 
 from gnnspin.core import InvalidInput
 from gnnspin.electrons import ExponentialHopping, SDHamiltonian
-from gnnspin.electrons.hopping import minimum_image_distances
-from gnnspin.electrons.probing import (
+from gnnspin.electrons.hopping.rules import minimum_image_distances
+from gnnspin.electrons.polynomials.probing import (
     colored_probes,
     distance_colors,
     lattice_tiles,

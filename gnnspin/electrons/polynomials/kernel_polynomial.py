@@ -14,14 +14,16 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, torque
-from gnnspin.electrons.chebyshev import (
+from gnnspin.electrons.ensemble import part_constraints
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.polynomials.chebyshev import (
     FermiExpansion,
     Kernel,
     Thermodynamics,
     moments_for_tolerance,
     spectral_interval,
 )
-from gnnspin.electrons.chebyshev_moments import (
+from gnnspin.electrons.polynomials.chebyshev_moments import (
     ChebyshevMoments,
     MomentProblem,
     ScaledHamiltonian,
@@ -29,10 +31,8 @@ from gnnspin.electrons.chebyshev_moments import (
     StencilHamiltonian,
     exact_gradient,
 )
-from gnnspin.electrons.ensemble import part_constraints
-from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.lattice_stencil import lattice_stencil
-from gnnspin.electrons.probing import Probes, colored_probes, random_probes, site_colors, unit_probes
+from gnnspin.electrons.polynomials.lattice_stencil import lattice_stencil
+from gnnspin.electrons.polynomials.probing import Probes, colored_probes, random_probes, site_colors, unit_probes
 from gnnspin.electrons.state import ElectronicState
 
 ProbeKind = Literal["deterministic", "colored", "random"]

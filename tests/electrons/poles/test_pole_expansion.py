@@ -12,8 +12,8 @@ from gnnspin.core import ConvergenceError, InvalidInput, normalize, random_spins
 from gnnspin.core import torque as torque_of
 from gnnspin.electrons import ExactDiagonalization, ExponentialHopping, NearestNeighborHopping, SDHamiltonian
 from gnnspin.electrons import pole_sums as module
-from gnnspin.electrons.pole_expansion import PoleExpansion
-from gnnspin.electrons.pole_sums import spectral_bounds
+from gnnspin.electrons.poles.pole_expansion import PoleExpansion
+from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.systems import amorphous, honeycomb, simple_cubic, square, triangular, union
 
 ENSEMBLES = [{"mu": -1.1}, {"filling": 0.31}, {"n_electrons": 43.3}]

@@ -15,7 +15,7 @@ from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.ensemble import part_constraints
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.pole_sums import PolePart
+from gnnspin.electrons.poles.pole_sums import PolePart
 from gnnspin.electrons.state import ElectronicState
 
 

@@ -13,8 +13,8 @@ from scipy.integrate import quad_vec
 
 from gnnspin.core import InvalidInput, NoEnergyError, random_rotation, random_spins
 from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
-from gnnspin.electrons.driven_steady_state import DrivenSteadyState
-from gnnspin.electrons.leads import PeriodicLead, SemiInfiniteLead
+from gnnspin.electrons.driven.driven_steady_state import DrivenSteadyState
+from gnnspin.electrons.driven.leads import PeriodicLead, SemiInfiniteLead
 from gnnspin.systems import chain, square, union
 
 RIBBON = square(4, 3, pbc=(False, True))
@@ -349,7 +349,7 @@ def test_kwant_scattering_density():
     builder.attach_lead(lead.reversed())
     finished = builder.finalized()
     source = driven(leads=SemiInfiniteLead())
-    from gnnspin.electrons.lattice_contacts import LatticeContacts
+    from gnnspin.electrons.driven.lattice_contacts import LatticeContacts
 
     energy = torch.tensor([-0.3], dtype=torch.float64)
     contacts = LatticeContacts(HAMILTONIAN.dense(SPINS), source._rows, source._attached)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnspin.electrons.leads import AttachedLead
-from gnnspin.electrons.quadrature import integrate
+from gnnspin.electrons.driven.leads import AttachedLead
+from gnnspin.electrons.driven.quadrature import integrate
 
 #: The Fermi function is 0 or 1 to rounding this many kT away from mu.
 _TAIL = 38.0

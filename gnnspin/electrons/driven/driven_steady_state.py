@@ -14,10 +14,10 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
+from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
+from gnnspin.electrons.driven.leads import AttachedLead, Lead
+from gnnspin.electrons.driven.wide_band import wide_band_steady_state
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.lattice_contacts import LatticeContacts, lattice_steady_state
-from gnnspin.electrons.leads import AttachedLead, Lead
-from gnnspin.electrons.wide_band import wide_band_steady_state
 from gnnspin.systems.system import FloatArray, IntArray
 
 

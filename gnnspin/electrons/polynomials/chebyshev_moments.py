@@ -17,10 +17,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from gnnspin.electrons.chebyshev import SpectralInterval, derivative_coefficients
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.lattice_stencil import LatticeStencil
-from gnnspin.electrons.probing import Probes
+from gnnspin.electrons.polynomials.chebyshev import SpectralInterval, derivative_coefficients
+from gnnspin.electrons.polynomials.lattice_stencil import LatticeStencil
+from gnnspin.electrons.polynomials.probing import Probes
 
 #: (row, column, index of (shift, x, y, z), sign) of every element of ``shift + x sigma_x + y sigma_y + z sigma_z`` in
 #: the real form of one orbital's 2x2 block.

@@ -15,7 +15,7 @@ from gnnspin.electrons import (
     TwistedHopping,
     wannier90_hopping,
 )
-from gnnspin.electrons.wannier import read_hr
+from gnnspin.electrons.hopping.wannier import read_hr
 from gnnspin.systems import SpinSystem, amorphous, chain, honeycomb, kagome, square, union
 
 CELLS = np.array(

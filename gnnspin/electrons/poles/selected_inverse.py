@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from gnnspin.electrons.dissection import Front, elimination_cost, front_cost, nested_dissection
+from gnnspin.electrons.poles.dissection import Front, elimination_cost, front_cost, nested_dissection
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -13,7 +13,7 @@ from gnnspin.electrons import (
     SDHamiltonian,
     ShellHopping,
 )
-from gnnspin.electrons.hopping import minimum_image_distances, minimum_image_vectors
+from gnnspin.electrons.hopping.rules import minimum_image_distances, minimum_image_vectors
 from gnnspin.systems import (
     SpinSystem,
     amorphous,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from gnnspin.core import InvalidInput
-from gnnspin.electrons.rational import fermi_poles, rounded_width
+from gnnspin.electrons.poles.rational import fermi_poles, rounded_width
 
 
 @pytest.mark.parametrize("width", [4.0, 60.0, 1000.0, 2e4])

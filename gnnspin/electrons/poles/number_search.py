@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from gnnspin.core.errors import ConvergenceError
-from gnnspin.electrons.rational import FermiPoles
+from gnnspin.electrons.poles.rational import FermiPoles
 
 FloatArray = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping import HoppingRule, Hops
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping import minimum_image_distances
+from gnnspin.electrons.hopping.rules import minimum_image_distances
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 

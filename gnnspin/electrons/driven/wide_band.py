@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError
-from gnnspin.electrons.digamma import fermi_integral
+from gnnspin.electrons.driven.digamma import fermi_integral
 
 #: Largest error of the eigendecomposition, relative to the matrix, that is accepted without splitting.
 _DECOMPOSITION_TOLERANCE = 1e-12

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from gnnspin.core import random_spins
 from gnnspin.electrons import ExponentialHopping, SDHamiltonian
-from gnnspin.electrons.dissection import elimination_cost, nested_dissection
-from gnnspin.electrons.selected_inverse import SelectedInverse
+from gnnspin.electrons.poles.dissection import elimination_cost, nested_dissection
+from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 from gnnspin.systems import amorphous, chain, honeycomb, simple_cubic, square, triangular
 
 SHIFTS = torch.tensor([-1 + 0.03j, 2 + 1j, 0.2 + 50j], dtype=torch.complex128)

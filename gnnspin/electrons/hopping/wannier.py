@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping import HERMITIAN_TOLERANCE, HoppingRule, Hops, matrix_digest
+from gnnspin.electrons.hopping.rules import HERMITIAN_TOLERANCE, HoppingRule, Hops, matrix_digest
 from gnnspin.systems.system import IntArray, SpinSystem
 
 SpinorOrder = Literal["interleaved", "blocks"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping import HoppingRule, Hops, hops_on_bonds
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops, hops_on_bonds
 from gnnspin.graphs.shells import shell_bonds
 from gnnspin.systems.system import SpinSystem
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.number_search import NumberSearch
-from gnnspin.electrons.rational import SMALLEST_TOLERANCE, fermi_poles, rounded_width
-from gnnspin.electrons.selected_inverse import SelectedInverse
+from gnnspin.electrons.poles.number_search import NumberSearch
+from gnnspin.electrons.poles.rational import SMALLEST_TOLERANCE, fermi_poles, rounded_width
+from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 from gnnspin.electrons.state import ElectronicState
 
 #: Memory that the matrices inverted together may take, in bytes.

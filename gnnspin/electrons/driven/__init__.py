@@ -1,0 +1,1 @@
+"""Steady states between leads: nonequilibrium Green's functions."""

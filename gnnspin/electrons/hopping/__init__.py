@@ -1,0 +1,1 @@
+"""Hopping rules: where electrons hop, with which amplitude."""

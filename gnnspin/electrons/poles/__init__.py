@@ -1,0 +1,1 @@
+"""Pole expansion of the Fermi function with selected inversion."""
