@@ -127,7 +127,6 @@ def thermal_noise(
     device = torch.device(device)
     sites, ids = _identities(tuple(replicas), n_sites, first_site, part_sizes and tuple(part_sizes), device)
     noise = torch.empty(3, len(ids), n_sites, dtype=dtype, device=device)
-    key = (seed & _MASK, seed >> 32)
     words = ids.new_tensor([step & _MASK, step >> 32, seed & _MASK, seed >> 32])
     for rows, columns in _blocks(len(ids), n_sites, device, 4 if compiled else 1):
         block = noise[:, rows, columns]

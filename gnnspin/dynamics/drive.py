@@ -92,8 +92,10 @@ class Drive:
         damping, scale, both = flat[0], self.scale, self.parameters.noise == "both"
         if not self.parameters.compiled:
             return stage(thermal, damping, scale, both, *flat[1:])
-        damping = torch.tensor(damping) if isinstance(damping, float) else damping
-        return _compiled(stage)(thermal, damping, torch.tensor(scale), both, *flat[1:])
+        # numbers as tensors, so that another damping or time step does not compile again
+        dtype = self.spins.dtype
+        damping = damping if isinstance(damping, Tensor) else torch.tensor(damping, dtype=dtype)
+        return _compiled(stage)(thermal, damping, torch.tensor(scale, dtype=dtype), both, *flat[1:])
 
     def finish(self, spins: Tensor, residual: float = 0.0, substep: float = 0.0) -> State:
         """The state after the step; pinned spins are what they were."""

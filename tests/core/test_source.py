@@ -116,3 +116,10 @@ def test_own_dtype_inside_the_spins_dtype_outside():
 def test_time_reaches_the_terms_of_a_sum():
     total = Driven() + Zeeman(SYSTEM, np.zeros(3))
     torch.testing.assert_close(total.field(SPINS, time=3.0), 3 * SPINS, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: type(source).__name__)
+def test_unchecked_field_is_the_field(source):
+    for dtype in (torch.float32, torch.float64):
+        spins = random_spins(source.system.n_sites, replicas=(2, 3), seed=0, dtype=dtype)
+        assert torch.equal(source.unchecked_field(spins, 0.3), source.field(spins, 0.3))

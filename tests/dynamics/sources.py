@@ -45,6 +45,12 @@ def ring(n_sites: int, J: float = 1.0, field: float = 0.0) -> Bilinear:
     return Bilinear(torch.maximum(exchange, exchange.T), (0.0, 0.0, field))
 
 
+def open_chain(n_sites: int, J: float = 1.0) -> Bilinear:
+    """Ferromagnetic open chain."""
+    bonds = J * torch.diag(torch.ones(n_sites - 1), 1)
+    return Bilinear(bonds + bonds.T)
+
+
 class Paramagnet(FieldSource):
     """Many independent spins in a field along z, without a coupling matrix."""
 

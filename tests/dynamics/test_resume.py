@@ -97,7 +97,7 @@ def test_sources_that_a_file_cannot_hold_are_clear_errors(tmp_path):
     with pytest.raises(InvalidInput, match=r"ExactDiagonalization cannot be rebuilt \(matrix is not stored in full"):
         rebuild_source(StoredSource(plain(oracle.specification()), SYSTEM, {}))
     force_field = learned()
-    with pytest.raises(InvalidInput, match="the weights .* are not in the file"):
+    with pytest.raises(InvalidInput, match=r"the weights .* are not in the file"):
         rebuild_source(StoredSource(plain(force_field.specification()), SYSTEM, {}))
     weights = model_weights(force_field)
     assert rebuild_source(StoredSource(plain(force_field.specification()), SYSTEM, weights)).dtype == torch.float32
@@ -109,7 +109,7 @@ def test_classes_of_the_user_can_be_registered(tmp_path):
     simulate(source, random_spins(6, seed=0), dt=0.1, n_steps=2, damping=0.1, trajectory=tmp_path / "a.h5")
     whole = simulate(source, random_spins(6, seed=0), dt=0.1, n_steps=4, damping=0.1)
     assert torch.equal(resume(tmp_path / "a.h5", n_steps=2).spins, whole.spins)
-    register_rebuilder("Bilinear", lambda stored: Bilinear(torch.zeros(6, 6)))
+    register_rebuilder("Bilinear", lambda _: Bilinear(torch.zeros(6, 6)))
     simulate(ring(6), random_spins(6, seed=0), dt=0.1, n_steps=2, damping=0.1, trajectory=tmp_path / "b.h5")
     try:
         with pytest.raises(InvalidInput, match="is not the stored one"):

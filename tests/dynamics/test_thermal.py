@@ -11,7 +11,7 @@ import torch
 from gnnspin.core import FieldSource, random_spins
 from gnnspin.dynamics import INTEGRATORS, simulate
 
-from .sources import Paramagnet, ring
+from .sources import Paramagnet, open_chain, ring
 
 
 def langevin(x: float) -> float:
@@ -52,7 +52,10 @@ def paramagnet_at_two_steps(integrator: str, ratio: float, n_sites: int, duratio
     return extrapolated(*pair)
 
 
-@pytest.mark.parametrize(("integrator", "ratio"), [("heun", 2.0), ("semi_implicit", 1.0), ("semi_implicit", 2.0)])
+@pytest.mark.parametrize(
+    ("integrator", "ratio"),
+    [("heun", 2.0), ("rotation", 5.0), ("semi_implicit", 1.0), ("semi_implicit", 2.0), ("spherical_midpoint", 0.5)],
+)
 def test_paramagnet_follows_the_langevin_function(integrator, ratio):
     mean, error = paramagnet_at_two_steps(integrator, ratio, n_sites=4000, duration=40.0)
     assert error < 0.006
@@ -89,6 +92,68 @@ def test_pair_correlation_is_that_of_boltzmann(integrator):
     mean, error = extrapolated(*pair)
     assert error < 0.01
     assert abs(mean - langevin(1 / kT)) < 3 * error
+
+
+def chain_correlations(integrator: str, kT: float, replicas: int, duration: float) -> tuple[list, list]:
+    """Extrapolated <S_0.S_k> of an open chain of 5 spins, k = 1 .. 4, and standard errors."""
+    source, spins = open_chain(5), random_spins(5, replicas=(replicas,), seed=4)
+    means, errors = [], []
+    runs = [
+        simulate(
+            source,
+            spins,
+            dt=dt,
+            n_steps=round(duration / dt),
+            damping=0.5,
+            kT=kT,
+            seed=k,
+            integrator=integrator,
+            observers={"value": lambda s: (s.spins[:, :1] * s.spins[:, 1:]).sum(-1)},
+            observe_every=max(1, round(0.5 / dt)),
+        ).observables["value"]
+        for k, dt in enumerate((0.1, 0.05))
+    ]
+    for distance in range(4):
+        pair = []
+        for values in runs:
+            samples = values[len(values) // 2 :, :, distance].mean(0)
+            pair.append((samples.mean(), samples.std(ddof=1) / math.sqrt(replicas)))
+        mean, error = extrapolated(*pair)
+        means.append(mean)
+        errors.append(error)
+    return means, errors
+
+
+@pytest.mark.parametrize(
+    ("integrator", "kT"),
+    [
+        ("semi_implicit", 0.3),
+        *[
+            pytest.param(integrator, kT, marks=pytest.mark.slow)
+            for integrator in sorted(set(INTEGRATORS) - {"adaptive"})
+            for kT in (0.3, 0.6, 1.2)
+        ],
+    ],
+)
+def test_open_chain_correlations_are_powers_of_the_langevin_function(integrator, kT):
+    means, errors = chain_correlations(integrator, kT, replicas=600, duration=40.0)
+    for distance, (mean, error) in enumerate(zip(means, errors, strict=True), start=1):
+        assert error < 0.025
+        assert abs(mean - langevin(1 / kT) ** distance) < 3 * error
+
+
+@pytest.mark.parametrize("integrator", ["rotation", "spherical_midpoint"])
+def test_pair_energies_follow_the_boltzmann_density(integrator):
+    # P(E) = exp(-E / kT) / (2 kT sinh(1 / kT)) for J = 1: the cumulative distribution of x = S1.S2 = -E
+    kT, replicas = 0.7, 4000
+    run = simulate(
+        ring(2), random_spins(2, replicas=(replicas,), seed=4), dt=0.05, n_steps=200, damping=0.5, kT=kT,
+        integrator=integrator, seed=1,
+    )  # fmt: skip
+    x = np.sort((run.spins[:, 0] * run.spins[:, 1]).sum(-1).numpy())
+    exact = (np.exp(x / kT) - np.exp(-1 / kT)) / (2 * np.sinh(1 / kT))
+    distance = np.abs(exact - (np.arange(replicas) + 0.5) / replicas).max()
+    assert distance < 1.63 / math.sqrt(replicas)  # Kolmogorov-Smirnov, 1 %
 
 
 @pytest.mark.parametrize("integrator", sorted(set(INTEGRATORS) - {"adaptive"}))
