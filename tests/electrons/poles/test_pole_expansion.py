@@ -11,7 +11,7 @@ from scipy import sparse
 from gnnspin.core import ConvergenceError, InvalidInput, normalize, random_spins
 from gnnspin.core import torque as torque_of
 from gnnspin.electrons import ExactDiagonalization, ExponentialHopping, NearestNeighborHopping, SDHamiltonian
-from gnnspin.electrons import pole_sums as module
+from gnnspin.electrons.poles import pole_sums as module
 from gnnspin.electrons.poles.pole_expansion import PoleExpansion
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.systems import amorphous, honeycomb, simple_cubic, square, triangular, union
