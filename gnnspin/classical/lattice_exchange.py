@@ -54,7 +54,7 @@ class LatticeExchange:
 
     @classmethod
     def of(cls, system: SpinSystem, exchange: FloatArray) -> LatticeExchange | None:
-        """The exchange of the first ``len(exchange)`` neighbour shells, or None where `system` is no Bravais lattice."""
+        """Exchange of the first ``len(exchange)`` neighbour shells, or None where `system` is no Bravais lattice."""
         if system.n_graphs > 1 or system.lattice_shape is None or system.n_basis > 1 or not _is_lattice(system):
             return None
         vectors, shells = _shell_vectors(system, len(exchange))

@@ -40,8 +40,8 @@ def suggest_timestep(
         dt = sqrt(tolerance) / (gamma sqrt((1 + lambda^2) omega^2 + (lambda kT)^2))
 
     omega is the larger of the root-mean-square torque and the highest frequency of small deviations from `spins`, found
-    by power iteration on the change of the torque with the spins. The common part of a large field, which turns nothing,
-    does not shorten the step; the spread of the field over spin waves does. The combination with temperature follows
+    by power iteration on the change of the torque with the spins. A large field along the spins, which turns nothing,
+    does not shorten the step; its spread over spin waves does. The combination with temperature follows
     `suggest_timestep` of Sunny.jl (Dahlbom et al., J. Open Source Softw. 10, 8138, 2025, doi:10.21105/joss.08138).
 
     Parameters

@@ -39,8 +39,8 @@ class Diluted(FieldSource):
             )
         if any(hasattr(term, "hamiltonian") for term in getattr(source, "terms", [source])):
             raise InvalidInput(
-                "an electronic source takes its vacancies from its Hamiltonian: SDHamiltonian(system, J=...) with one J "
-                "per site and J=0 at the vacant sites; pin their spins with pinned="
+                "an electronic source takes its vacancies from its Hamiltonian: SDHamiltonian(system, J=...) with one "
+                "J per site and J=0 at the vacant sites; pin their spins with pinned="
             )
         self.source = source
         self.vacant = mask

@@ -58,7 +58,8 @@ class TrajectoryWriter:
         attributes: format, format_version, gnnspin_version, source (JSON), settings (JSON)
 
     The two checkpoint slots hold the newest states in full precision and are written in turn; a record is
-    (step, frames, observations, CRC-32 of the spins, bits of the time, bits of the next substep), so that a torn slot is recognised.
+    (step, frames, observations, CRC-32 of the spins, bits of the time, bits of the next substep), so that
+    a torn slot is recognised.
     """
 
     def __init__(self, path: Path, file: h5py.File, frames: int = 0, observations: int = 0) -> None:

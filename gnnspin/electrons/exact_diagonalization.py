@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
-from gnnspin.electrons.ensemble import part_constraints
+from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.occupation import Occupation, gap, occupy
 from gnnspin.electrons.state import ElectronicState
@@ -26,7 +25,7 @@ CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**32}
 _NEGLIGIBLE = 1e-18
 
 
-class ExactDiagonalization(FieldSource):
+class ExactDiagonalization(EquilibriumSource):
     """Field source that diagonalises H for every spin configuration; float64, cost O(N^3).
 
     At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
@@ -73,54 +72,21 @@ class ExactDiagonalization(FieldSource):
     ) -> None:
         if not np.isfinite(kT) or kT < 0:
             raise InvalidInput(f"kT={kT} must be zero or a positive temperature in units of the hopping")
-        self.hamiltonian = hamiltonian
-        self.system = hamiltonian.system
-        self.device = torch.device(device)
-        self.kT = float(kT)
-        self._constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
-        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
-        self._given = {
-            name: np.asarray(value, dtype=np.float64).tolist() for name, value in given.items() if value is not None
-        }
+        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
 
-    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
-        """Energies, field, density and thermodynamics from one diagonalisation per replica.
-
-        Parameters
-        ----------
-        spins : (..., N, 3)
-            Unit spins.
-        time : float, optional
-            Ignored: equilibrium does not depend on time.
-
-        Returns
-        -------
-        ElectronicState
-            On the spins' device; the field in the spins' dtype, everything else in float64.
-
-        Raises
-        ------
-        InvalidInput
-            If the spins have the wrong shape or are not finite unit vectors.
-        """
-        del time
-        given = as_spins(spins, self.system.n_sites).detach()
-        replicas = given.shape[:-2]
-        solved = self._solve_parts(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]), field=True)
-        shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
-
-        def total(name: str) -> Tensor:
-            return torch.stack([getattr(part.occupation, name) for part in solved], -1).to(given.device).reshape(shape)
-
-        return ElectronicState(
-            energy=total("potential"),
-            field=torch.cat([part.field for part in solved], 1).to(given).reshape(given.shape),
-            density=torch.cat([part.density for part in solved], 1).to(given.device).reshape(given.shape[:-1]),
-            mu=total("mu"),
-            n_electrons=total("n_electrons"),
-            internal_energy=total("internal_energy"),
-            entropy=total("entropy"),
-        )
+    def _part_states(self, spins: Tensor) -> list[ElectronicState]:
+        return [
+            ElectronicState(
+                energy=part.occupation.potential,
+                field=part.field,
+                density=part.density,
+                mu=part.occupation.mu,
+                n_electrons=part.occupation.n_electrons,
+                internal_energy=part.occupation.internal_energy,
+                entropy=part.occupation.entropy,
+            )
+            for part in self._solve_parts(spins, field=True)
+        ]
 
     def levels(self, spins: Tensor | ArrayLike) -> Tensor:
         """Eigenvalues of H in ascending order, (..., D); parameters and errors as in `solve`, and not of a union."""

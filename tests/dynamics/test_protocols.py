@@ -50,10 +50,10 @@ def test_any_function_of_time_also_per_replica(tmp_path):
     spins = random_spins(6, replicas=(2,), seed=0)
     options = {"dt": 0.1, "damping": 0.2, "seed": 3}
     simulate(ring(6), spins, n_steps=5, kT=heating, trajectory=tmp_path / "a.h5", **options)
-    with pytest.raises(InvalidInput, match="function heating.* give it as kT="):
+    with pytest.raises(InvalidInput, match=r"function heating.* give it as kT="):
         resume(tmp_path / "a.h5", ring(6), n_steps=5)
     with pytest.raises(InvalidInput, match="the stored run has"):
-        resume(tmp_path / "a.h5", ring(6), n_steps=5, kT=lambda time: 0.1)
+        resume(tmp_path / "a.h5", ring(6), n_steps=5, kT=lambda _: 0.1)
     continued = resume(tmp_path / "a.h5", ring(6), n_steps=5, kT=heating)
     whole = simulate(ring(6), spins, n_steps=10, kT=heating, **options).spins
     assert torch.equal(continued.spins, whole)
@@ -82,7 +82,7 @@ def test_quench_equals_two_runs_and_a_slow_ramp_follows_equilibrium():
         (lambda: Table((0.0, 0.0), (1.0, 1.0)), "ascend"),
         (lambda: Table((0.0,), (1.0, 1.0)), "as many values"),
         (lambda: Table((0.0,), (np.nan,)), r"values\[0\]=nan"),
-        (lambda: simulate(ring(4), random_spins(4, seed=0), dt=0.1, n_steps=1, damping=0.1, kT=lambda t: -1.0), "kT="),
+        (lambda: simulate(ring(4), random_spins(4, seed=0), dt=0.1, n_steps=1, damping=0.1, kT=lambda _: -1.0), "kT="),
     ],
 )
 def test_bad_protocols(call, message):

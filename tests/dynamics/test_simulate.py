@@ -126,10 +126,15 @@ def test_ctrl_c_finishes_the_step_and_restores_the_handler():
             os.kill(os.getpid(), signal.SIGINT)
         return state.step
 
-    run = simulate(ring(4), random_spins(4, seed=0), dt=0.1, n_steps=50, damping=0.1, observers=[press])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may start with it ignored
+    try:
+        run = simulate(ring(4), random_spins(4, seed=0), dt=0.1, n_steps=50, damping=0.1, observers=[press])
+        after = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert run.interrupted
     assert run.observables["press"].tolist() == [0, 1, 2, 3]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert after is signal.default_int_handler
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.source import FieldSource
-from gnnspin.core.spins import as_spins
-from gnnspin.electrons.ensemble import part_constraints
+from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.poles.pole_sums import PolePart
 from gnnspin.electrons.state import ElectronicState
 
 
-class PoleExpansion(FieldSource):
+class PoleExpansion(EquilibriumSource):
     """Field source that sums Green's functions at the poles of a rational Fermi function; float64, any sparse H.
 
     The density matrix is ``f(H) = 1/2 + kT sum_j R_j Re G(z_j)`` with ``G(z) = (z - H)^-1`` at the poles
@@ -88,19 +85,12 @@ class PoleExpansion(FieldSource):
             )
         if not 0 < tolerance <= 0.1:
             raise InvalidInput(f"tolerance={tolerance} must lie between 0 and 0.1, in units of the hopping")
-        self.hamiltonian = hamiltonian
-        self.system = hamiltonian.system
-        self.device = torch.device("cpu" if device is None else device)
-        self.kT, self.tolerance = float(kT), float(tolerance)
-        constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
+        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
+        self.tolerance = float(tolerance)
         self._parts = [
             PolePart(part, self.kT, constraint, self.tolerance, self.device)
-            for part, constraint in zip(hamiltonian.parts, constraints, strict=True)
+            for part, constraint in zip(hamiltonian.parts, self._constraints, strict=True)
         ]
-        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
-        self._given = {
-            name: np.asarray(value, dtype=np.float64).tolist() for name, value in given.items() if value is not None
-        }
 
     @property
     def n_poles(self) -> int:
@@ -122,46 +112,8 @@ class PoleExpansion(FieldSource):
         own = sum(len(part.poles.frequencies) * part.inverse.cost for part in self._parts)
         return own / sum(float(part.n_levels) ** 3 for part in self._parts)
 
-    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
-        """Energies, field, density and thermodynamics.
-
-        Parameters
-        ----------
-        spins : (..., N, 3)
-            Unit spins.
-        time : float, optional
-            Ignored: equilibrium does not depend on time.
-
-        Returns
-        -------
-        ElectronicState
-            On the spins' device; the field in the spins' dtype, everything else in float64. The error of the entropy
-            is that of the energies over kT.
-
-        Raises
-        ------
-        InvalidInput
-            If the spins have the wrong shape or are not finite unit vectors.
-        """
-        del time
-        given = as_spins(spins, self.system.n_sites).detach()
-        own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
-        solved = [part.solve(piece) for part, piece in self._pieces(own)]
-        replicas = given.shape[:-2]
-        shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
-
-        def total(name: str) -> Tensor:
-            return torch.stack([getattr(part, name) for part in solved], -1).to(given.device).reshape(shape)
-
-        return ElectronicState(
-            energy=total("energy"),
-            field=torch.cat([part.field for part in solved], 1).to(given).reshape(given.shape),
-            density=torch.cat([part.density for part in solved], 1).to(given.device).reshape(given.shape[:-1]),
-            mu=total("mu"),
-            n_electrons=total("n_electrons"),
-            internal_energy=total("internal_energy"),
-            entropy=total("entropy"),
-        )
+    def _part_states(self, spins: Tensor) -> list[ElectronicState]:
+        return [part.solve(piece) for part, piece in self._pieces(spins)]
 
     def _evaluate(
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool

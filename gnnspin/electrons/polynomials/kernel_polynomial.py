@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, torque
-from gnnspin.electrons.ensemble import part_constraints
+from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.polynomials.chebyshev import (
     FermiExpansion,
@@ -64,7 +63,7 @@ class ProbeError:
     n_sets: int
 
 
-class KernelPolynomial(FieldSource):
+class KernelPolynomial(EquilibriumSource):
     """Field source that expands Omega in Chebyshev polynomials of H; cost linear in N for a given number of probes.
 
     The energy is a polynomial trace, summed over probe vectors; the field is its exact gradient, probes and spectral
@@ -145,17 +144,13 @@ class KernelPolynomial(FieldSource):
         device: torch.device | str | None = None,
     ) -> None:
         _check(kT, n_moments, tolerance, kernel, probes, n_colors, seed, product, dtype)
-        self.hamiltonian, self.system = hamiltonian, hamiltonian.system
-        self.kT, self.kernel, self.probes, self.n_colors, self.seed = float(kT), kernel, probes, n_colors, int(seed)
+        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
+        self.kernel, self.probes, self.n_colors, self.seed = kernel, probes, n_colors, int(seed)
         self.product, self.dtype = product, dtype
-        self.device = torch.device("cpu" if device is None else device)
-        constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
-        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
-        self._given = {k: np.asarray(v, dtype=np.float64).tolist() for k, v in given.items() if v is not None}
         asked = tolerance if tolerance is not None else DEFAULT_TOLERANCE
         self._parts = [
             self._part(part, constraint, n_moments, asked)
-            for part, constraint in zip(hamiltonian.parts, constraints, strict=True)
+            for part, constraint in zip(hamiltonian.parts, self._constraints, strict=True)
         ]
 
     def _part(
@@ -209,49 +204,25 @@ class KernelPolynomial(FieldSource):
         """Number of probe vectors, summed over the parts of a union."""
         return sum(self._probe_set(part, 0).n_vectors for part in self._parts)
 
-    def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
-        """Energies, field, density and thermodynamics.
+    def _part_states(self, spins: Tensor) -> list[ElectronicState]:
+        solved = self._solve(spins, energy=True, field=True)
 
-        The density is the derivative of the energy by the on-site levels; its sum is `n_electrons` up to truncation.
+        def number(part: int, name: str) -> Tensor:
+            values = [getattr(row[part].thermodynamics, name) for row in solved]
+            return torch.tensor(values, dtype=torch.float64)
 
-        Parameters
-        ----------
-        spins : (..., N, 3)
-            Unit spins.
-        time : float, optional
-            Ignored: equilibrium does not depend on time.
-
-        Returns
-        -------
-        ElectronicState
-            On the spins' device; the field in the spins' dtype, everything else in float64.
-
-        Raises
-        ------
-        InvalidInput
-            If the spins have the wrong shape or are not finite unit vectors.
-        """
-        del time
-        given = as_spins(spins, self.system.n_sites).detach()
-        replicas = given.shape[:-2]
-        shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
-        solved = self._solve(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]), energy=True, field=True)
-
-        def total(name: str) -> Tensor:
-            values = [[getattr(s.thermodynamics, name) for s in row] for row in solved]
-            return torch.tensor(values, dtype=torch.float64, device=given.device).reshape(shape)
-
-        fields = torch.stack([torch.cat([s.field for s in row]) for row in solved])
-        densities = torch.stack([torch.cat([s.density for s in row]) for row in solved])
-        return ElectronicState(
-            energy=total("potential"),
-            field=fields.to(given).reshape(given.shape),
-            density=densities.to(given.device).reshape(given.shape[:-1]),
-            mu=total("mu"),
-            n_electrons=total("n_electrons"),
-            internal_energy=total("internal_energy"),
-            entropy=total("entropy"),
-        )
+        return [
+            ElectronicState(
+                energy=number(part, "potential"),
+                field=torch.stack([row[part].field for row in solved]),
+                density=torch.stack([row[part].density for row in solved]),
+                mu=number(part, "mu"),
+                n_electrons=number(part, "n_electrons"),
+                internal_energy=number(part, "internal_energy"),
+                entropy=number(part, "entropy"),
+            )
+            for part in range(len(self._parts))
+        ]
 
     def estimate_error(self, spins: Tensor | ArrayLike, n_sets: int = 8) -> ProbeError:
         """Noise of the torque, from fields of independent probe sets; zero for deterministic probes.
