@@ -139,8 +139,8 @@ class StepParameters:
         ------
         InvalidInput
             If `dt`, `gamma` or `tolerance` is not positive, `damping` or `kT` is negative or of the wrong shape,
-            `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not as many as the
-            spins have, or `pinned` is not boolean or of the wrong shape.
+            `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
+            as many as the spins have, or `pinned` is not boolean or of the wrong shape.
         """
         for name, value in (("dt", dt), ("gamma", gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
             if not (math.isfinite(value) and value > 0):

@@ -4,8 +4,8 @@
 
 First table: nearest-neighbour Heisenberg model on L x L sites, semi-implicit step with noise. The plain loop is the
 same step written for this model alone: rolled neighbours, (3, L, L) layout, one `torch.compile`d function, no guards,
-no observers; once with `torch.randn`, once with the package's generator. Rates are the best of several short blocks, taken
-in turn, so that a busy machine disturbs all alike.
+no observers; once with `torch.randn`, once with the package's generator. Rates are the best of several short blocks,
+taken in turn, so that a busy machine disturbs all alike.
 
 Second table: the shares of field, noise, step and output in `simulate` with a learned model on 64 x 64 sites.
 """

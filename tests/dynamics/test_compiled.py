@@ -42,10 +42,15 @@ def test_compiled_steps_equal_the_plain_ones(integrator):
 
 
 @needs_compiler
-def test_compiled_noise_is_bitwise_the_plain_one_and_compiled_runs_resume(tmp_path):
+def test_compiled_noise_is_bitwise_the_plain_one():
     for seed, step, dtype in ((5, 7, torch.float32), ((1 << 63) + 11, (3 << 32) + 2, torch.float64)):
         plain, compiled = (thermal_noise(seed, [0, 3], step, 1000, dtype, compiled=flag) for flag in (False, True))
         assert torch.equal(plain, compiled)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_compiled_runs_resume_bit_for_bit(tmp_path):
     options = {"dt": 0.05, "damping": 0.2, "kT": 0.3, "compiled": True}
     spins = random_spins(40, replicas=(3,), seed=0)
     simulate(ring(40), spins, n_steps=2, trajectory=tmp_path / "a.h5", **options)
