@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -72,7 +72,9 @@ class SimulationConfig(Config):
     system: SystemConfig
     source: SourceConfig
     initial: InitialConfig = InitialConfig()
-    dt: float = Field(gt=0, description="time step in 1/(gamma t)")
+    dt: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        description="time step in 1/(gamma t), or auto: from the fastest motion about the initial spins"
+    )
     n_steps: int = Field(gt=0)
     damping: float = Field(default=0.1, ge=0, description="dimensionless damping lambda")
     kT: float = Field(default=0.0, ge=0, description="temperature of the spins")
