@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gnnspin.classical.bonds import shell_couplings
+from gnnspin.classical.lattice_exchange import LatticeExchange
 from gnnspin.classical.pair_exchange import PairExchange
+from gnnspin.classical.term import ClassicalTerm
 from gnnspin.graphs.shells import shell_bonds
 from gnnspin.systems.system import SpinSystem
 
@@ -23,7 +26,9 @@ class Heisenberg(PairExchange):
     J : float or sequence of float
         Exchange of the nearest neighbours, or of every neighbour shell, nearest first.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -40,12 +45,29 @@ class Heisenberg(PairExchange):
     """
 
     def __init__(
-        self, system: SpinSystem, J: float | Sequence[float] = 1.0, *, device: torch.device | str = "cpu"
+        self,
+        system: SpinSystem,
+        J: float | Sequence[float] = 1.0,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         shells = shell_couplings(J, "J")
         self.J = tuple(shells.tolist())
-        bonds = shell_bonds(system, n_shells=len(shells))
-        super().__init__(system, bonds.site, bonds.neighbor, shells[bonds.shell], device)
+        self._lattice = LatticeExchange.of(system, shells)
+        if self._lattice is None:
+            bonds = shell_bonds(system, n_shells=len(shells))
+            super().__init__(system, bonds.site, bonds.neighbor, shells[bonds.shell], device)
+            self._exchange = self._exchange.to(dtype)
+        else:
+            ClassicalTerm.__init__(self, system, device)
+        self.dtype = dtype
+
+    def field_of(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Field ``sum_j J_ij S_j`` (R, N, 3): shifted arrays on a Bravais lattice, a sum over bonds elsewhere."""
+        if self._lattice is not None:
+            return self._lattice(spins)
+        return super().field_of(spins, time)
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

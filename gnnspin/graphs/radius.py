@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.linalg import null_space
 from torch_geometric.data import Data
 from vesin import NeighborList
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.graphs.lattice import is_lattice, lattice_pairs
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 #: Distances closer than this belong to one shell.
@@ -74,8 +76,11 @@ def shell_distances(distance: FloatArray) -> FloatArray:
 
 def _pairs(system: SpinSystem, cutoff: float) -> tuple[np.ndarray, np.ndarray, FloatArray]:
     """Ordered pairs (i, j) and vectors r_j - r_i of one system, sorted by i, then j, then vector."""
-    search = NeighborList(cutoff=cutoff + SHELL_TOLERANCE, full_list=True)
-    i, j, vector = search.compute(system.positions, system.cell, list(system.pbc), "ijD")
+    if is_lattice(system):
+        i, j, vector = lattice_pairs(system, cutoff + SHELL_TOLERANCE)
+    else:
+        search = NeighborList(cutoff=cutoff + SHELL_TOLERANCE, full_list=True)
+        i, j, vector = search.compute(system.positions, _padded_cell(system, cutoff), True, "ijD")
     rounded = np.round(vector / SHELL_TOLERANCE).astype(np.int64)
     order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], j, i))
     i, j, vector = i[order].astype(np.int64), j[order].astype(np.int64), vector[order]
@@ -83,6 +88,17 @@ def _pairs(system: SpinSystem, cutoff: float) -> tuple[np.ndarray, np.ndarray, F
     if closest < SHELL_TOLERANCE:
         raise InvalidInput(f"two sites are {closest:.1e} apart; positions must be distinct")
     return i, j, vector
+
+
+def _padded_cell(system: SpinSystem, cutoff: float) -> FloatArray:
+    """Cell that is periodic in all directions but so wide across the open ones that no image is within `cutoff`.
+
+    The neighbour search divides by zero on thin open systems of many sites; with this cell it never meets one.
+    """
+    periodic = system.cell[list(system.pbc)]
+    across = null_space(periodic).T if len(periodic) else np.eye(3)
+    extent = np.ptp(system.positions @ across.T, axis=0) if len(across) else np.empty(0)
+    return np.concatenate([periodic, across * (extent + 3 * cutoff)[:, None]])
 
 
 @dataclass(frozen=True)
