@@ -36,7 +36,8 @@ def generate(
     output : path
         HDF5 file, see `LabelStore`.
     n_workers : int
-        Processes of a local Dask cluster; 1 solves in this process.
+        Processes of a local Dask cluster; 1 solves in this process. In a script, call this with more than one below
+        ``if __name__ == "__main__":``.
     scheduler : str, optional
         Address of a Dask scheduler to use instead, such as ``tcp://node:8786``.
     progress : bool

@@ -45,6 +45,9 @@ def reproduce(
 ) -> list[str]:
     """Run a study.
 
+    Labels are solved by one process per core where Dask is installed: in a script, call this below
+    ``if __name__ == "__main__":``.
+
     Parameters
     ----------
     name : str

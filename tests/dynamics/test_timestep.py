@@ -65,4 +65,5 @@ def test_too_long_a_step_warns_once(strength, kT):
 def test_good_steps_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        simulate(ring(20), random_spins(20, seed=0), dt=0.1, n_steps=40, damping=0.1, kT=0.5)
+        run = simulate(ring(20), random_spins(20, seed=0), dt=0.1, n_steps=40, damping=0.1, kT=0.5)
+    assert run.state.step == 40
