@@ -9,8 +9,6 @@ from gnnspin.systems.config import LatticeConfig
 from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
 
-_ORDERS = ("120-degree", "ferromagnet", "stripe")
-
 
 def _labels(
     lengths: tuple[int, ...], *, random: int, ordered: int, trajectories: int, n_steps: int, seed: int
@@ -21,7 +19,7 @@ def _labels(
         solver=SolverConfig(kT=0.002, filling=0.5),
         samplers=(
             RandomSampler(count=random),
-            PerturbedOrderSampler(orders=_ORDERS[:1], amplitude=(0.02, 0.6), count=ordered),
+            PerturbedOrderSampler(orders=("120-degree",), amplitude=(0.02, 0.6), count=ordered),
             RelaxationSampler(count=trajectories, n_steps=n_steps, save_every=10, dt=1.0, damping=0.3, kT=0.002),
         ),
         seed=seed,

@@ -190,6 +190,7 @@ class CsvLog(Callback):
         self.path = path
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Append the epoch's line."""
         values: dict[str, Any] = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.columns}
         values["epoch"] = trainer.current_epoch
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]

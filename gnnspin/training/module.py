@@ -83,6 +83,7 @@ class FieldFitting(lightning.LightningModule):
         floor = config.final_learning_rate / config.learning_rate
 
         def factor(step: int) -> float:
+            """Learning rate of a step relative to the largest."""
             if step < config.warmup_steps:
                 return (step + 1) / config.warmup_steps
             if config.schedule == "constant":

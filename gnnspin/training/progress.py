@@ -38,6 +38,7 @@ class TrainingProgress(Callback):
         self.task = self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch, losses="")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Advance the bar and show the last losses."""
         metrics = trainer.callback_metrics
         shown = [
             f"{stage} {float(metrics[f'{stage}_loss']):.5f}"
