@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -51,7 +52,11 @@ class PerturbedOrderSampler(Config):
 
 
 class RelaxationSampler(Config):
-    """Landau-Lifshitz-Gilbert trajectories from random spins under the exact field, saved now and then."""
+    """Landau-Lifshitz-Gilbert trajectories from random spins, saved now and then.
+
+    They run under the exact field, or under a trained `force_field`: only the saved snapshots are then solved exactly,
+    which makes long trajectories cheap and shows the next training where the last model goes.
+    """
 
     kind: Literal["relaxation"] = "relaxation"
     count: int = Field(gt=0, description="trajectories for each system")
@@ -61,6 +66,14 @@ class RelaxationSampler(Config):
     damping: float = Field(default=0.1, ge=0, description="dimensionless Landau-Lifshitz damping lambda")
     kT: float = Field(default=0.0, ge=0, description="temperature of the spins in units of the hopping")
     integrator: str = Field(default="semi_implicit", description=f"one of {', '.join(sorted(INTEGRATORS))}")
+    force_field: Path | None = Field(default=None, description="model file that drives the spins; null: exact field")
+
+    @field_validator("force_field")
+    @classmethod
+    def _existing_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"{path} does not exist; give a model written by `gnnspin train`")
+        return path
 
     @field_validator("integrator")
     @classmethod

@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gnnspin.core.source import FieldSource
@@ -17,7 +19,10 @@ from gnnspin.datasets.labels import Label
 from gnnspin.dynamics import simulate
 from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler
 from gnnspin.labels.plan import Job, make_plan
+from gnnspin.models.files import load
+from gnnspin.models.force_field import ForceField
 from gnnspin.observables.orders import perturbed, reference_order
+from gnnspin.systems import SpinSystem
 
 
 def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Tensor | None) -> Label:
@@ -72,7 +77,8 @@ def _configuration(
     """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
     if isinstance(job.sampler, RelaxationSampler):
         start = random_spins(solver.system.n_sites, seed=job.seed) if previous is None else previous
-        return _relaxed(job, job.sampler, snapshot, start, solver)
+        driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
+        return _relaxed(job, job.sampler, snapshot, start, driver)
     if isinstance(job.sampler, PerturbedOrderSampler):
         amplitude = float(np.random.default_rng(job.seed).uniform(*job.sampler.amplitude))
         order = job.sampler.orders[job.index % len(job.sampler.orders)]
@@ -82,11 +88,11 @@ def _configuration(
 
 
 def _relaxed(
-    job: Job, sampler: RelaxationSampler, snapshot: int, start: Tensor, solver: FieldSource
+    job: Job, sampler: RelaxationSampler, snapshot: int, start: Tensor, driver: FieldSource
 ) -> tuple[Tensor, dict[str, Any]]:
     """Integrate from one snapshot to the next, with a noise seed of its own: the same wherever it was interrupted."""
     run = simulate(
-        solver,
+        driver,
         start,
         dt=sampler.dt,
         n_steps=sampler.save_every,
@@ -99,7 +105,16 @@ def _relaxed(
     if run.interrupted:
         raise KeyboardInterrupt
     step = (snapshot + 1) * sampler.save_every
-    return run.spins.contiguous(), {"step": step, "time": step * sampler.dt}
+    origin = {"step": step, "time": step * sampler.dt}
+    if isinstance(driver, ForceField):
+        origin["weights"] = driver.specification()["weights"]
+    return run.spins.to(torch.float64).contiguous(), origin
+
+
+@lru_cache(maxsize=8)
+def _force_field(path: Path, system: SpinSystem) -> ForceField:
+    """The driving force field of a system; read once per process."""
+    return load(path, system)
 
 
 def _provenance(config: GenerateConfig) -> dict[str, Any]:

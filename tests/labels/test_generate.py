@@ -7,10 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import gnnspin as gs
 from gnnspin.core import InvalidInput, StoreError
 from gnnspin.datasets import LabelStore
+from gnnspin.dynamics import simulate
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.observables import nearest_neighbor_correlation
+from gnnspin.systems import triangular
 
 CONFIG = {
     "systems": [{"kind": "triangular", "shape": [6, 6]}, {"kind": "triangular", "shape": [3, 6]}],
@@ -199,3 +202,32 @@ def test_progress_bar_shows_on_request(tmp_path, capsys):
     assert capsys.readouterr().out == ""
     generate(configuration(samplers=samplers), tmp_path / "b.h5")
     assert "2/2" in capsys.readouterr().out
+
+
+def test_a_force_field_may_drive_the_trajectories(tmp_path):
+    """Spins follow the learned field from snapshot to snapshot; labels are those of the exact solver."""
+    system = triangular(6, 6)
+    model = gs.models.build("spin_cluster_expansion", gs.graphs.GraphSpec.for_system(system, 1.2), channels=2, hidden=4)
+    force_field = gs.ForceField(model, system)
+    gs.save(force_field, tmp_path / "driver.safetensors")
+    sampler = {
+        "kind": "relaxation",
+        "count": 1,
+        "n_steps": 6,
+        "save_every": 3,
+        "force_field": tmp_path / "driver.safetensors",
+    }
+    config = configuration(systems=[{"kind": "triangular", "shape": [6, 6]}], samplers=[sampler])
+    store = generate(config, tmp_path / "driven.h5", progress=False)
+    first, second = store
+    run = simulate(force_field, first.spins, dt=0.1, n_steps=3, damping=0.1, progress=False)
+    assert torch.allclose(run.spins.double(), second.spins, atol=1e-6)
+    exact = config.solver.build(config.hamiltonian.build(system)).field(second.spins)
+    assert torch.allclose(exact, second.field, atol=1e-12)
+    assert second.provenance["sampler"]["weights"] == force_field.specification()["weights"]
+
+
+def test_a_missing_force_field_is_named():
+    sampler = {"kind": "relaxation", "count": 1, "n_steps": 6, "save_every": 3, "force_field": "nowhere.safetensors"}
+    with pytest.raises(ValidationError, match=r"nowhere\.safetensors does not exist"):
+        configuration(samplers=[sampler])
