@@ -18,8 +18,9 @@ from gnnspin.datasets import LabelStore, published
 from gnnspin.dynamics import Trajectory
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.labels import GenerateConfig
-from gnnspin.models import available, hyperparameters
+from gnnspin.models import available, hyperparameters, model_card, pretrained
 from gnnspin.models.files import read_header
+from gnnspin.models.pretrained import PREFIX
 from gnnspin.studies import STUDIES
 from gnnspin.training.job import TrainJob
 
@@ -31,7 +32,7 @@ _CONFIGURATIONS: dict[str, type[BaseModel]] = {
 
 
 def describe(topic: str | None) -> str:
-    """Text about a topic: None, a file, the name of a model, or ``generate``, ``train``, ``simulate``.
+    """Text about a topic: None, a file, a model, ``pretrained:NAME``, or ``generate``, ``train``, ``simulate``.
 
     Raises
     ------
@@ -46,6 +47,8 @@ def describe(topic: str | None) -> str:
         return f"keys of a configuration for `gnnspin {topic}`\n" + "\n".join(_keys(_CONFIGURATIONS[topic]))
     if topic in available():
         return f"hyperparameters of {topic}\n" + "\n".join(_keys(hyperparameters(topic)))
+    if topic.startswith(PREFIX):
+        return model_card(topic)
     if Path(topic).is_file():
         return _file(Path(topic))
     choices = ", ".join([*_CONFIGURATIONS, *available()])
@@ -58,6 +61,7 @@ def _installation() -> str:
         "gnnspin": __version__,
         "torch": f"{torch.__version__}, {device}, {torch.get_num_threads()} threads",
         "models": ", ".join(available()),
+        "pretrained": ", ".join(f"{PREFIX}{name}" for name in pretrained()),
         "studies": ", ".join(STUDIES),
         "published sets": ", ".join(f"published:{name}" for name in published.available()),
         "configurations": ", ".join(f"gnnspin info {name}" for name in _CONFIGURATIONS),

@@ -35,7 +35,7 @@ def lattice_pairs(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray
     cells = _cells(system.lattice_shape)  # type: ignore[arg-type]
     index = np.arange(len(cells))
     centres, neighbors, vectors = [], [], []
-    for offset, a, b, vector in zip(*_offsets(system, cutoff), strict=True):
+    for offset, a, b, vector in zip(*cell_neighbors(system, cutoff), strict=True):
         target = cells + offset
         inside = ((target >= 0) & (target < shape) | np.array(system.pbc)).all(axis=1)
         target = target[inside] % shape
@@ -48,8 +48,8 @@ def lattice_pairs(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray
     return np.concatenate(centres), np.concatenate(neighbors), np.concatenate(vectors)
 
 
-def _offsets(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
-    """Cell offset, basis index of centre and neighbour, and vector of every neighbour of one unit cell."""
+def cell_neighbors(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
+    """Cell offset, basis index of centre and neighbour, and vector r_j - r_i of every neighbour of one unit cell."""
     primitive = system.primitive_vectors
     basis = system.positions[: system.n_basis]
     spread = np.linalg.norm(basis[:, None] - basis, axis=-1).max()

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import null_space
+from torch import Tensor
 from torch_geometric.data import Data
 from vesin import NeighborList
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs.lattice import is_lattice, lattice_pairs
+from gnnspin.graphs.triplets import with_triplets
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 #: Distances closer than this belong to one shell.
@@ -110,7 +112,8 @@ class GraphSpec:
     cutoff : float
         Radius of the graph.
     triplets : bool
-        Whether the model also needs triplets of neighbours.
+        Whether `graph` also gives ``triplet_index (2, T)``: all pairs of edges with a common centre, see
+        `gnnspin.graphs.triplets`.
     shells : tuple of float or None
         Distances of the neighbour shells of the lattice the model is made for, with one learned weight per shell;
         None for continuous distances (amorphous systems) and learned radial functions. `for_system` fills it in.
@@ -152,7 +155,7 @@ class GraphSpec:
         return cls(cutoff=float(cutoff), triplets=triplets, shells=shells, dimension=2 if planar else 3)
 
     def graph(self, system: SpinSystem) -> Data:
-        """Radius graph of `system` with ``edge_shell`` counted in this specification's shells.
+        """Radius graph of `system` with ``edge_shell`` counted in this specification's shells, and triplets if asked.
 
         Raises
         ------
@@ -162,19 +165,24 @@ class GraphSpec:
         """
         graph = radius_graph(system, self.cutoff)
         require_neighbors(graph, self.cutoff)
-        if self.dimension == 2 and bool((graph.edge_vector[:, 2].abs() > SHELL_TOLERANCE).any()):
+        shell = self.match(graph.edge_vector, graph.edge_distance)
+        graph.edge_shell = graph.edge_shell if self.shells is None else shell
+        return with_triplets(graph) if self.triplets else graph
+
+    def match(self, vector: Tensor, distance: Tensor) -> Tensor:
+        """Shell (E,) of neighbours at `vector` (E, 3) and `distance` (E,); zeros without shells. Raises as `graph`."""
+        if self.dimension == 2 and bool((vector[:, 2].abs() > SHELL_TOLERANCE).any()):
             raise InvalidInput("the model is planar (dimension=2), but this system has neighbours outside the xy plane")
-        if self.shells is not None:
-            shells = torch.tensor(self.shells, dtype=torch.float64)
-            gaps = (graph.edge_distance[:, None] - shells).abs()
-            nearest, graph.edge_shell = gaps.min(dim=1)
-            if bool((nearest > 100 * SHELL_TOLERANCE).any()):
-                distance = float(graph.edge_distance[nearest.argmax()])
-                raise InvalidInput(
-                    f"a neighbour at distance {distance:.6f} lies on none of the shells {self.shells} the model was "
-                    "made for; build the model with GraphSpec.for_system of this lattice"
-                )
-        return graph
+        if self.shells is None:
+            return torch.zeros(len(distance), dtype=torch.int64)
+        gaps = (distance[:, None] - torch.tensor(self.shells, dtype=torch.float64)).abs()
+        nearest, shell = gaps.min(dim=1)
+        if bool((nearest > 100 * SHELL_TOLERANCE).any()):
+            raise InvalidInput(
+                f"a neighbour at distance {float(distance[nearest.argmax()]):.6f} lies on none of the shells "
+                f"{self.shells} the model was made for; build the model with GraphSpec.for_system of this lattice"
+            )
+        return shell
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON header; ``GraphSpec(**values)`` is the inverse."""

@@ -10,6 +10,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
+from gnnspin.models.pretrained import model_card, pretrained
 from gnnspin.models.spin_cluster_expansion import SpinClusterExpansion
 
 _REGISTRY: dict[str, type[SpinModel]] = {model.name: model for model in (SpinClusterExpansion,)}
@@ -37,9 +38,7 @@ def build(name: str, spec: GraphSpec, **values: Any) -> SpinModel:
     InvalidInput
         If the name or a hyperparameter is unknown or out of range.
     """
-    if name not in _REGISTRY:
-        raise InvalidInput(f"unknown model {name!r}; available: {', '.join(available())}")
-    model = _REGISTRY[name]
+    model = architecture(name)
     try:
         return model(spec, model.Hyperparameters(**values))
     except pydantic.ValidationError as error:
@@ -49,9 +48,25 @@ def build(name: str, spec: GraphSpec, **values: Any) -> SpinModel:
         raise InvalidInput(f"{name}: hyperparameter {place}: {first['msg']}; known: {known}") from error
 
 
+def architecture(name: str) -> type[SpinModel]:
+    """Class of an architecture by name; InvalidInput if unknown."""
+    if name not in _REGISTRY:
+        raise InvalidInput(f"unknown model {name!r}; available: {', '.join(available())}")
+    return _REGISTRY[name]
+
+
 def hyperparameters(name: str) -> type[Config]:
     """Documented hyperparameters of an architecture."""
-    return _REGISTRY[name].Hyperparameters
+    return architecture(name).Hyperparameters
 
 
-__all__ = ["SpinClusterExpansion", "SpinModel", "available", "build", "hyperparameters"]
+__all__ = [
+    "SpinClusterExpansion",
+    "SpinModel",
+    "architecture",
+    "available",
+    "build",
+    "hyperparameters",
+    "model_card",
+    "pretrained",
+]

@@ -57,6 +57,20 @@ class SpinModel(nn.Module, ABC):
         del data, spins
 
     @property
+    def receptive_radius(self) -> float:
+        """Radius within which a site energy depends on spins; the torque on a spin depends on those within twice it.
+
+        Default: the cutoff, for models whose site energies see direct neighbours alone.
+        """
+        return self.spec.cutoff
+
+    @classmethod
+    def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters that follow from the lattice of `system`; `ModelConfig.build` calls it."""
+        del system
+        return values
+
+    @property
     def n_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""Spin systems: lattices, amorphous packings and disjoint unions."""
+"""Spin systems: lattices, amorphous packings, structure files, site symmetry and disjoint unions."""
 
 from gnnspin.systems.amorphous import amorphous
 from gnnspin.systems.lattices import (
@@ -13,9 +13,12 @@ from gnnspin.systems.lattices import (
     square,
     triangular,
 )
+from gnnspin.systems.structures import from_ase, read, read_spins, spins_from_ase, to_ase, write
+from gnnspin.systems.symmetry import SiteSymmetry, site_symmetry
 from gnnspin.systems.system import SpinSystem, UnionSystem, union
 
 __all__ = [
+    "SiteSymmetry",
     "SpinSystem",
     "UnionSystem",
     "amorphous",
@@ -23,11 +26,18 @@ __all__ = [
     "bravais",
     "chain",
     "fcc",
+    "from_ase",
     "honeycomb",
     "kagome",
     "pyrochlore",
+    "read",
+    "read_spins",
     "simple_cubic",
+    "site_symmetry",
+    "spins_from_ase",
     "square",
+    "to_ase",
     "triangular",
     "union",
+    "write",
 ]

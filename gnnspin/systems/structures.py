@@ -1,0 +1,277 @@
+"""Structures in and out: ASE atoms and every file format that ASE reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.spins import as_spins
+from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
+
+if TYPE_CHECKING:  # ase takes long to import
+    from ase import Atoms
+
+#: Sites closer than this, in the units of the positions, coincide.
+OVERLAP = 1e-3
+#: Formats that store magnetic moments as vectors.
+_WITH_MOMENTS = ("extxyz", "traj")
+_LATTICE_SHAPE = "lattice_shape"
+
+Species = str | int | Sequence[str | int]
+
+
+def from_ase(
+    atoms: Atoms, *, species: Species | None = None, repeat: int | tuple[int, int, int] | None = None
+) -> SpinSystem:
+    """Spin system of the atoms, in the units of their positions.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Cell and periodic directions are kept; cell vectors that are missing in open directions are completed.
+    species : symbol, atomic number, or several, optional
+        The magnetic atoms; default all. The system's ``species`` are atomic numbers (0 for ASE's dummy atom X).
+    repeat : int or three ints, optional
+        Number of copies of the cell along its vectors. The result is a lattice: ``lattice_shape`` is `repeat`, so that
+        models run on their lattice path. Without it, the shape that `to_ase` noted is kept if it is still true.
+
+    Returns
+    -------
+    SpinSystem
+        See `spins_from_ase` for the magnetic moments.
+
+    Raises
+    ------
+    InvalidInput
+        If no atom is selected, a periodic direction has no cell vector, or two sites coincide.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from_ase(bulk("Fe"), repeat=4).lattice_shape
+    (4, 4, 4)
+    """
+    shape = _copies(repeat)
+    chosen = _selected(atoms, species)
+    for direction, (periodic, vector) in enumerate(zip(chosen.pbc, chosen.cell, strict=True)):
+        if periodic and not np.any(vector):
+            raise InvalidInput(f"direction {direction} of the atoms is periodic but has no cell vector; set atoms.cell")
+    cell = np.array(chosen.cell.complete())
+    if shape is None:
+        shape = _noted_shape(atoms, np.array(chosen.positions), cell)
+        positions, numbers = np.array(chosen.positions), np.array(chosen.numbers)
+    else:
+        offsets = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
+        positions = ((offsets @ cell)[:, None] + chosen.positions).reshape(-1, 3)
+        numbers, cell = np.tile(chosen.numbers, len(offsets)), cell * np.array(shape)[:, None]
+    system = SpinSystem(positions, cell, [bool(p) for p in chosen.pbc], numbers, lattice_shape=shape)
+    _require_distinct(system)
+    return system
+
+
+def spins_from_ase(
+    atoms: Atoms, *, species: Species | None = None, repeat: int | tuple[int, int, int] | None = None
+) -> Tensor:
+    """Directions of the atoms' magnetic moments, (N, 3), for the sites of `from_ase` with the same arguments.
+
+    Moments are the calculated ones where there are any, else the initial ones. Collinear moments lie along z. Lengths
+    are dropped: spins are unit vectors.
+
+    Raises
+    ------
+    InvalidInput
+        If no atom is selected, or a selected atom has no moment.
+    """
+    chosen = _selected(atoms, species)
+    results = getattr(atoms.calc, "results", {})
+    moments = np.asarray(results["magmoms"] if "magmoms" in results else atoms.get_initial_magnetic_moments())
+    moments = moments[_mask(atoms, species)].astype(float)
+    if moments.ndim == 1:
+        moments = moments[:, None] * np.array([0.0, 0.0, 1.0])
+    length = np.linalg.norm(moments, axis=1)
+    if (length == 0).any():
+        site = int(np.argmin(length))
+        raise InvalidInput(
+            f"site {site} ({chosen[site].symbol}) has no magnetic moment; set it, or choose the magnetic atoms "
+            "with species="
+        )
+    copies = int(np.prod(_copies(repeat) or (1, 1, 1)))
+    return torch.from_numpy(np.tile(moments / length[:, None], (copies, 1)))
+
+
+def to_ase(system: SpinSystem, spins: Tensor | None = None) -> Atoms:
+    """ASE atoms of a system; species are atomic numbers, 0 the dummy atom X.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Not a union.
+    spins : (N, 3), optional
+        Become the initial magnetic moments, vectors of length 1.
+
+    Raises
+    ------
+    InvalidInput
+        If the system is a union, a species is no atomic number, or the spins do not fit.
+    """
+    from ase import Atoms
+    from ase.data import atomic_numbers
+
+    if system.n_graphs > 1:
+        raise InvalidInput("a union has no single structure; convert each of system.parts")
+    numbers = system.species
+    if numbers.min() < 0 or numbers.max() > max(atomic_numbers.values()):
+        raise InvalidInput(f"species {sorted(set(numbers.tolist()))} must be atomic numbers (0: dummy atom X)")
+    atoms = Atoms(numbers=numbers, positions=system.positions, cell=system.cell, pbc=system.pbc)
+    if system.lattice_shape is not None:
+        atoms.info[_LATTICE_SHAPE] = np.array(system.lattice_shape)
+    if spins is not None:
+        if spins.ndim != 2:
+            raise InvalidInput(f"spins have shape {tuple(spins.shape)}; convert one replica (n_sites, 3) at a time")
+        atoms.set_initial_magnetic_moments(as_spins(spins, system.n_sites).detach().cpu().double().numpy())
+    return atoms
+
+
+def read(path: str | Path, *, index: int = -1, **options: Any) -> SpinSystem:
+    """Spin system of a structure file (CIF, extended XYZ, POSCAR, ...); the format follows from the name.
+
+    Parameters
+    ----------
+    path : path
+    index : int
+        Which structure of a file with several; default the last.
+    **options
+        `species` and `repeat` of `from_ase`.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or ASE cannot read it.
+    InvalidInput
+        See `from_ase`.
+
+    Examples
+    --------
+    >>> gs.systems.read("MnSi.cif", species="Mn", repeat=(6, 6, 6))        # doctest: +SKIP
+    """
+    return from_ase(_atoms(path, index), **options)
+
+
+def read_spins(path: str | Path, *, index: int = -1, **options: Any) -> Tensor:
+    """Directions (N, 3) of the magnetic moments in a structure file; arguments as in `read`.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or ASE cannot read it.
+    InvalidInput
+        If an atom has no moment.
+    """
+    return spins_from_ase(_atoms(path, index), **options)
+
+
+def write(path: str | Path, system: SpinSystem, spins: Tensor | None = None) -> None:
+    """Write a structure file; the format follows from the name. Spins need extended XYZ or traj; these keep
+    a lattice shape, too.
+
+    Raises
+    ------
+    InvalidInput
+        If the format is unknown or cannot hold the spins, and as in `to_ase`.
+    StoreError
+        If the file cannot be written.
+    """
+    from ase import io
+
+    atoms = to_ase(system, spins)
+    target = Path(path)
+    try:
+        kind = io.formats.filetype(str(target), read=False, guess=True)
+        if spins is not None and kind not in _WITH_MOMENTS:
+            raise InvalidInput(f"format {kind} holds no vector moments; write {target.stem}.extxyz, or leave out spins")
+        io.write(target, atoms, format=kind)
+    except io.formats.UnknownFileTypeError as error:
+        raise InvalidInput(f"{target.name}: unknown structure format {error}; use .extxyz or .cif, say") from error
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error}") from error
+
+
+def _atoms(path: str | Path, index: int) -> Atoms:
+    from ase import io
+
+    source = Path(path)
+    if not source.is_file():
+        raise StoreError(f"{source} does not exist; give the path of a structure file")
+    try:
+        atoms = io.read(source, index=index)
+    except Exception as error:  # every reader of ASE raises its own
+        raise StoreError(f"{source} cannot be read as a structure: {error!r}") from error
+    return atoms
+
+
+def _copies(repeat: int | tuple[int, int, int] | None) -> tuple[int, int, int] | None:
+    if repeat is None:
+        return None
+    copies = (repeat,) * 3 if isinstance(repeat, int) else tuple(repeat)
+    if len(copies) != 3 or any(int(n) != n or n < 1 for n in copies):
+        raise InvalidInput(f"repeat={repeat} must be one integer or three, all at least 1")
+    return int(copies[0]), int(copies[1]), int(copies[2])
+
+
+def _mask(atoms: Atoms, species: Species | None) -> np.ndarray:
+    from ase.data import atomic_numbers
+
+    if species is None:
+        return np.ones(len(atoms), dtype=bool)
+    wanted = [species] if isinstance(species, str | int) else list(species)
+    unknown = [name for name in wanted if isinstance(name, str) and name not in atomic_numbers]
+    if unknown:
+        raise InvalidInput(f"species={species}: {unknown[0]!r} is no chemical symbol")
+    numbers = [atomic_numbers[name] if isinstance(name, str) else int(name) for name in wanted]
+    return np.isin(atoms.numbers, numbers)
+
+
+def _selected(atoms: Atoms, species: Species | None) -> Atoms:
+    chosen = atoms[_mask(atoms, species)]
+    if len(chosen) == 0:
+        present = sorted(set(atoms.get_chemical_symbols()))
+        raise InvalidInput(
+            f"no atoms: species={species} selects none of {present}" if present else "there are no atoms"
+        )
+    return chosen
+
+
+def _noted_shape(atoms: Atoms, positions: FloatArray, cell: FloatArray) -> tuple[int, int, int] | None:
+    """Lattice shape that `to_ase` noted, if the positions still form that lattice."""
+    noted = np.asarray(atoms.info.get(_LATTICE_SHAPE, ()))
+    if noted.shape != (3,) or len(positions) % int(noted.prod()):
+        return None
+    offsets = np.stack(np.meshgrid(*map(np.arange, noted), indexing="ij"), axis=-1).reshape(-1, 3) / noted
+    cells = positions.reshape(len(offsets), -1, 3)
+    if np.abs(cells - cells[0] - (offsets @ cell)[:, None]).max() > OVERLAP * np.abs(cell).max():
+        return None
+    return int(noted[0]), int(noted[1]), int(noted[2])
+
+
+def _require_distinct(system: SpinSystem) -> None:
+    """Raise InvalidInput where two sites, or images of them, coincide."""
+    periodic = np.array(system.pbc)
+    fractional = system.positions @ np.linalg.inv(system.cell)
+    fractional = np.where(periodic, fractional % 1.0 % 1.0, fractional - fractional.min(axis=0))
+    radius = OVERLAP / np.linalg.svd(system.cell, compute_uv=False).min()
+    pairs: IntArray = cKDTree(fractional, boxsize=np.where(periodic, 1.0, 0.0)).query_pairs(
+        radius, output_type="ndarray"
+    )
+    difference = fractional[pairs[:, 0]] - fractional[pairs[:, 1]]
+    difference -= np.round(difference) * periodic
+    close = np.flatnonzero(np.linalg.norm(difference @ system.cell, axis=1) < OVERLAP)
+    if len(close):
+        i, j = pairs[close[0]]
+        raise InvalidInput(f"sites {i} and {j} coincide at {system.positions[i].tolist()}; remove one of them")
