@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,24 @@ from numpy.typing import NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets import published
+from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.datasets.label_store import LabelStore
-from gnnspin.datasets.labels import LabelSet
+from gnnspin.datasets.labels import LabelSet, LabelSubset
 
 _PUBLISHED = "published:"
 _BLOCKS = 10
 
 
-def open_labels(name: str) -> LabelSet:
-    """Labels named in a configuration: the path of a label store, or ``published:NAME``.
+def open_labels(name: str | Sequence[str]) -> LabelSet:
+    """Labels named in a configuration: the path of a label store, ``published:NAME``, or several of these.
 
     Raises
     ------
     StoreError, InvalidInput
         As `LabelStore` and `published.load`.
     """
+    if not isinstance(name, str):
+        return JoinedLabels([open_labels(each) for each in name])
     if name.startswith(_PUBLISHED):
         return published.load(name.removeprefix(_PUBLISHED))
     return LabelStore(Path(name))
@@ -56,10 +60,7 @@ def holdout(labels: LabelSet, fraction: float, *, seed: int = 0) -> tuple[LabelS
         raise InvalidInput(f"fraction={fraction} of labels to hold out must lie between 0 and 1")
     rng = np.random.default_rng(seed)
     groups = _trajectories(labels)
-    singles = [g for g in groups if len(g) == 1]
-    long = [g for g in groups if len(g) > 1]
-    if len(long) < 5:
-        long = [block for g in long for block in np.array_split(g, min(_BLOCKS, len(g)))]
+    singles, long = _units(groups, 5)
     held = np.zeros(len(labels), dtype=bool)
     for units in (singles, long):
         count = max(1, round(fraction * len(units))) if units else 0
@@ -68,6 +69,60 @@ def holdout(labels: LabelSet, fraction: float, *, seed: int = 0) -> tuple[LabelS
     if held.all() or not held.any():
         raise InvalidInput(f"cannot hold out {fraction} of {len(labels)} labels in {len(groups)} trajectories")
     return labels.subset(np.flatnonzero(~held)), labels.subset(np.flatnonzero(held))
+
+
+def k_folds(
+    labels: LabelSet, count: int, *, blocks: int | None = None, seed: int = 0
+) -> list[tuple[LabelSubset, LabelSubset]]:
+    """Divide labels into `count` parts of nearly equal size, each held out once.
+
+    Parameters
+    ----------
+    labels : LabelSet
+    count : int
+        Number of folds, at least 2.
+    blocks : int, optional
+        Cut every trajectory into so many blocks of successive snapshots and deal out whole blocks. Default: whole
+        trajectories where there are at least `count`, else ten blocks of each (or `count`, if that is more).
+    seed : int
+
+    Returns
+    -------
+    list of (rest, held_out)
+        Every label is held out exactly once.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range, or there are too few independent parts to fill the folds.
+    """
+    if count < 2 or (blocks is not None and blocks < 1):
+        raise InvalidInput(f"folds={count} must be at least 2, blocks={blocks} at least 1 (or None)")
+    rng = np.random.default_rng(seed)
+    singles, long = _units(_trajectories(labels), count, blocks)
+    if len(singles) + len(long) < count:
+        raise InvalidInput(
+            f"{len(labels)} labels in {len(singles) + len(long)} independent parts cannot fill {count} folds; "
+            "use fewer folds, or more blocks of each trajectory"
+        )
+    shuffled = [units[k] for units in (long, singles) for k in rng.permutation(len(units))]
+    fold = np.empty(len(labels), dtype=np.int64)
+    for k, members in enumerate(shuffled):
+        fold[members] = k % count
+    return [(labels.subset(np.flatnonzero(fold != k)), labels.subset(np.flatnonzero(fold == k))) for k in range(count)]
+
+
+def _units(
+    groups: list[NDArray[np.int64]], whole: int, blocks: int | None = None
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Single snapshots, and trajectories: in blocks if asked for, or if there are fewer than `whole`."""
+    singles = [g for g in groups if len(g) == 1]
+    long = [g for g in groups if len(g) > 1]
+    if blocks is None and len(long) < whole:
+        blocks = max(_BLOCKS, whole)
+    if blocks is not None:
+        long = [block for g in long for block in np.array_split(g, min(blocks, len(g)))]
+    return singles, long
 
 
 def _trajectories(labels: LabelSet) -> list[NDArray[np.int64]]:

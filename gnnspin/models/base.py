@@ -1,7 +1,8 @@
-"""What every model of site energies is: a module with a graph specification, typed hyperparameters and `prepare`."""
+"""What every model is: a module with a graph specification, typed hyperparameters, `prepare`, energies and fields."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.systems import SpinSystem
 
@@ -44,7 +46,18 @@ class SpinModel(nn.Module, ABC):
 
     @abstractmethod
     def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
-        """Dimensionless site energies (R, N) of spins (R, N, 3)."""
+        """Dimensionless site energies (R, N) of spins (R, N, 3).
+
+        A model may take a third argument `center` (R, N, 3) in place of every site's own spin in its own energy, its
+        environment made of `spins`; site-resolved heads need it, see `Nonconservative`.
+        """
+
+    def _site_vectors(self, data: Any, spins: Tensor) -> Tensor:
+        """Vectors (R, C, N, 3) that rotate with the spins (R, N, 3) and, with time reversal, are odd in them.
+
+        A model that gives vectors is built with the keyword ``vector_output=True`` for it.
+        """
+        raise InvalidInput(f"{self.name} gives no vectors; choose another model, or a head that needs none")
 
     def site_energies(self, data: Any, spins: Tensor) -> Tensor:
         """Site energies (..., N) of spins (..., N, 3), in units of the hopping; differentiable."""
@@ -52,9 +65,61 @@ class SpinModel(nn.Module, ABC):
         energies = self._site_energies(data, spins.reshape(-1, *spins.shape[-2:]))
         return (self.energy_scale * energies + self.energy_shift).reshape(*replicas, -1)
 
+    def forward(self, data: Any, spins: Tensor) -> Tensor:
+        """`site_energies`; what `torch.nn.Module.compile` compiles."""
+        return self.site_energies(data, spins)
+
+    @property
+    def n_vectors(self) -> int:
+        """Number C of vectors of `_site_vectors`; default: the hyperparameter ``channels``."""
+        return int(self.hyperparameters.channels)  # type: ignore[attr-defined]
+
+    @classmethod
+    def gives_vectors(cls) -> bool:
+        """Whether the architecture has `_site_vectors`."""
+        return cls._site_vectors is not SpinModel._site_vectors
+
+    @classmethod
+    def resolves_sites(cls) -> bool:
+        """Whether `_site_energies` takes a `center`."""
+        return "center" in inspect.signature(cls._site_energies).parameters
+
+    @property
+    def conservative(self) -> bool:
+        """Whether the field is the gradient of an energy; a model whose field is not has no energy."""
+        return True
+
+    def energies_and_fields(
+        self, data: Any, spins: Tensor, *, create_graph: bool = False
+    ) -> tuple[Tensor | None, Tensor]:
+        """Site energies (R, N), None where there are none, and fields (R, N, 3) of spins (R, N, 3).
+
+        Default: ``H_i = -dE/dS_i`` by automatic differentiation. With `create_graph` both are differentiable with
+        respect to the weights.
+        """
+        with torch.enable_grad():
+            spins = spins.detach().requires_grad_(True)
+            site = self(data, spins)
+            (gradient,) = torch.autograd.grad(site.sum(), spins, create_graph=create_graph)
+        return site, -gradient
+
+    def fields(self, data: Any, spins: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Fields (R, N, 3) of spins (R, N, 3), see `energies_and_fields`."""
+        return self.energies_and_fields(data, spins, create_graph=create_graph)[1]
+
     def calibrate(self, data: Any, spins: Tensor) -> None:
         """Set feature statistics from typical spins (R, N, 3); called once before training. Default: nothing."""
         del data, spins
+
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """Operations that leave its energies exactly as they are, named as by `symmetry_violations`.
+
+        Default: all of them, but for ``time_reversal`` where that hyperparameter is false.
+        """
+        names = {"spin_rotation", "translation", "point_group", "space_rotation"}
+        even = getattr(self.hyperparameters, "time_reversal", True)
+        return frozenset(names | {"time_reversal"} if even else names)
 
     @property
     def receptive_radius(self) -> float:
@@ -72,5 +137,5 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def n_parameters(self) -> int:
-        """Number of trainable parameters."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        """Number of parameters, also of a frozen copy."""
+        return sum(p.numel() for p in self.parameters())

@@ -8,12 +8,16 @@ from pathlib import Path
 from gnnspin.core.errors import InvalidInput
 
 PREFIX = "pretrained:"
-_FOLDER = Path(str(files("gnnspin.models") / "weights"))
+
+
+def pretrained_folder() -> Path:
+    """Folder of the weights and cards."""
+    return Path(str(files("gnnspin.models") / "weights"))
 
 
 def pretrained() -> tuple[str, ...]:
     """Names of the models that come with the package; ``gnnspin.load("pretrained:NAME", system)`` loads one."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.safetensors")))
+    return tuple(sorted(path.stem for path in pretrained_folder().glob("*.safetensors")))
 
 
 def pretrained_path(name: str) -> Path:
@@ -27,7 +31,7 @@ def pretrained_path(name: str) -> Path:
     name = name.removeprefix(PREFIX)
     if name not in pretrained():
         raise InvalidInput(f"no pretrained model {name!r}; there are {', '.join(pretrained())}")
-    return _FOLDER / f"{name}.safetensors"
+    return pretrained_folder() / f"{name}.safetensors"
 
 
 def model_card(name: str) -> str:

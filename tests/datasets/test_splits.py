@@ -10,7 +10,7 @@ import pytest
 import gnnspin as gs
 from gnnspin.classical import Heisenberg
 from gnnspin.core import InvalidInput, StoreError, random_spins
-from gnnspin.datasets import Label, LabelStore, holdout, open_labels
+from gnnspin.datasets import Label, LabelStore, holdout, k_folds, open_labels
 
 
 def store_of(path: Path, trajectories: int, length: int, singles: int) -> LabelStore:
@@ -53,3 +53,28 @@ def test_errors(tmp_path: Path) -> None:
         open_labels(str(tmp_path / "none.h5"))
     with pytest.raises(InvalidInput, match="unknown published set"):
         open_labels("published:nothing")
+
+
+@pytest.mark.parametrize(("trajectories", "blocks"), [(6, None), (2, None), (2, 15)])
+def test_folds_hold_every_label_out_once(tmp_path: Path, trajectories: int, blocks: int | None) -> None:
+    """Folds partition the labels; trajectories stay whole, or go in runs of successive steps."""
+    store = store_of(tmp_path / "a.h5", trajectories=trajectories, length=30, singles=20)
+    folds = k_folds(store, 5, blocks=blocks, seed=1)
+    held = sorted(int(k) for _, part in folds for k in part.indices)
+    assert held == list(range(len(store)))
+    runs = 0
+    for rest, part in folds:
+        assert set(rest.indices) | set(part.indices) == set(range(len(store)))
+        assert not set(rest.indices) & set(part.indices)
+        assert sum("step" not in label.provenance["sampler"] for label in part) == 4
+        steps = [label.provenance["sampler"]["step"] for label in part if "step" in label.provenance["sampler"]]
+        runs += 1 + sum(b != a + 1 for a, b in pairwise(steps))
+    assert runs <= trajectories * (1 if trajectories >= 5 else blocks or 10)
+
+
+def test_too_few_parts_for_the_folds(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "a.h5", trajectories=1, length=12, singles=0)
+    with pytest.raises(InvalidInput, match="cannot fill 5 folds"):
+        k_folds(store, 5, blocks=3)
+    with pytest.raises(InvalidInput, match="at least 2"):
+        k_folds(store, 1)
