@@ -103,6 +103,6 @@ class GenerateConfig(Config):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all values; equal configurations have equal fingerprints."""
-        values = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of all values that differ from the defaults; equal configurations have equal fingerprints."""
+        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()[:32]

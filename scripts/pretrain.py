@@ -1,0 +1,156 @@
+"""Make one of the models that come with the package, with its card: labels, training, errors on labels held out.
+
+    python scripts/pretrain.py kondo_square_random --output runs/pretrained
+
+Everything is fixed by scripts/pretrained/NAME.yaml; --install copies the result into the package. What is there already
+(labels, checkpoints) is used, so that the same command continues an interrupted one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from pydantic import Field
+
+import gnnspin as gs
+from gnnspin.cli import read_config
+from gnnspin.core.config import Config
+from gnnspin.datasets import LabelSet, open_labels
+from gnnspin.labels import GenerateConfig, generate
+from gnnspin.models.pretrained import pretrained_folder
+from gnnspin.systems.config import SystemConfig
+from gnnspin.training import Evaluation, TrainingConfig, evaluate
+from gnnspin.training.cost import field_cost
+from gnnspin.training.job import ModelConfig
+
+RECIPES = Path(__file__).parent / "pretrained"
+
+
+class Held(Config):
+    """Labels of a reported error."""
+
+    labels: str = Field(description="a set of labels")
+    first: int = Field(default=0, description="position of the first label of the set that is held")
+    last: int | None = Field(default=None, description="position after the last; null: the end")
+    kind: str | None = Field(default=None, description="only labels of this sampler")
+    until: float | None = Field(default=None, description="only labels of trajectories up to this time")
+    after: float | None = Field(default=None, description="only labels of trajectories after this time")
+
+    def holds(self, labels: LabelSet) -> list[int]:
+        """Positions of these labels in their set."""
+        chosen = range(len(labels))[self.first : self.last]
+        return [k for k in chosen if self._agrees(labels[k].provenance.get("sampler", {}))]
+
+    def _agrees(self, sampler: Any) -> bool:
+        time = sampler.get("time", 0.0)
+        return (
+            (self.kind is None or sampler.get("kind") == self.kind)
+            and (self.until is None or time <= self.until)
+            and (self.after is None or time > self.after)
+        )
+
+
+class Recipe(Config):
+    """How a pretrained model is made."""
+
+    title: str
+    data: str = Field(description="sentence on the labels for the card")
+    validity: str = Field(description="where the model may be used, for the card")
+    generate: dict[str, str] = Field(default_factory=dict, description="name of a set: its YAML file")
+    train: tuple[str, ...] = Field(description="sets to train on, generated above or published:NAME")
+    validation: tuple[Held, ...] = Field(description="labels that choose the weights")
+    test: dict[str, Held] = Field(description="labels of the reported errors, by their name on the card")
+    model: ModelConfig
+    training: TrainingConfig
+    timing_system: SystemConfig = Field(description="where the cost of a field is measured")
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="Name of a file in scripts/pretrained.")],
+    output: Annotated[Path, typer.Option(help="Folder for labels, checkpoints, model.")] = Path("runs/pretrained"),
+    workers: Annotated[int, typer.Option(help="Processes that solve labels.")] = 1,
+    install: Annotated[bool, typer.Option("--install", help="Copy model and card into the package.")] = False,
+) -> None:
+    """Make a model and its card."""
+    recipe = read_config(RECIPES / f"{name}.yaml", Recipe)
+    sets = _sets(recipe, output / name / "labels", workers)
+    train, validation, tests = _split(recipe, sets)
+    model = recipe.model.build(train.systems[0])
+    folder = output / name
+    result = gs.training.fit(model, train, validation, recipe.training, directory=folder / "training", resume=True)
+    if result.interrupted:
+        raise typer.Exit(130)
+    errors = {key: evaluate(result.force_field, labels) for key, labels in tests.items()}
+    result.force_field.provenance.update(
+        name=name, data=recipe.data, errors={key: each.numbers() for key, each in errors.items()}
+    )
+    path = gs.save(result.force_field, folder / f"{name}.safetensors")
+    cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
+    card = path.with_suffix(".md")
+    card.write_text(_card(name, recipe, result, errors, len(train), cost))
+    typer.echo(card.read_text())
+    if install:
+        for file in (path, card):
+            shutil.copy(file, pretrained_folder() / file.name)
+
+
+def _sets(recipe: Recipe, folder: Path, workers: int) -> dict[str, LabelSet]:
+    """Open all sets of labels, generating those that are not there."""
+    for name, file in recipe.generate.items():
+        config = read_config(RECIPES / file, GenerateConfig)
+        generate(config, folder / f"{name}.h5", n_workers=workers, resume=True)
+    names = {*recipe.train, *(held.labels for held in (*recipe.validation, *recipe.test.values()))}
+    return {name: open_labels(str(folder / f"{name}.h5") if name in recipe.generate else name) for name in names}
+
+
+def _split(recipe: Recipe, sets: dict[str, LabelSet]) -> tuple[LabelSet, LabelSet, dict[str, LabelSet]]:
+    """Training, validation and test labels; what is held is never trained on."""
+    held: dict[str, set[int]] = {name: set() for name in sets}
+    for part in (*recipe.validation, *recipe.test.values()):
+        held[part.labels].update(part.holds(sets[part.labels]))
+
+    def joined(choose: Callable[[str], Sequence[int]], names: Sequence[str]) -> LabelSet:
+        return gs.datasets.JoinedLabels([sets[name].subset(np.array(choose(name), dtype=int)) for name in names])
+
+    train = joined(lambda name: [k for k in range(len(sets[name])) if k not in held[name]], recipe.train)
+    validation = gs.datasets.JoinedLabels([sets[v.labels].subset(v.holds(sets[v.labels])) for v in recipe.validation])
+    tests = {key: sets[part.labels].subset(part.holds(sets[part.labels])) for key, part in recipe.test.items()}
+    return train, validation, tests
+
+
+def _card(
+    name: str, recipe: Recipe, result: gs.training.FitResult, errors: dict[str, Evaluation], n_train: int, cost: float
+) -> str:
+    model = result.force_field.model
+    lines = [
+        f"# {name}",
+        "",
+        recipe.title,
+        "",
+        f"- Data: {recipe.data} {n_train} snapshots were trained on.",
+        f"- Model: {model.name}, {model.n_parameters} parameters, cutoff {model.spec.cutoff:g}, torque receptive "
+        f"radius {2 * model.receptive_radius:g}; a field takes {cost:.1f} µs per site (CPU, float32).",
+        f"- Range of validity: {recipe.validity}",
+        f"- Reproduce: `python scripts/pretrain.py {name}`",
+        "",
+        "Errors on labels that were not trained on, in units of the hopping:",
+        "",
+        "| labels | snapshots | torque RMSE | torque rms | R2 | torque MSE per spin | field RMSE | energy RMSE |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for key, e in errors.items():
+        energy = "" if e.energy_rmse_per_site is None else f"{e.energy_rmse_per_site:.2g}"
+        lines.append(
+            f"| {key} | {e.n_snapshots} | {e.torque_rmse:.5f} | {e.torque_rms:.4f} | {e.torque_r2:.4f} | "
+            f"{e.torque_mse_per_spin:.3g} | {e.field_rmse:.4f} | {energy} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)
