@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         systems,
         training,
     )
+    from gnnspin.models.committee import Committee
     from gnnspin.models.files import load, save
     from gnnspin.models.force_field import ForceField
 
 __all__ = [
+    "Committee",
     "ForceField",
     "__version__",
     "classical",
@@ -46,7 +48,12 @@ __all__ = [
     "training",
 ]
 
-_HOME = {"ForceField": "gnnspin.models.force_field", "load": "gnnspin.models.files", "save": "gnnspin.models.files"}
+_HOME = {
+    "Committee": "gnnspin.models.committee",
+    "ForceField": "gnnspin.models.force_field",
+    "load": "gnnspin.models.files",
+    "save": "gnnspin.models.files",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``gnnspin generate | train | evaluate | simulate | reproduce | info``."""
+"""The command line: ``gnnspin generate | train | evaluate | simulate | analyze | reproduce | info``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ app = typer.Typer(
     labels it has not seen, `simulate` spins with it. `reproduce` runs the whole chain for a known system.
     `gnnspin info CONFIGURATION` documents the keys of each YAML file.""",
 )
+
+analyze = typer.Typer(no_args_is_help=True, help="Measure properties of Hamiltonians and models.")
+app.add_typer(analyze, name="analyze")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the results go; must not exist yet.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted in OUTPUT.")]
@@ -135,6 +138,50 @@ def simulate(config: Configuration, output: Output, resume: Resume = False) -> N
     if run.interrupted:
         typer.echo("interrupted; --resume continues")
         raise typer.Exit(130)
+
+
+@app.command()
+def compare(
+    config: Configuration,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; what is there is not computed again.")],
+    workers: Annotated[int, typer.Option(help="Trainings at a time, one thread each.")] = 1,
+) -> None:
+    """Train, evaluate and time several models on common labels; leaves tables, figures and models in OUTPUT.
+
+        models:
+          default: {model: {cutoff: 2.1}, training: {max_epochs: 40}}
+          cheap: {model: {cutoff: 1.1, hyperparameters: {channels: 4}}, training: {max_epochs: 40}}
+        data:
+          mine: {train: labels.h5, test: 0.2}
+
+    The same command continues an interrupted comparison.
+    """
+    from gnnspin.studies.comparison import run_comparison
+    from gnnspin.training.comparison import ComparisonConfig
+
+    typer.echo(run_comparison(read_config(config, ComparisonConfig), output, n_workers=workers))
+
+
+@analyze.command()
+def locality(config: Configuration, output: Output, resume: Resume = False) -> None:
+    """Measure the torque error that no model of a given cutoff can avoid; a table, JSON and a figure in OUTPUT.
+
+    Spins outside the cutoff are drawn again and the exact torque at the centre computed again.
+
+        system: {kind: square, shape: [30, 30]}
+
+        source: {hamiltonian: {J: 3.5}, solver: {kind: pole_expansion, kT: 0.001, filling: 0.48}}
+
+        ensemble: {kind: random, count: 4}
+
+        radii: [3.0, 4.3, 8.1]
+    """
+    from gnnspin.labels import LocalityConfig, analyze_locality
+    from gnnspin.plotting import locality_figure
+
+    result = analyze_locality(read_config(config, LocalityConfig), output, resume=resume)
+    locality_figure(result, output / "locality.png")
+    typer.echo(f"{result}\nwrote {output / 'locality.json'} and {output / 'locality.png'}")
 
 
 @app.command()

@@ -17,22 +17,25 @@ from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.datasets import LabelStore, published
 from gnnspin.dynamics import Trajectory
 from gnnspin.dynamics.job import SimulationConfig
-from gnnspin.labels import GenerateConfig
+from gnnspin.labels import GenerateConfig, LocalityConfig
 from gnnspin.models import available, hyperparameters, model_card, pretrained
 from gnnspin.models.files import read_header
 from gnnspin.models.pretrained import PREFIX
 from gnnspin.studies import STUDIES
+from gnnspin.training.comparison import ComparisonConfig
 from gnnspin.training.job import TrainJob
 
 _CONFIGURATIONS: dict[str, type[BaseModel]] = {
     "generate": GenerateConfig,
     "train": TrainJob,
     "simulate": SimulationConfig,
+    "locality": LocalityConfig,
+    "compare": ComparisonConfig,
 }
 
 
 def describe(topic: str | None) -> str:
-    """Text about a topic: None, a file, a model, ``pretrained:NAME``, or ``generate``, ``train``, ``simulate``.
+    """Text about a topic: None, a file, a model, ``pretrained:NAME``, or the name of a configuration.
 
     Raises
     ------

@@ -134,7 +134,7 @@ def _card(
         "",
         f"- Data: {recipe.data} {n_train} snapshots were trained on.",
         f"- Model: {model.name}, {model.n_parameters} parameters, cutoff {model.spec.cutoff:g}, torque receptive "
-        f"radius {2 * model.receptive_radius:g}; a field takes {cost:.1f} µs per site (CPU, float32).",
+        f"radius {model.torque_receptive_radius:g}; a field takes {cost:.1f} µs per site (CPU, float32).",
         f"- Range of validity: {recipe.validity}",
         f"- Reproduce: `python scripts/pretrain.py {name}`",
         "",

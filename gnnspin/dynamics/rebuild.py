@@ -17,7 +17,7 @@ from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.source import FieldSource, SumSource
 from gnnspin.dynamics.vacancies import Diluted
 from gnnspin.graphs import GraphSpec
-from gnnspin.models import build
+from gnnspin.models import Committee, build
 from gnnspin.models.force_field import ForceField
 from gnnspin.systems.system import SpinSystem
 
@@ -112,7 +112,7 @@ def _force_fields(source: Any) -> Iterator[ForceField]:
             yield from _force_fields(part)
 
 
-def _rebuild_force_field(stored: StoredSource) -> FieldSource:
+def _rebuild_force_field(stored: StoredSource) -> ForceField:
     given = stored.specification
     if given["weights"] not in stored.weights:
         raise InvalidInput(f"the weights {given['weights']} are not in the file")
@@ -126,6 +126,10 @@ def _rebuild_sum(stored: StoredSource) -> FieldSource:
     return SumSource([rebuild_source(stored.part(term)) for term in stored.specification["terms"]])
 
 
+def _rebuild_committee(stored: StoredSource) -> FieldSource:
+    return Committee([_rebuild_force_field(stored.part(member)) for member in stored.specification["members"]])
+
+
 def _rebuild_diluted(stored: StoredSource) -> FieldSource:
     vacant = np.zeros(stored.system.n_sites, dtype=bool)
     vacant[stored.specification["vacant"]] = True
@@ -134,6 +138,7 @@ def _rebuild_diluted(stored: StoredSource) -> FieldSource:
 
 register_rebuilder("ForceField", _rebuild_force_field)
 register_rebuilder("SumSource", _rebuild_sum)
+register_rebuilder("Committee", _rebuild_committee)
 register_rebuilder("Diluted", _rebuild_diluted)
 
 

@@ -8,14 +8,21 @@ from gnnspin.labels.config import (
     Sampler,
 )
 from gnnspin.labels.generate import generate
+from gnnspin.labels.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
+from gnnspin.labels.response import response
 from gnnspin.labels.workers import default_workers
 
 __all__ = [
     "GenerateConfig",
+    "Locality",
+    "LocalityConfig",
     "PerturbedOrderSampler",
     "RandomSampler",
     "RelaxationSampler",
     "Sampler",
+    "analyze_locality",
+    "conditional_variance",
     "default_workers",
     "generate",
+    "response",
 ]

@@ -10,10 +10,34 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
+from gnnspin.models.behler_parrinello import BehlerParrinello
+from gnnspin.models.committee import Committee
+from gnnspin.models.convolutional import Convolutional
+from gnnspin.models.equivariant_tensor_network import EquivariantTensorNetwork
+from gnnspin.models.invariant_message_passing import InvariantMessagePassing
+from gnnspin.models.linear_cluster_expansion import LinearClusterExpansion
+from gnnspin.models.moment_network import MomentNetwork
+from gnnspin.models.moment_network_layers import MomentClusterExpansion
+from gnnspin.models.nonconservative import Nonconservative
 from gnnspin.models.pretrained import model_card, pretrained
 from gnnspin.models.spin_cluster_expansion import SpinClusterExpansion
+from gnnspin.models.vector_message_passing import VectorMessagePassing
 
-_REGISTRY: dict[str, type[SpinModel]] = {model.name: model for model in (SpinClusterExpansion,)}
+_REGISTRY: dict[str, type[SpinModel]] = {
+    model.name: model
+    for model in (
+        BehlerParrinello,
+        Convolutional,
+        EquivariantTensorNetwork,
+        InvariantMessagePassing,
+        LinearClusterExpansion,
+        MomentClusterExpansion,
+        MomentNetwork,
+        Nonconservative,
+        SpinClusterExpansion,
+        VectorMessagePassing,
+    )
+}
 
 
 def available() -> tuple[str, ...]:
@@ -61,6 +85,9 @@ def hyperparameters(name: str) -> type[Config]:
 
 
 __all__ = [
+    "BehlerParrinello",
+    "Committee",
+    "Nonconservative",
     "SpinClusterExpansion",
     "SpinModel",
     "architecture",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
+from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.systems import SpinSystem
 
@@ -121,6 +122,10 @@ class SpinModel(nn.Module, ABC):
         even = getattr(self.hyperparameters, "time_reversal", True)
         return frozenset(names | {"time_reversal"} if even else names)
 
+    def start_from(self, labels: LabelSet) -> None:
+        """Set weights that have a solution in closed form; called after `calibrate`, before training. Default: none."""
+        del labels
+
     @property
     def receptive_radius(self) -> float:
         """Radius within which a site energy depends on spins; the torque on a spin depends on those within twice it.
@@ -128,6 +133,11 @@ class SpinModel(nn.Module, ABC):
         Default: the cutoff, for models whose site energies see direct neighbours alone.
         """
         return self.spec.cutoff
+
+    @property
+    def torque_receptive_radius(self) -> float:
+        """Radius within which the torque on a spin depends on others; default: twice that of a site energy."""
+        return 2 * self.receptive_radius
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:

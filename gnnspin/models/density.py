@@ -1,22 +1,28 @@
 r"""Neighbour densities: messages whose weight depends on geometry alone.
 
-.. math:: A_i^{c,m} = \sum_j \sum_{c'} R_{cc'}^{l(m)}(r_{ij})\, Y_m(\hat r_{ij})\, v_j^{c'}
+.. math:: A_i^{c,m} = \sum_j R_c^{l(m)}(r_{ij})\, Y_m(\hat r_{ij})\, \sum_{c'} W_{cc'} v_j^{c'}
 
-is linear in the neighbours' features. On a Bravais lattice it is a convolution in lattice coordinates; on any other
-graph it is a sum over edges. Both paths use the same weights and agree to rounding.
+is linear in the neighbours' features. On a Bravais lattice it is a convolution in lattice coordinates, built from the
+neighbours of one unit cell; on any other graph it is a matrix product per site over a padded table of neighbours. Both
+paths use the same weights and agree to rounding.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
-from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import to_dense_batch
 
+from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
+from gnnspin.graphs.lattice import cell_neighbors, is_lattice
+from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.systems import SpinSystem
 
@@ -43,6 +49,32 @@ class LatticeStencil:
     periodic: tuple[bool, bool, bool]
     kernel: Tensor
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> LatticeStencil:
+        """Copy on `device` with the kernel in `dtype`."""
+        return replace(self, kernel=self.kernel.to(device, dtype))
+
+
+@dataclass(frozen=True)
+class NeighborTable:
+    """Neighbours of every site, padded to the largest number n of them.
+
+    Attributes
+    ----------
+    neighbor : (N, n) int64
+        Indices; 0 where a site has fewer than n.
+    radial : (K, N, n)
+        Radial functions; 0 on the padding.
+    angular : (N, M, n)
+    """
+
+    neighbor: Tensor
+    radial: Tensor
+    angular: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> NeighborTable:
+        """Copy on `device` with floating-point arrays in `dtype`."""
+        return NeighborTable(self.neighbor.to(device), self.radial.to(device, dtype), self.angular.to(device, dtype))
+
 
 @dataclass(frozen=True)
 class NeighborGeometry:
@@ -50,101 +82,95 @@ class NeighborGeometry:
 
     Attributes
     ----------
-    edge_index : (2, E) int64
-        Rows (neighbour, centre).
-    radial : (E, K)
-    angular : (E, M)
-    graph_index : (N,) int64
-        Which of the disjoint systems a site belongs to.
-    n_sites, n_graphs : int
+    site_kind : (N,) int64
+        Kind of each site; zeros unless the model tells kinds apart.
     stencil : LatticeStencil or None
-        Present where the graph is a convolution.
+        Where the graph is a convolution.
+    table : NeighborTable or None
+        Where it is not: exactly one of the two is there.
+    build_table : callable
+        Makes the table of the same graph, on the CPU.
     """
 
-    edge_index: Tensor
-    radial: Tensor
-    angular: Tensor
-    graph_index: Tensor
-    n_sites: int
-    n_graphs: int
+    site_kind: Tensor
     stencil: LatticeStencil | None
+    table: NeighborTable | None
+    build_table: Callable[[], NeighborTable]
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> NeighborGeometry:
         """Copy on `device` with floating-point arrays in `dtype`."""
-        stencil = self.stencil and replace(self.stencil, kernel=self.stencil.kernel.to(device, dtype))
         return replace(
             self,
-            edge_index=self.edge_index.to(device),
-            radial=self.radial.to(device, dtype),
-            angular=self.angular.to(device, dtype),
-            graph_index=self.graph_index.to(device),
-            stencil=stencil,
+            site_kind=self.site_kind.to(device),
+            stencil=self.stencil and self.stencil.to(device, dtype),
+            table=self.table and self.table.to(device, dtype),
         )
 
     def without_stencil(self) -> NeighborGeometry:
-        """Force the edge-list path (to compare the two)."""
-        return replace(self, stencil=None)
+        """Force the path of general graphs (to compare the two)."""
+        if self.stencil is None:
+            return self
+        kernel = self.stencil.kernel
+        return replace(self, stencil=None, table=self.build_table().to(kernel.device, kernel.dtype))
 
 
 def prepare_geometry(
-    system: SpinSystem, spec: GraphSpec, radial: RadialBasis, angular: AngularBasis
+    system: SpinSystem,
+    spec: GraphSpec,
+    radial: RadialBasis,
+    angular: AngularBasis,
+    site_kind: np.ndarray | None = None,
 ) -> NeighborGeometry:
-    """Build graph, bases and, on a lattice, the stencil of `system`."""
-    graph = spec.graph(system)
+    """Stencil of `system` on a lattice, which costs no more than one unit cell; table of neighbours otherwise."""
+    stencil = _lattice_stencil(system, spec, radial, angular)
+    build_table = partial(_neighbor_table, system, spec, radial, angular)
+    kinds = np.zeros(system.n_sites, dtype=np.int64) if site_kind is None else site_kind
     return NeighborGeometry(
-        edge_index=graph.edge_index,
-        radial=radial(graph.edge_distance, graph.edge_shell),
-        angular=angular(graph.edge_vector),
-        graph_index=torch.from_numpy(system.graph_index.copy()),
-        n_sites=system.n_sites,
-        n_graphs=system.n_graphs,
-        stencil=_lattice_stencil(system, graph, radial, angular),
+        site_kind=torch.from_numpy(kinds.copy()),
+        stencil=stencil,
+        table=build_table() if stencil is None else None,
+        build_table=build_table,
     )
+
+
+def _neighbor_table(system: SpinSystem, spec: GraphSpec, radial: RadialBasis, angular: AngularBasis) -> NeighborTable:
+    graph = spec.graph(system)
+    sender, center = graph.edge_index
+    values = torch.cat([radial(graph.edge_distance, graph.edge_shell), angular(graph.edge_vector)], dim=1)
+    padded, _ = to_dense_batch(values, center, batch_size=system.n_sites)  # (N, n, K + M)
+    neighbor, _ = to_dense_batch(sender, center, batch_size=system.n_sites)
+    phi, y = padded.split([radial.size, angular.n_components], dim=2)
+    return NeighborTable(neighbor, phi.permute(2, 0, 1).contiguous(), y.transpose(1, 2).contiguous())
 
 
 def _lattice_stencil(
-    system: SpinSystem, graph: Data, radial: RadialBasis, angular: AngularBasis
+    system: SpinSystem, spec: GraphSpec, radial: RadialBasis, angular: AngularBasis
 ) -> LatticeStencil | None:
     """Stencil from the neighbours of one unit cell, or None where the system is no lattice or too small to pad."""
-    if system.n_graphs > 1 or system.lattice_shape is None:
+    if not is_lattice(system):
         return None
-    shape = torch.tensor(system.lattice_shape)
-    basis = torch.from_numpy(system.positions[: system.n_basis].copy())
-    primitive = torch.from_numpy(system.primitive_vectors.copy())
-    j_basis, i_basis = graph.edge_index % system.n_basis
-    offset = torch.linalg.solve(primitive.T, (graph.edge_vector + basis[i_basis] - basis[j_basis]).T).T
-    cells = offset.round().long()
-    if bool((offset - cells).abs().max() > 1e-6):
-        return None
-    reach = cells.abs().amax(dim=0)
-    if bool((reach > shape).any()):
-        return None
-    keys = torch.cat([cells + reach, i_basis[:, None], j_basis[:, None]], dim=1)
-    unique, first = _first_occurrences(keys)
-    values = (
-        radial(graph.edge_distance[first], graph.edge_shell[first])[:, :, None]
-        * (angular(graph.edge_vector[first])[:, None, :])
+    cells, center, neighbor, vectors = (
+        torch.from_numpy(x) for x in cell_neighbors(system, spec.cutoff + SHELL_TOLERANCE)
     )
+    if len(cells) == 0:
+        raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")
+    reach = cells.abs().amax(dim=0)
+    if bool((reach > torch.tensor(system.lattice_shape)).any()):
+        return None
+    distance = vectors.norm(dim=1)
+    values = radial(distance, spec.match(vectors, distance))[:, :, None] * angular(vectors)[:, None, :]
     window = tuple(int(2 * r + 1) for r in reach)
     kernel = torch.zeros(*window, system.n_basis, system.n_basis, *values.shape[1:], dtype=values.dtype)
-    kernel[tuple(unique.T)] = values
+    kernel[(*(cells + reach).T, center, neighbor)] = values
     return LatticeStencil(
-        shape=system.lattice_shape,
+        shape=system.lattice_shape,  # type: ignore[arg-type]
         reach=(int(reach[0]), int(reach[1]), int(reach[2])),
         periodic=system.pbc,
         kernel=kernel.permute(5, 6, 3, 4, 0, 1, 2).contiguous(),
     )
 
 
-def _first_occurrences(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Distinct rows of `keys` and the index of one row for each."""
-    unique, inverse = torch.unique(keys, dim=0, return_inverse=True)
-    first = torch.empty(len(unique), dtype=torch.long)
-    first[inverse] = torch.arange(len(keys))
-    return unique, first
-
-
-class NeighborDensity(MessagePassing):
+class NeighborDensity(nn.Module):
     """Equivariant linear message passing: `C_in` features of the neighbours to `C_out` x M densities at the centre.
 
     Parameters
@@ -153,48 +179,73 @@ class NeighborDensity(MessagePassing):
     n_radial : int
         Number K of radial functions.
     angular : AngularBasis
+        Its degrees, or fewer than the geometry's.
     mean_neighbors : float
         Typical number of neighbours, for the scale of the initial weights.
+    separable : bool
+        Mix channels on the nodes and give each output channel one radial function per degree, in place of one for
+        every pair of channels: `C_in` times cheaper off the lattice.
     """
 
+    degree: Tensor
+
     def __init__(
-        self, in_channels: int, out_channels: int, n_radial: int, angular: AngularBasis, mean_neighbors: float
+        self,
+        in_channels: int,
+        out_channels: int,
+        n_radial: int,
+        angular: AngularBasis,
+        mean_neighbors: float,
+        *,
+        separable: bool = False,
     ) -> None:
-        super().__init__(aggr="add", node_dim=0)
-        scale = 1 / math.sqrt(in_channels * max(mean_neighbors, 1.0))
-        self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, angular.n_degrees, n_radial))
+        super().__init__()
+        mixes = separable and in_channels > 1
+        inputs = 1 if mixes else in_channels
+        scale = 1 / math.sqrt(inputs * max(mean_neighbors, 1.0))
+        self.weight = nn.Parameter(scale * torch.randn(out_channels, inputs, angular.n_degrees, n_radial))
+        mixing = torch.randn(out_channels, in_channels) / math.sqrt(in_channels)
+        self.mixing = nn.Parameter(mixing) if mixes else None
         self.register_buffer("degree", torch.tensor(angular.degree), persistent=False)
 
     def forward(self, features: Tensor, geometry: NeighborGeometry) -> Tensor:
         """Densities (B, C_out, M, N) of features (B, C_in, N); B runs over replicas and spin components."""
-        weight = self.weight[:, :, self.degree]  # (C_out, C_in, M, K)
+        mixed = features if self.mixing is None else self.mixing @ features
+        weight = self.weight[:, :, self.degree]  # (C_out, C_in or 1, M, K)
         if geometry.stencil is not None:
-            return self._convolve(features, geometry.stencil, weight)
-        edge_weight = torch.einsum("ocmk,ek,em->eocm", weight, geometry.radial, geometry.angular)
-        nodes = features.permute(2, 0, 1)  # (N, B, C_in)
-        density = self.propagate(geometry.edge_index, x=nodes, edge_weight=edge_weight, size=None)
-        return density.permute(1, 2, 3, 0)
-
-    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
-        """Message (E, B, C_out, M) of neighbours (E, B, C_in) through weights (E, C_out, C_in, M)."""
-        edges, out_channels, in_channels, components = edge_weight.shape
-        flat = edge_weight.transpose(1, 2).reshape(edges, in_channels, out_channels * components)
-        return torch.bmm(x_j, flat).reshape(edges, x_j.shape[1], out_channels, components)
-
-    def _convolve(self, features: Tensor, stencil: LatticeStencil, weight: Tensor) -> Tensor:
-        batch, in_channels, n_sites = features.shape
-        out_channels, _, components, _ = weight.shape
-        n_basis = stencil.kernel.shape[2]
-        kernel = torch.einsum("ocmk,kmbdxyz->ombcdxyz", weight, stencil.kernel)
-        kernel = kernel.reshape(out_channels * components * n_basis, in_channels * n_basis, *kernel.shape[-3:])
-        grid = features.reshape(batch, in_channels, *stencil.shape, n_basis)
-        grid = grid.permute(0, 1, 5, 2, 3, 4).reshape(batch, in_channels * n_basis, *stencil.shape)
-        result = _padded_convolution(grid, kernel, stencil)
-        result = result.reshape(batch, out_channels, components, n_basis, *stencil.shape)
-        return result.permute(0, 1, 2, 4, 5, 6, 3).reshape(batch, out_channels, components, n_sites)
+            return _convolve(mixed, geometry.stencil, weight)
+        assert geometry.table is not None
+        return _gather(mixed, geometry.table, weight)
 
 
-def _padded_convolution(grid: Tensor, kernel: Tensor, stencil: LatticeStencil) -> Tensor:
+def _gather(features: Tensor, table: NeighborTable, weight: Tensor) -> Tensor:
+    """Densities (B, C_out, M, N) of features (B, C, N), C split into groups of C_in, by a matrix product per site."""
+    out_channels, inputs, components, n_radial = weight.shape
+    batch, channels, n_sites = features.shape
+    width, groups = table.neighbor.shape[1], channels // inputs
+    radial = weight.reshape(-1, n_radial) @ table.radial.reshape(n_radial, -1)
+    kernel = radial.reshape(groups, -1, inputs, components, n_sites, width).permute(0, 4, 1, 3, 2, 5)
+    kernel = kernel * table.angular[:, None, :components, None]  # (G, N, C_out / G, M, C_in, n)
+    arrived = features.permute(1, 2, 0).contiguous().index_select(1, table.neighbor.flatten())  # (C, N n, B)
+    arrived = arrived.reshape(groups, inputs, n_sites, width, batch).transpose(1, 2)
+    density = kernel.flatten(4, 5).flatten(2, 3) @ arrived.flatten(2, 3)  # (G, N, C_out M / G, B)
+    return density.permute(3, 0, 2, 1).reshape(batch, out_channels, components, n_sites)
+
+
+def _convolve(features: Tensor, stencil: LatticeStencil, weight: Tensor) -> Tensor:
+    """The same by a convolution."""
+    out_channels, inputs, components, _ = weight.shape
+    batch, channels, n_sites = features.shape
+    n_basis = stencil.kernel.shape[2]
+    kernel = torch.einsum("ocmk,kmbdxyz->ombcdxyz", weight, stencil.kernel[:, :components])
+    kernel = kernel.flatten(3, 4).flatten(0, 2)
+    grid = features.reshape(batch, channels, *stencil.shape, n_basis).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
+    result = _padded_convolution(grid, kernel, stencil, groups=channels // inputs)
+    result = result.reshape(batch, out_channels, components, n_basis, *stencil.shape)
+    return result.permute(0, 1, 2, 4, 5, 6, 3).reshape(batch, out_channels, components, n_sites)
+
+
+def _padded_convolution(grid: Tensor, kernel: Tensor, stencil: LatticeStencil, groups: int) -> Tensor:
     """Convolution over the extended directions: circular padding where periodic, zero padding where open."""
     extended = [d for d in range(3) if stencil.shape[d] > 1 or stencil.reach[d] > 0] or [0]
     grid = grid.reshape(*grid.shape[:2], *(stencil.shape[d] for d in extended))
@@ -203,4 +254,4 @@ def _padded_convolution(grid: Tensor, kernel: Tensor, stencil: LatticeStencil) -
         pads = [stencil.reach[d] if stencil.periodic[d] is periodic else 0 for d in reversed(extended)]
         if any(pads):
             grid = nn.functional.pad(grid, [p for pad in pads for p in (pad, pad)], mode=mode)
-    return _CONVOLUTION[len(extended)](grid, kernel)
+    return _CONVOLUTION[len(extended)](grid, kernel, groups=groups)

@@ -17,6 +17,7 @@ from gnnspin.core.version import __version__
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
 from gnnspin.models.force_field import ForceField
+from gnnspin.models.pretrained import PREFIX, pretrained_path
 from gnnspin.systems import SpinSystem
 
 FORMAT = "gnnspin force field 1"
@@ -25,6 +26,10 @@ CONVENTIONS = {
     "energy": "units of the hopping t, k_B = 1",
     "field": "H_i = -dE/dS_i, unprojected Euclidean gradient, |S_i| = 1",
     "potential": "grand potential at fixed mu, free energy at fixed electron number",
+}
+
+CONVENTIONS_WITHOUT_ENERGY = {
+    "field": "H_i in units of the hopping t, no gradient of an energy; torque S_i x H_i, |S_i| = 1",
 }
 
 
@@ -52,7 +57,7 @@ def save(force_field: ForceField, path: str | Path) -> Path:
         "model": model.name,
         "hyperparameters": model.hyperparameters.model_dump(mode="json"),
         "graph": model.spec.to_dict(),
-        "conventions": CONVENTIONS,
+        "conventions": CONVENTIONS if model.conservative else CONVENTIONS_WITHOUT_ENERGY,
         "versions": {"gnnspin": __version__, "torch": torch.__version__},
         "provenance": force_field.provenance,
     }
@@ -75,7 +80,7 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
     Parameters
     ----------
     path : path
-        A file written by `save`.
+        A file written by `save`, or ``pretrained:NAME`` for a model that comes with the package.
     system : SpinSystem
         Any system that fits the model's graph specification.
 
@@ -84,8 +89,10 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
     StoreError
         If the file is missing, damaged, or not a gnnspin force field, or its weights do not fit its header.
     InvalidInput
-        If the system does not fit the model.
+        If the system does not fit the model, or there is no pretrained model of that name.
     """
+    if str(path).startswith(PREFIX):
+        path = pretrained_path(str(path))
     header = read_header(path)
     try:
         spec = GraphSpec(**header["graph"])
@@ -99,6 +106,8 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
 def read_header(path: str | Path) -> dict[str, Any]:
     """Header of a model file; errors as in `load`."""
     path = Path(path)
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; give a model file, or Committee.load the folder")
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a model written by gnnspin.save")
     try:

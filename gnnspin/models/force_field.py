@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnnspin.core.errors import NoEnergyError
 from gnnspin.core.source import FieldSource
 from gnnspin.models.base import SpinModel
 from gnnspin.systems import SpinSystem
 
 
 class ForceField(FieldSource):
-    """A learned field source: site energies of a model, effective fields by automatic differentiation.
+    """A learned field source: the energies and fields of a model; no energy where the model has none.
 
     Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
     other. Evaluates in float32 unless told otherwise.
@@ -51,7 +52,7 @@ class ForceField(FieldSource):
         self.system = system
         self.provenance = provenance or {}
         self._prepared = model.prepare(system)
-        self._site_energies = self.model.site_energies
+        self.has_energy = self.model.conservative
         self.to(next(model.parameters()).device if device is None else device, dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForceField:
@@ -64,7 +65,7 @@ class ForceField(FieldSource):
 
     def compile(self, **options: Any) -> ForceField:
         """Compile the model with `torch.compile` (options are passed on), in place; returns itself."""
-        self._site_energies = torch.compile(self.model.site_energies, **options)
+        self.model.compile(**options)
         return self
 
     def on(self, system: SpinSystem) -> ForceField:
@@ -75,11 +76,15 @@ class ForceField(FieldSource):
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         del time
-        with torch.set_grad_enabled(field):
-            spins = spins.detach().requires_grad_(field)
-            site = self._site_energies(self.data, spins)
-            fields = -torch.autograd.grad(site.sum(), spins)[0] if field else None
-        return (sum_over_graphs(self.system, site.detach()) if energy else None), fields
+        if not field:
+            with torch.no_grad():
+                return sum_over_graphs(self.system, self.model(self.data, spins)), None
+        site, fields = self.model.energies_and_fields(self.data, spins)
+        return (sum_over_graphs(self.system, site.detach()) if energy and site is not None else None), fields
+
+    def _require_energy(self) -> None:
+        if not self.has_energy:
+            raise NoEnergyError(f"the model {self.model.name} has no energy: its field is not a gradient; use field()")
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

@@ -2,6 +2,7 @@
 
 from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
 from gnnspin.plotting.curves import length_against_time
+from gnnspin.plotting.locality import locality_figure
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.reciprocal import structure_factor_map
 
@@ -10,6 +11,7 @@ __all__ = [
     "error_statistics",
     "lattice_map",
     "length_against_time",
+    "locality_figure",
     "parity_and_histogram",
     "structure_factor_map",
 ]

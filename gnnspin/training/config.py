@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
+from gnnspin.training.recipes import RecipeName, with_recipe
 
 
 class EnergyWeight(Config):
@@ -31,8 +32,10 @@ class TrainingConfig(Config):
     The loss per snapshot, in units of the mean square torque of the training set, is
     ``w_T <|T - T'|^2> + w_H <|H - H'|^2> + eta_E |E - E'|^2 / N`` with averages over the N sites.
     A torque loss leaves the field's component along the spin free: it does not drive the motion.
+    ``recipe`` sets the values of a training of the papers; what is given beside it stands.
     """
 
+    recipe: RecipeName | None = Field(default=None, description="a training of the papers to start from")
     loss: Literal["torque", "field", "mixed"] = Field(
         default="torque",
         description="torque: w_T = 1, w_H = 0; field: w_T = 0, w_H = 1; mixed: w_T = 1, w_H = field_weight",
@@ -42,7 +45,10 @@ class TrainingConfig(Config):
     max_epochs: int = Field(default=200, ge=1, description="passes over the training set")
     max_minutes: float | None = Field(default=None, gt=0, description="stop after this time, at the end of an epoch")
     batch_size: int = Field(default=4, ge=1, description="snapshots per step")
-    learning_rate: float = Field(default=5e-3, gt=0, description="largest learning rate of Adam")
+    optimizer: Literal["adamw", "soap"] = Field(
+        default="adamw", description="soap: Adam in the eigenbasis of the gradients' covariance, fewer epochs"
+    )
+    learning_rate: float = Field(default=5e-3, gt=0, description="largest learning rate")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="learning rate over the epochs")
     final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine ends")
     warmup_steps: int = Field(default=20, ge=0, description="steps of linear warm-up")
@@ -50,16 +56,39 @@ class TrainingConfig(Config):
     gradient_clip: float | None = Field(
         default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
     )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay per step of an exponential moving average of the weights, e.g. 0.999; the averaged weights "
+        "are validated and saved; null: none",
+    )
     patience: int | None = Field(default=None, ge=1, description="stop after so many validations without improvement")
     validate_every: int = Field(default=5, ge=1, description="epochs between validations")
     seed: int = Field(default=0, ge=0, description="seed of the order of the snapshots")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
+    tensorboard: bool = Field(default=False, description="also log for TensorBoard, which must be installed")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, values: Any) -> Any:
+        return with_recipe(values)
 
     @model_validator(mode="after")
     def _rates(self) -> TrainingConfig:
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(
                 f"final_learning_rate={self.final_learning_rate} exceeds learning_rate={self.learning_rate}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _energy_is_reached(self) -> TrainingConfig:
+        schedule = self.energy_weight
+        if isinstance(schedule, EnergyWeight) and self.max_epochs <= schedule.start_epoch:
+            raise ValueError(
+                f"energy_weight starts in epoch {schedule.start_epoch}, but max_epochs={self.max_epochs}; "
+                "set start_epoch below max_epochs"
             )
         return self
 

@@ -12,6 +12,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
+from gnnspin.models.committee import Committee
 from gnnspin.models.force_field import ForceField
 from gnnspin.systems import SpinSystem
 
@@ -76,7 +77,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     Parameters
     ----------
     source : FieldSource
-        A `ForceField` is moved to each label's system; any other source must live on the labels' one system.
+        A `ForceField` or `Committee` is moved to each label's system; any other must live on the labels' one system.
     labels : LabelSet
 
     Raises
@@ -106,7 +107,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
 def _on_system(source: FieldSource, system: SpinSystem) -> FieldSource:
     if source.system == system:
         return source
-    if isinstance(source, ForceField):
+    if isinstance(source, ForceField | Committee):
         return source.on(system)
     raise InvalidInput(f"{type(source).__name__} lives on {source.system}, the labels on {system}")
 

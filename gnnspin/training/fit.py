@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.base import SpinModel
 from gnnspin.models.force_field import ForceField
+from gnnspin.models.linear_cluster_expansion import LinearSpinModel
+from gnnspin.training.averaging import MovingAverage
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.config import TrainingConfig
+from gnnspin.training.linear import fit_linear
 from gnnspin.training.module import FieldFitting, loader
 from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppable
 
 _BEST, _LAST = "best", "last"
+
+#: Features are standardised on up to so many snapshots, of up to so many sites together.
+CALIBRATION_SNAPSHOTS, CALIBRATION_SITES = 16, 20_000
+
+#: Models that start from a solution in closed form see so many snapshots for it.
+START_SNAPSHOTS = 40
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class FitResult:
     history : dict of lists
         Columns of the log, one entry per logged epoch; missing values are NaN.
     directory : Path
-        Holds ``metrics.csv`` and the checkpoints ``best.ckpt`` and ``last.ckpt``.
+        Holds ``metrics.csv``, the checkpoints ``best.ckpt`` and ``last.ckpt``, and ``tensorboard`` if asked for.
     seconds : float
         Wall time of this call.
     interrupted : bool
@@ -60,7 +72,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
 ) -> FitResult:
-    """Fit `model` to labels.
+    """Fit `model` to labels: by gradient descent, or by regularised least squares where it is linear.
 
     Parameters
     ----------
@@ -78,7 +90,7 @@ def fit(
     Raises
     ------
     InvalidInput
-        If a set is empty, or the loss asks for energies the labels lack.
+        If a set is empty, the loss asks for energies the labels lack, or TensorBoard is asked for and not installed.
     StoreError
         If `directory` holds another training and `resume` is false.
     """
@@ -87,16 +99,24 @@ def fit(
     last = directory / f"{_LAST}.ckpt"
     if last.exists() and not resume:
         raise StoreError(f"{directory} holds a training already; pass resume=True (--resume) or another directory")
+    _check_tensorboard(config)
     directory.mkdir(parents=True, exist_ok=True)
     dtype = torch.float32
     model.to("cpu", dtype)
     table = SnapshotTable(train, model, config.batch_size, dtype)
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
-    _check_energies(config, table, valid)
-    _calibrate(model, table)
+    _check_energies(config, model, table, valid)
     started = time.perf_counter()
-    module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
-    _load_best(model, directory, module)
+    _calibrate(model, table)
+    if not last.exists():
+        model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
+    interrupted = False
+    if isinstance(model, LinearSpinModel):
+        _solve(model, table, valid, config, directory)
+    else:
+        module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
+        _load_best(model, directory, module)
+    _settle_energies(model, table)
     provenance = {
         "gnnspin": __version__,
         "training": config.model_dump(mode="json"),
@@ -131,7 +151,7 @@ def _train(
             max_epochs=config.max_epochs,
             gradient_clip_val=config.gradient_clip,
             check_val_every_n_epoch=min(config.validate_every, config.max_epochs),
-            logger=False,
+            logger=TensorBoardLogger(directory, name="tensorboard", version="") if config.tensorboard else False,
             callbacks=_callbacks(config, directory, progress),
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -143,6 +163,18 @@ def _train(
     return module, stop.interrupted
 
 
+def _solve(
+    model: LinearSpinModel, table: SnapshotTable, valid: SnapshotTable, config: TrainingConfig, directory: Path
+) -> None:
+    """Least squares in place of a training, with a log of one line; see `fit_linear`."""
+    losses = fit_linear(model, table, valid, config)
+    with (directory / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, CsvLog.columns)
+        writer.writeheader()
+        writer.writerow({"epoch": 0, **{name: value for name, value in losses.items() if name in CsvLog.columns}})
+    torch.save({"state_dict": model.state_dict(), "epoch": 0}, directory / f"{_LAST}.ckpt")
+
+
 def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[Callback]:
     callbacks: list[Callback] = [
         CsvLog(directory / "metrics.csv"),
@@ -151,6 +183,8 @@ def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[
         ),
         ModelCheckpoint(directory, filename=_LAST, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
+    if config.ema is not None:
+        callbacks.append(MovingAverage(config.ema))
     if config.max_minutes is not None:
         callbacks.append(TimeLimit(config.max_minutes))
     if config.patience is not None:
@@ -215,18 +249,44 @@ def read_history(directory: str | Path) -> dict[str, list[float]]:
     return {name: [float(row[name] or "nan") for row in ordered] for name in CsvLog.columns}
 
 
-def _check_energies(config: TrainingConfig, *tables: SnapshotTable) -> None:
+def _check_energies(config: TrainingConfig, model: SpinModel, *tables: SnapshotTable) -> None:
     wants = any(config.energy_weight_at(epoch) > 0 for epoch in range(config.max_epochs))
+    if wants and not model.conservative:
+        raise InvalidInput(f"energy_weight > 0, but the field of {model.name} has no energy. Set energy_weight to 0")
     if wants and not all(table.has_energy for table in tables):
         raise InvalidInput("energy_weight > 0 needs labels with energies; some have none. Set energy_weight to 0")
 
 
+def _check_tensorboard(config: TrainingConfig) -> None:
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise InvalidInput(
+            "tensorboard=True needs the package tensorboard: pip install tensorboard, or set it to false"
+        )
+
+
 def _calibrate(model: SpinModel, table: SnapshotTable) -> None:
-    """Scale of energies from the labels, statistics of features from one batch."""
+    """Scale of energies from the labels, statistics of features from snapshots of as many systems as possible."""
     model.energy_scale.fill_(max(table.statistics.torque**0.5, 1e-12))
     model.energy_shift.fill_(table.statistics.energy_mean)
-    batch = table.batch(table.plan(torch.Generator().manual_seed(0))[0])
+    batches = table.plan(torch.Generator().manual_seed(0))
+    members = [m for turn in zip_longest(*batches) for m in turn if m is not None]
+    sites = table.batch(members[:1]).spins.shape[-2]
+    batch = table.batch(members[: max(1, min(CALIBRATION_SNAPSHOTS, CALIBRATION_SITES // sites))])
     model.calibrate(batch.data, batch.spins)
+
+
+@torch.no_grad()
+def _settle_energies(model: SpinModel, table: SnapshotTable) -> None:
+    """Shift the site energies so that the mean energy is that of the labels; fields leave the constant free."""
+    if not (table.has_energy and model.conservative):
+        return
+    missing, sites = 0.0, 0
+    for members in table.plan(torch.Generator().manual_seed(0))[:CALIBRATION_SNAPSHOTS]:
+        batch = table.batch(members)
+        energy = model.site_energies(batch.data, batch.spins).to(torch.float64).sum()
+        missing += float(batch.energy.to(torch.float64).sum() - energy)  # type: ignore[union-attr]
+        sites += batch.spins[..., 0].numel()
+    model.energy_shift += missing / sites
 
 
 def _load_best(model: SpinModel, directory: Path, module: FieldFitting) -> None:

@@ -43,10 +43,12 @@ class ModelConfig(Config):
 
 
 class DataConfig(Config):
-    """Labels: paths of label stores, or `published:NAME`."""
+    """Labels: paths of label stores, or `published:NAME`; several of them are joined."""
 
-    train: str = Field(description="labels to train on", examples=["labels.h5", "published:kondo_square_random"])
-    validation: str | float = Field(
+    train: str | tuple[str, ...] = Field(
+        description="labels to train on", examples=["labels.h5", "published:kondo_square_random"]
+    )
+    validation: float | str | tuple[str, ...] = Field(
         default=0.15, description="labels to validate on, or the share of the training labels to set aside for it"
     )
     seed: int = Field(default=0, ge=0, description="seed of the split")
@@ -54,7 +56,7 @@ class DataConfig(Config):
     def load(self) -> tuple[LabelSet, LabelSet]:
         """Training and validation labels."""
         train = open_labels(self.train)
-        if isinstance(self.validation, str):
+        if not isinstance(self.validation, float):
             return train, open_labels(self.validation)
         return holdout(train, self.validation, seed=self.seed)
 

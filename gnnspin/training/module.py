@@ -16,6 +16,7 @@ from gnnspin.models.base import SpinModel
 from gnnspin.models.force_field import sum_over_graphs
 from gnnspin.training.batches import Batch, LabelStatistics, SnapshotTable
 from gnnspin.training.config import TrainingConfig
+from gnnspin.training.soap import SOAP
 
 
 class FieldFitting(lightning.LightningModule):
@@ -28,13 +29,10 @@ class FieldFitting(lightning.LightningModule):
         self.units = units
         self.total_steps = total_steps
 
-    def predict(self, batch: Batch, *, create_graph: bool) -> tuple[Tensor, Tensor]:
-        """Energies (R, n_graphs) and fields (R, N, 3)."""
-        with torch.enable_grad():
-            spins = batch.spins.detach().requires_grad_(True)
-            site = self.model.site_energies(batch.data, spins)
-            (gradient,) = torch.autograd.grad(site.sum(), spins, create_graph=create_graph)
-        return sum_over_graphs(batch.system, site), -gradient
+    def predict(self, batch: Batch, *, create_graph: bool) -> tuple[Tensor | None, Tensor]:
+        """Energies (R, n_graphs), None for a model without, and fields (R, N, 3)."""
+        site, field = self.model.energies_and_fields(batch.data, batch.spins, create_graph=create_graph)
+        return None if site is None else sum_over_graphs(batch.system, site), field
 
     def errors(self, batch: Batch, *, create_graph: bool) -> dict[str, Tensor]:
         """Mean square errors per spin of torque and field, and per site of the energy."""
@@ -44,7 +42,7 @@ class FieldFitting(lightning.LightningModule):
             "torque": torque(batch.spins, error).square().sum(-1).mean(),
             "field": error.square().sum(-1).mean(),
         }
-        if batch.energy is not None:
+        if batch.energy is not None and energy is not None:
             sites = torch.tensor([part.n_sites for part in batch.system.parts], device=energy.device)
             result["energy"] = ((energy - batch.energy).square() / sites).mean().to(error.dtype)
         return result
@@ -76,10 +74,15 @@ class FieldFitting(lightning.LightningModule):
         means = {f"{stage}_{name}_mse": value for name, value in errors.items()}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch.spins))
 
+    def backward(self, loss: Tensor, *args: object, **kwargs: object) -> None:
+        """Gradient with respect to the weights alone: nobody needs second derivatives with respect to spins."""
+        super().backward(loss, *args, inputs=[p for p in self.parameters() if p.requires_grad], **kwargs)
+
     def configure_optimizers(self) -> dict[str, object]:
-        """AdamW with linear warm-up, then cosine or constant."""
+        """AdamW or SOAP with linear warm-up, then cosine or constant."""
         config = self.config
-        optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        kind: type[torch.optim.Optimizer] = SOAP if config.optimizer == "soap" else torch.optim.AdamW
+        optimizer = kind(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)  # type: ignore[call-arg]
         floor = config.final_learning_rate / config.learning_rate
 
         def factor(step: int) -> float:

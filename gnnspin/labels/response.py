@@ -1,0 +1,96 @@
+"""Which spins a torque responds to: the derivative of one torque by all spins."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import as_spins, normalize, project_tangent, torque
+from gnnspin.systems.system import FloatArray, SpinSystem
+
+_CHUNK = 64
+
+
+def response(source: FieldSource, spins: Tensor | ArrayLike, site: int, *, step: float = 1e-4) -> Tensor:
+    """How strongly the torque on one spin responds to every spin: ``|dT_i/dS_j|``.
+
+    Spins turn on the sphere: the derivative has two directions at j; the norm is Frobenius'. Central differences. For a
+    source with an energy ``dH_i/dS_j`` is the transpose of ``dH_j/dS_i``, so four evaluations with S_i turned give all
+    sites; without one every spin is turned, 4 N evaluations. Where a learned model's response is zero to rounding
+    ends its numerical receptive field (take the force field in float64).
+
+    Parameters
+    ----------
+    source : FieldSource
+    spins : (N, 3)
+        Unit spins, one replica.
+    site : int
+        The spin i whose torque is looked at.
+    step : float
+        Angle by which spins are turned.
+
+    Returns
+    -------
+    (N,) tensor
+        In units of the hopping per radian.
+
+    Raises
+    ------
+    InvalidInput
+        If the spins have the wrong shape or the site does not exist.
+    """
+    checked = as_spins(spins, source.system.n_sites).to(torch.float64)
+    if checked.ndim != 2:
+        raise InvalidInput(f"spins have shape {tuple(checked.shape)}; give one replica, (n_sites, 3)")
+    if not 0 <= site < len(checked):
+        raise InvalidInput(f"site={site} does not exist; the system has {len(checked)} sites")
+    if source.has_energy:
+        return _by_reciprocity(source, checked, site, step)
+    parts = [_directly(source, checked, site, part, step) for part in torch.arange(len(checked)).split(_CHUNK)]
+    return torch.cat(parts)
+
+
+def distances_from(system: SpinSystem, site: int) -> FloatArray:
+    """Distances (N,) of all sites from one, to the nearest periodic image."""
+    vectors = system.positions - system.positions[site]
+    periodic = np.array(system.pbc)
+    fractional = vectors @ np.linalg.inv(system.cell)
+    vectors = (fractional - np.round(fractional) * periodic) @ system.cell
+    images = itertools.product(*((-1, 0, 1) if p else (0,) for p in periodic))
+    shifted = np.stack([vectors + np.array(image) @ system.cell for image in images])
+    return np.linalg.norm(shifted, axis=-1).min(axis=0)
+
+
+def _turned(spins: Tensor, sites: Tensor, step: float) -> Tensor:
+    """Copies (M, 2, 2, N, 3) of the spins: each site turned along two directions (axis 1), forth and back (axis 2)."""
+    own = spins[sites]
+    axis = torch.eye(3, dtype=spins.dtype)[own.abs().argmin(-1)]
+    first = normalize(torch.linalg.cross(own, axis))
+    frame = torch.stack([first, torch.linalg.cross(own, first)], dim=1)  # (M, 2, 3)
+    sign = torch.tensor([1.0, -1.0], dtype=spins.dtype)[None, None, :, None]
+    moved = np.cos(step) * own[:, None, None] + np.sin(step) * sign * frame[:, :, None]
+    copies = spins.repeat(len(sites), 2, 2, 1, 1)
+    copies[torch.arange(len(sites)), :, :, sites] = moved
+    return copies
+
+
+def _by_reciprocity(source: FieldSource, spins: Tensor, site: int, step: float) -> Tensor:
+    copies = _turned(spins, torch.tensor([site]), step)[0]
+    field = source.field(copies)
+    slope = (field[:, 0] - field[:, 1]) / (2 * step)  # (2, N, 3)
+    result = project_tangent(slope, spins).square().sum((0, 2)).sqrt()
+    own = torque(copies[:, :, site], field[:, :, site])
+    result[site] = ((own[:, 0] - own[:, 1]) / (2 * step)).square().sum().sqrt()
+    return result
+
+
+def _directly(source: FieldSource, spins: Tensor, site: int, moved: Tensor, step: float) -> Tensor:
+    copies = _turned(spins, moved, step)
+    own = torque(copies[..., site, :], source.field(copies)[..., site, :])  # (M, 2, 2, 3)
+    return ((own[:, :, 0] - own[:, :, 1]) / (2 * step)).square().sum((1, 2)).sqrt()

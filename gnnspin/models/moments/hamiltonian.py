@@ -1,0 +1,237 @@
+"""The s-d Hamiltonian of a model: given by the user, or learned as a function of distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from scipy import sparse
+from torch import Tensor, nn
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.config import (
+    DisorderConfig,
+    ExponentialConfig,
+    HoppingConfig,
+    NearestNeighborConfig,
+    OnsiteConfig,
+    PeierlsConfig,
+    RashbaConfig,
+    ShellConfig,
+    SumConfig,
+    TwistedConfig,
+    Wannier90Config,
+)
+from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy
+from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
+from gnnspin.electrons.hopping.rashba import RashbaHopping
+from gnnspin.electrons.hopping.rules import (
+    ExponentialHopping,
+    HoppingRule,
+    NearestNeighborHopping,
+    ShellHopping,
+    SumHopping,
+)
+from gnnspin.graphs import GraphSpec
+from gnnspin.models.bases import RadialBasis
+from gnnspin.models.moments.recursion import ScaledHamiltonian
+from gnnspin.models.moments.walks import HoppingTerms
+from gnnspin.systems import SpinSystem
+from gnnspin.systems.system import FloatArray
+
+#: Fraction of the cutoff from which hops of infinite range are switched off.
+SWITCH = 0.75
+#: Factor by which the bounds of the spectrum are widened where systems differ or the hopping is learned.
+MARGIN = 1.25
+
+
+class ElectronHyperparameters(Config):
+    """The Hamiltonian behind a model's moments."""
+
+    hopping: HoppingConfig | None = Field(
+        default=None,
+        description="hopping rule, as in a configuration file or as an object; null: learned as a function of distance "
+        "up to the cutoff",
+    )
+    J: float | None = Field(
+        default=None, description="coupling of electron spin to classical spin; null: learned, starting from 1"
+    )
+    n_radial: int = Field(default=6, ge=1, description="radial functions, where distances are continuous")
+
+    @field_validator("hopping", mode="before")
+    @classmethod
+    def _from_rule(cls, value: Any) -> Any:
+        return hopping_config(value) if isinstance(value, HoppingRule) else value
+
+
+def hopping_config(rule: HoppingRule) -> HoppingConfig:
+    """Configuration that builds a hopping rule.
+
+    Raises
+    ------
+    ValueError
+        If the rule has none.
+    """
+    if isinstance(rule, NearestNeighborHopping):
+        return NearestNeighborConfig(t=rule.t)
+    if isinstance(rule, ShellHopping):
+        return ShellConfig(amplitudes=rule.amplitudes)
+    if isinstance(rule, ExponentialHopping):
+        return ExponentialConfig(t0=rule.t0, length=rule.length)
+    if isinstance(rule, PeierlsHopping):
+        return PeierlsConfig(hopping=hopping_config(rule.hopping), flux=rule.flux)
+    if isinstance(rule, TwistedHopping):
+        return TwistedConfig(hopping=hopping_config(rule.hopping), phases=rule.phases)
+    if isinstance(rule, RashbaHopping):
+        return RashbaConfig(strength=rule.strength, axis=rule.axis)
+    if isinstance(rule, SumHopping):
+        return SumConfig(rules=tuple(hopping_config(term) for term in rule.rules))
+    if isinstance(rule, OnsiteEnergy | OnsiteDisorder):
+        raise ValueError("onsite energies belong to one system; a model takes hopping rules that work on any")
+    raise ValueError(f"{rule} cannot be stored with a model; give the configuration of a hopping rule")
+
+
+def contains(config: HoppingConfig | None, kinds: tuple[type[Config], ...]) -> bool:
+    """Whether a hopping is of one of these kinds or is made from one."""
+    if isinstance(config, SumConfig):
+        return any(contains(rule, kinds) for rule in config.rules)
+    if isinstance(config, kinds):
+        return True
+    return isinstance(config, PeierlsConfig | TwistedConfig) and contains(config.hopping, kinds)
+
+
+class ModelHamiltonian(nn.Module):
+    """Hopping and coupling of a model, with the bounds of the spectrum that scale it.
+
+    Parameters
+    ----------
+    spec : GraphSpec
+        Its cutoff bounds learned hopping and hopping of infinite range (`ExponentialHopping`), which is switched off
+        smoothly between 0.75 and 1 times the cutoff; other rules keep their own range.
+    hyperparameters : ElectronHyperparameters
+
+    Raises
+    ------
+    InvalidInput
+        If the rule acts on the spin (spin-orbit terms): its moments are not invariant under spin rotation.
+    """
+
+    coupling: Tensor
+    amplitudes: Tensor
+    center: Tensor
+    half_width: Tensor
+
+    def __init__(self, spec: GraphSpec, hyperparameters: ElectronHyperparameters) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config = hyperparameters.hopping
+        if contains(self.config, (RashbaConfig,)):
+            raise InvalidInput("moments need hopping without spin-orbit terms; leave the Rashba hopping out")
+        self.learned = self.config is None
+        self._radial = RadialBasis(spec, hyperparameters.n_radial)
+        if self.learned:
+            self.amplitudes = nn.Parameter(self._initial_amplitudes())
+        else:
+            self.register_buffer("amplitudes", torch.ones(1), persistent=False)
+        if hyperparameters.J is None:
+            self.coupling = nn.Parameter(torch.ones(()))
+        else:
+            self.register_buffer("coupling", torch.tensor(float(hyperparameters.J)), persistent=False)
+        self.register_buffer("center", torch.zeros(()))
+        self.register_buffer("half_width", self.coupling.detach().abs() + 6.0)
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing of the Hamiltonian is learned."""
+        return not isinstance(self.amplitudes, nn.Parameter) and not isinstance(self.coupling, nn.Parameter)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the hopping may hold onsite terms."""
+        return contains(self.config, (OnsiteConfig, DisorderConfig, Wannier90Config))
+
+    @property
+    def time_reversal(self) -> bool:
+        """Whether moments are even under inversion of all spins: real hopping."""
+        return not contains(self.config, (PeierlsConfig, TwistedConfig, Wannier90Config))
+
+    @property
+    def hop_length(self) -> float:
+        """Longest hop; the cutoff where the rule alone does not tell."""
+        shells, config = self.spec.shells, self.config
+        while isinstance(config, PeierlsConfig | TwistedConfig):
+            config = config.hopping
+        if shells is not None and isinstance(config, NearestNeighborConfig):
+            return shells[0]
+        if shells is not None and isinstance(config, ShellConfig) and len(config.amplitudes) <= len(shells):
+            return shells[len(config.amplitudes) - 1]
+        return self.spec.cutoff
+
+    def terms(self, system: SpinSystem) -> HoppingTerms:
+        """Hopping of a system.
+
+        Raises
+        ------
+        InvalidInput
+            If the rule has more than one orbital per site or acts on the spin.
+        """
+        if self.config is None:
+            return self._learned_terms(system)
+        rule = self.config.build()
+        if (rule.orbitals(system) != 1).any():
+            raise InvalidInput(f"moments need one orbital per site; {rule} has {rule.orbitals(system).max()}")
+        hops = rule.hops(system)
+        if hops.spinful:
+            raise InvalidInput(f"moments need hopping without spin-orbit terms; {rule} acts on the spin")
+        if contains(self.config, (ExponentialConfig,)):
+            hops = hops.times(_switch(np.linalg.norm(hops.vector, axis=1) / self.spec.cutoff))
+        matrix = hops.matrix(system.n_sites)
+        matrix.eliminate_zeros()
+        imaginary = sparse.csr_array(matrix.imag) if np.iscomplexobj(matrix.data) else None
+        return HoppingTerms((sparse.csr_array(matrix.real),), imaginary if imaginary is not None else None)
+
+    def _learned_terms(self, system: SpinSystem) -> HoppingTerms:
+        graph = self.spec.graph(system)
+        column, row = graph.edge_index.numpy()
+        values = self._radial(graph.edge_distance, graph.edge_shell).numpy()
+        shape = (system.n_sites, system.n_sites)
+        matrices = [
+            sparse.coo_array((values[:, k], (row, column)), shape=shape).tocsr() for k in range(values.shape[1])
+        ]
+        for matrix in matrices:
+            matrix.eliminate_zeros()
+        return HoppingTerms(tuple((matrix + matrix.T).tocsr() / 2 for matrix in matrices))
+
+    def _initial_amplitudes(self) -> Tensor:
+        """Hopping -1 at the shortest distance, decaying exponentially."""
+        if self.spec.shells is not None:
+            distance = torch.tensor(self.spec.shells)
+            return -torch.exp(2 - 2 * distance / distance[0])
+        distance = torch.linspace(0.2, 0.95, 60) * self.spec.cutoff
+        basis = self._radial(distance, torch.zeros(60, dtype=torch.long))
+        target = -torch.exp(-distance) * (1 - distance / self.spec.cutoff) ** 2
+        return torch.linalg.lstsq(basis, target[:, None], driver="gelsd").solution[:, 0]
+
+    @torch.no_grad()
+    def measure(self, *terms: HoppingTerms, exact: bool) -> None:
+        """Set b and W from J and the bounds of the hopping of some systems, `exact` where all others have the same."""
+        amplitudes: FloatArray = self.amplitudes.detach().cpu().double().numpy()
+        bounds = np.array([one.bounds(amplitudes) for one in terms])
+        lower, upper = float(bounds[:, 0].min()), float(bounds[:, 1].max())
+        margin = 1.0 if exact and self.known else MARGIN
+        self.center.fill_((lower + upper) / 2 if self.shifted else 0.0)
+        width = (upper - lower) / 2 if self.shifted else max(-lower, upper)
+        self.half_width.fill_(margin * (width + float(self.coupling.abs())))
+
+    def scaled(self) -> ScaledHamiltonian:
+        """Coefficients for `local_moments`."""
+        return ScaledHamiltonian(self.coupling, self.amplitudes, self.center, self.half_width)
+
+
+def _switch(x: FloatArray) -> FloatArray:
+    """1 up to `SWITCH`, 0 from 1 on, with two continuous derivatives."""
+    u = np.clip((x - SWITCH) / (1 - SWITCH), 0, 1)
+    return np.where(x >= 1, 0.0, 1 - u**3 * (10 - 15 * u + 6 * u**2))

@@ -1,0 +1,77 @@
+"""What a field evaluation costs: time and memory per site."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gnnspin.core.spins import random_spins
+from gnnspin.models.files import load
+from gnnspin.systems import SpinSystem
+
+
+@dataclass(frozen=True)
+class FieldCost:
+    """Cost of one field evaluation of a force field.
+
+    Attributes
+    ----------
+    microseconds_per_site : float
+        Median over repetitions, for one replica.
+    megabytes : float
+        Growth of the largest resident memory of a fresh process from before the geometry is prepared.
+    n_sites, n_threads : int
+    """
+
+    microseconds_per_site: float
+    megabytes: float
+    n_sites: int
+    n_threads: int
+
+
+def field_cost(path: str | Path, system: SpinSystem, *, seconds: float = 5.0) -> FieldCost:
+    """Measure the field evaluation of a saved model on `system` in a process of its own.
+
+    Parameters
+    ----------
+    path : path
+        Model file.
+    system : SpinSystem
+    seconds : float
+        Time to spend on repetitions, at least three.
+
+    Returns
+    -------
+    FieldCost
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure, (str(path), system, seconds, torch.get_num_threads()))
+
+
+def _measure(path: str, system: SpinSystem, seconds: float, n_threads: int) -> FieldCost:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    torch.set_num_threads(n_threads)
+    before = _peak_megabytes()
+    force_field = load(path, system)
+    spins = random_spins(system.n_sites, seed=0).to(force_field.dtype)
+    force_field.field(spins)
+    durations: list[float] = []
+    while len(durations) < 3 or sum(durations) < seconds:
+        start = time.perf_counter()
+        force_field.field(spins)
+        durations.append(time.perf_counter() - start)
+    median = sorted(durations)[len(durations) // 2]
+    return FieldCost(1e6 * median / system.n_sites, _peak_megabytes() - before, system.n_sites, n_threads)
+
+
+def _peak_megabytes() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,160 @@
+"""k-fold cross-validation: every label is predicted once by a model that has not seen it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from gnnspin.core.errors import StoreError
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.datasets.splits import holdout, k_folds
+from gnnspin.models.base import SpinModel
+from gnnspin.models.files import load, save
+from gnnspin.training.config import TrainingConfig
+from gnnspin.training.evaluate import Evaluation, evaluate
+from gnnspin.training.fit import fit
+from gnnspin.training.job import MODEL_FILE, ModelConfig
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What `cross_validate` returns.
+
+    Attributes
+    ----------
+    folds : tuple of Evaluation
+        Errors of each fold's model on the labels held out from it, in order.
+    paths : tuple of Path
+        The folds' model files.
+    mean, spread : dict
+        Mean and standard deviation over the folds of each figure of `Evaluation.numbers`; the spread of one fold is 0.
+    interrupted : bool
+        True when the user stopped it; ``cross_validate(..., resume=True)`` continues.
+    """
+
+    folds: tuple[Evaluation, ...]
+    paths: tuple[Path, ...]
+    mean: dict[str, float]
+    spread: dict[str, float]
+    interrupted: bool
+
+
+def cross_validate(
+    model: ModelConfig | Callable[[], SpinModel],
+    labels: LabelSet,
+    config: TrainingConfig | None = None,
+    *,
+    folds: int = 5,
+    blocks: int | None = None,
+    validation: float = 0.1,
+    seed: int = 0,
+    directory: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+) -> CrossValidation:
+    """Train one model per fold and evaluate it on the labels held out from it.
+
+    The held-out fold steers nothing: early stopping and the choice of the weights use a share of the rest.
+
+    Parameters
+    ----------
+    model : ModelConfig or callable
+        The untrained model; a callable returns a new one at each call.
+    labels : LabelSet
+    config : TrainingConfig, optional
+    folds : int
+        Number of folds.
+    blocks : int, optional
+        Blocks into which each trajectory is cut, see `gnnspin.datasets.k_folds`; trajectories are never divided at
+        random.
+    validation : float
+        Share of a fold's training labels that chooses the weights.
+    seed : int
+        Of both splits.
+    directory : path
+        Gets a folder ``fold_0``, ``fold_1``, ... per fold, with log, checkpoints and ``model.safetensors``; must be
+        empty or new unless `resume`.
+    resume : bool
+        Continue; a finished fold is read, not trained again.
+    progress : bool
+
+    Raises
+    ------
+    StoreError
+        If `directory` holds something and `resume` is false, or another cross-validation.
+    InvalidInput
+        If the labels cannot fill the folds, and as `fit`.
+    """
+    config = config or TrainingConfig()
+    directory = Path(directory)
+    parts = k_folds(labels, folds, blocks=blocks, seed=seed)
+
+    def build() -> SpinModel:
+        return model.build(labels.systems[0]) if isinstance(model, ModelConfig) else model()
+
+    _claim(directory, _description(build(), config, labels, folds, blocks, validation, seed), resume)
+    evaluations: list[Evaluation] = []
+    paths: list[Path] = []
+    for k, (rest, held_out) in enumerate(parts):
+        path = directory / f"fold_{k}" / MODEL_FILE
+        if not path.exists():
+            train, valid = holdout(rest, validation, seed=seed)
+            result = fit(build(), train, valid, config, directory=path.parent, resume=resume, progress=progress)
+            if result.interrupted:
+                return _summary(evaluations, paths, interrupted=True)
+            save(result.force_field, path)
+        evaluations.append(evaluate(load(path, held_out.systems[0]), held_out))
+        paths.append(path)
+    return _summary(evaluations, paths, interrupted=False)
+
+
+def _summary(evaluations: list[Evaluation], paths: list[Path], *, interrupted: bool) -> CrossValidation:
+    rows = [evaluation.numbers() for evaluation in evaluations]
+    columns = {
+        name: [row[name] for row in rows]
+        for name in (rows[0] if rows else ())
+        if all(r[name] is not None for r in rows)
+    }
+    return CrossValidation(
+        folds=tuple(evaluations),
+        paths=tuple(paths),
+        mean={name: fmean(values) for name, values in columns.items()},
+        spread={name: stdev(values) if len(values) > 1 else 0.0 for name, values in columns.items()},
+        interrupted=interrupted,
+    )
+
+
+def _description(
+    model: SpinModel,
+    config: TrainingConfig,
+    labels: LabelSet,
+    folds: int,
+    blocks: int | None,
+    validation: float,
+    seed: int,
+) -> str:
+    """What a directory is claimed for, as JSON."""
+    values = {
+        "model": model.name,
+        "hyperparameters": model.hyperparameters.model_dump(mode="json"),
+        "graph": model.spec.to_dict(),
+        "training": config.model_dump(mode="json"),
+        "labels": {"count": len(labels), "systems": [system.fingerprint for system in labels.systems]},
+        "split": {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed},
+    }
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _claim(directory: Path, text: str, resume: bool) -> None:
+    """Write the description into a new directory, or check that it is the one already there."""
+    path = directory / "cross_validation.json"
+    if directory.exists() and any(directory.iterdir()):
+        if not resume:
+            raise StoreError(f"{directory} is not empty; pass resume=True to continue there, or another directory")
+        if path.exists() and path.read_text() != text:
+            raise StoreError(f"{path} describes another cross-validation; choose another directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
