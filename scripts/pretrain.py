@@ -134,7 +134,7 @@ def _card(
         "",
         f"- Data: {recipe.data} {n_train} snapshots were trained on.",
         f"- Model: {model.name}, {model.n_parameters} parameters, cutoff {model.spec.cutoff:g}, torque receptive "
-        f"radius {model.torque_receptive_radius:g}; a field takes {cost:.1f} µs per site (CPU, float32).",
+        f"radius {model.torque_receptive_radius:g}; a field takes {cost:.1f} µs of processor time per site (float32).",
         f"- Range of validity: {recipe.validity}",
         f"- Reproduce: `python scripts/pretrain.py {name}`",
         "",
@@ -144,10 +144,11 @@ def _card(
         "|---|---|---|---|---|---|---|---|",
     ]
     for key, e in errors.items():
+        field = f"{e.field_rmse:.4f}" if recipe.training.weights[1] > 0 else "not trained"
         energy = "" if e.energy_rmse_per_site is None else f"{e.energy_rmse_per_site:.2g}"
         lines.append(
             f"| {key} | {e.n_snapshots} | {e.torque_rmse:.5f} | {e.torque_rms:.4f} | {e.torque_r2:.4f} | "
-            f"{e.torque_mse_per_spin:.3g} | {e.field_rmse:.4f} | {energy} |"
+            f"{e.torque_mse_per_spin:.3g} | {field} | {energy} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -67,6 +67,7 @@ def save(force_field: ForceField, path: str | Path) -> Path:
         name = temporary.name
     try:
         save_file(tensors, name, metadata={"gnnspin": json.dumps(header)})
+        Path(name).chmod(0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -59,7 +59,7 @@ def accuracy_against_cost(
             axes.annotate(
                 f"floor at radius {radius:g}", (0.98, floor), xycoords=("axes fraction", "data"), fontsize=7, ha="right"
             )
-        axes.set(xscale="log", yscale="log", xlabel="field evaluation (µs per site)", ylabel="torque RMSE (t)")
+        axes.set(xscale="log", yscale="log", xlabel="processor time of a field (µs per site)", ylabel="torque RMSE (t)")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

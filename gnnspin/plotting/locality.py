@@ -27,7 +27,7 @@ def locality_figure(result: Locality, path: str | Path) -> None:
         axes[0].errorbar(radii, floor, np.nan_to_num(error), fmt="o-", color=style.BLUE, markersize=4, capsize=2)
         axes[0].axhline(result.signal, color=style.RED, linestyle="--", label="signal")
         axes[0].set(xlabel="radius ($a$)", ylabel="torque error per component ($t$)", yscale="log")
-        axes[0].legend(loc="upper right")
+        axes[0].legend(loc="lower left")
         if panels == 2:
             distance, value = np.array(result.distances), np.array(result.response)
             shown = value > 0

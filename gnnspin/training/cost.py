@@ -24,7 +24,8 @@ class FieldCost:
     Attributes
     ----------
     microseconds_per_site : float
-        Median over repetitions, for one replica.
+        Processor time of all threads, median over repetitions, for one replica; wall time on an idle machine with one
+        thread, and hardly different on a busy one.
     megabytes : float
         Growth of the largest resident memory of a fresh process from before the geometry is prepared.
     n_sites, n_threads : int
@@ -65,9 +66,9 @@ def _measure(path: str, system: SpinSystem, seconds: float, n_threads: int) -> F
     force_field.field(spins)
     durations: list[float] = []
     while len(durations) < 3 or sum(durations) < seconds:
-        start = time.perf_counter()
+        start = time.process_time()
         force_field.field(spins)
-        durations.append(time.perf_counter() - start)
+        durations.append(time.process_time() - start)
     median = sorted(durations)[len(durations) // 2]
     return FieldCost(1e6 * median / system.n_sites, _peak_megabytes() - before, system.n_sites, n_threads)
 
