@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from gnnspin.core.errors import ConvergenceError
 from gnnspin.core.spins import torque
 from gnnspin.models.base import SpinModel
 from gnnspin.models.force_field import sum_over_graphs
@@ -57,9 +58,14 @@ class FieldFitting(lightning.LightningModule):
         return total / self.units.torque
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """One step of gradient descent."""
+        """One step of gradient descent; ConvergenceError where the loss is not finite."""
         errors = self.errors(batch, create_graph=True)
         loss = self.loss(errors)
+        if not bool(torch.isfinite(loss)):
+            raise ConvergenceError(
+                f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}; train anew with a "
+                f"learning_rate below {self.config.learning_rate:g}, or gradient_clip below {self.config.gradient_clip}"
+            )
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.spins))
         self._log("train", batch, errors)
         return loss

@@ -66,7 +66,7 @@ class SOAP(torch.optim.Optimizer):
             for side, size in zip("LR", gradient.shape, strict=True):
                 if 1 < size <= self.largest_side:
                     covariance = _covariance(gradient, side)
-                    state[side], state["Q" + side] = covariance, torch.linalg.eigh(covariance)[1].flip(1)
+                    state[side], state["Q" + side] = covariance, _eigenvectors(covariance)
         state["step"] += 1
         state["mean"].lerp_(gradient, 1 - beta_1)
         rotated = _rotate(gradient, state)
@@ -83,6 +83,19 @@ class SOAP(torch.optim.Optimizer):
 
 def _covariance(gradient: Tensor, side: str) -> Tensor:
     return gradient @ gradient.T if side == "L" else gradient.T @ gradient
+
+
+def _eigenvectors(covariance: Tensor) -> Tensor:
+    """Eigenvectors in descending order of their eigenvalues; in float64 where squares of the gradient underflow."""
+    try:
+        vectors = torch.linalg.eigh(covariance)[1]
+        fails = not bool(torch.isfinite(vectors).all())
+    except torch.linalg.LinAlgError:
+        fails = True
+    if fails:
+        scaled = covariance.to(torch.float64) / float(covariance.abs().amax())
+        vectors = torch.linalg.eigh(scaled)[1].to(covariance.dtype)
+    return vectors.flip(1)
 
 
 def _rotate(matrix: Tensor, state: dict[str, Any], *, back: bool = False) -> Tensor:

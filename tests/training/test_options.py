@@ -12,6 +12,7 @@ import torch
 import gnnspin as gs
 from gnnspin.classical import Heisenberg
 from gnnspin.core import InvalidInput, StoreError, random_spins
+from gnnspin.core.errors import ConvergenceError
 from gnnspin.datasets import Label, LabelStore
 from gnnspin.models import SpinModel
 from gnnspin.training import RECIPES, EnergyWeight, TrainingConfig, cross_validate, evaluate, fit
@@ -215,3 +216,12 @@ def test_cross_validation_of_any_model(tmp_path: Path) -> None:
     )
     held_out = gs.datasets.k_folds(store, 2)[1][1]
     assert evaluate(gs.load(result.paths[1], SQUARE), held_out).torque_rmse == result.folds[1].torque_rmse
+
+
+def test_a_diverging_training_stops_with_the_remedy(tmp_path: Path) -> None:
+    train = labels(tmp_path / "labels.h5", 4)
+    config = TrainingConfig(
+        learning_rate=1e30, final_learning_rate=1e30, warmup_steps=0, gradient_clip=None, max_epochs=5
+    )
+    with pytest.raises(ConvergenceError, match="learning_rate below 1e\\+30"):
+        fit(MODEL.build(SQUARE), train, train, config, directory=tmp_path / "run", progress=False)

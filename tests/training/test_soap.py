@@ -62,3 +62,19 @@ def test_resumes_from_its_state() -> None:
     resumed = SOAP([second])
     resumed.load_state_dict(optimizer.state_dict())
     assert torch.equal(run(13, second, resumed), expected)
+
+
+def test_a_gradient_of_very_unequal_entries_gives_a_finite_step() -> None:
+    """The first covariance of a vector has rank one; squares that underflow must not spoil its eigenvectors."""
+    generator = torch.Generator().manual_seed(3)
+    for size in (7, 150, 260):
+        weight = nn.Parameter(torch.zeros(size))
+        optimizer = SOAP([weight], lr=1e-2)
+        for _ in range(12):
+            weight.grad = torch.randn(size, generator=generator) * torch.logspace(0, -30, size)
+            optimizer.step()
+        assert bool(torch.isfinite(weight).all())
+    weight = nn.Parameter(torch.ones(5))
+    weight.grad = torch.zeros(5)
+    SOAP([weight], lr=1e-2).step()
+    assert torch.equal(weight.detach(), torch.ones(5))
