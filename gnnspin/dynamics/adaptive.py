@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.source import FieldSource
-from gnnspin.dynamics.algebra import cross, dot, normalized
-from gnnspin.dynamics.drive import Drive, rotation
+from gnnspin.dynamics.algebra import Vectors, cross, dot, normalized, scaled
+from gnnspin.dynamics.drive import Drive, Terms, rotation
 from gnnspin.dynamics.state import State, StepParameters
 
 _NODES = (0.0, 1 / 5, 3 / 10, 3 / 5, 1.0, 7 / 8)
@@ -109,5 +109,5 @@ def _slope(drive: Drive, vectors: Tensor, time: float) -> Tensor:
     return slope if pinned is None else slope.masked_fill(pinned, 0.0)
 
 
-def _off_sphere(noise: Any, damping: Any, scale: Any, both: bool, vectors: Tensor, field: Tensor) -> Tensor:
-    return cross(vectors, rotation(noise, damping, scale, both, normalized(vectors), field))
+def _off_sphere(terms: Terms, vectors: Vectors, field: Vectors) -> Vectors:
+    return cross(vectors, scaled(rotation(terms, normalized(vectors), field), terms.scale))

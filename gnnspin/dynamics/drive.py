@@ -5,34 +5,63 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
-from gnnspin.dynamics.algebra import components, cross, tangent, vectors
+from gnnspin.dynamics.algebra import Vectors, as_components, components, cross, plus, tangent, vectors
 from gnnspin.dynamics.state import SimulationError, State, StepParameters
 
-#: Sites per block on a CPU, per thread: the planes of one block stay in the second-level cache. Compiled arithmetic
-#: passes over a block once and takes four times as many.
+#: Sites per block on a CPU, per thread: the planes of one block stay in the second-level cache.
 BLOCK = 16384
 
-#: Arithmetic on the planes of one block, ``stage(noise, damping, scale, both, *planes)``.
-Stage: TypeAlias = Callable[..., Tensor]
 
+class Terms(NamedTuple):
+    """What the arithmetic of one step knows besides spins and fields; numbers, or one per site.
 
-def rotation(
-    noise: Tensor | None, damping: float | Tensor, scale: float | Tensor, both: bool, spins: Tensor, field: Tensor
-) -> Tensor:
-    """Rotation vector ``dt Omega = gamma dt (H + eta - lambda S x H)`` on the tangent plane of `spins`.
-
-    `scale` is gamma dt; with `both` the damping acts on H + eta.
+    Attributes
+    ----------
+    noise : vectors or None
+        Standard normals of this step.
+    amplitude : float or (n,)
+        Thermal field per unit of `noise`.
+    damping : float or (n,)
+        lambda.
+    scale : float
+        gamma dt.
+    both : bool
+        Whether the damping acts on the thermal field as well.
     """
-    total = field if noise is None else field + noise
-    result = tangent(total, spins) - damping * cross(spins, total if both else field)
-    return result * scale
+
+    noise: Any
+    amplitude: Any
+    damping: Any
+    scale: Any
+    both: bool
+
+    def total(self, field: Vectors) -> Vectors:
+        """``H + eta``."""
+        return field if self.noise is None else plus(field, self.amplitude, self.noise)
+
+
+#: Arithmetic site by site, on planes ``(3, n)`` or on their `Components`.
+Stage: TypeAlias = Callable[..., Any]
+
+
+def velocity(terms: Terms, spins: Vectors, field: Vectors) -> Vectors:
+    """``S x Omega / gamma = S x (H + eta) + lambda P H`` at unit `spins`; P projects on the tangent plane."""
+    total = terms.total(field)
+    damped = tangent(total if terms.both else field, spins)
+    return plus(cross(spins, total), terms.damping, damped)
+
+
+def rotation(terms: Terms, spins: Vectors, field: Vectors) -> Vectors:
+    """``Omega / gamma = P (H + eta) - lambda S x H`` at unit `spins`; P projects on the tangent plane."""
+    total = terms.total(field)
+    return plus(tangent(total, spins), -terms.damping, cross(spins, total if terms.both else field))
 
 
 class Drive:
@@ -65,37 +94,37 @@ class Drive:
             If the result is not finite; names step, replica and site, and the last of `planes` as the field if that is
             where it comes from.
         """
-        shape, parameters = self.spins.shape, self.parameters
-        noise, amplitude, *flat = [
-            _flat(value, shape) for value in (self.noise, self.amplitude, parameters.damping, *planes)
-        ]
+        shape = self.spins.shape
+        terms, flat = self._terms(shape), [_flat(value, shape) for value in planes]
         n = math.prod(shape[1:])
-        block = BLOCK * torch.get_num_threads() * (4 if parameters.compiled else 1)
-        if self.spins.device.type != "cpu" or n <= block:
-            result = self._block(stage, noise, amplitude, flat)
-            finite = math.isfinite(float(result.sum()))
+        if self.parameters.compiled:
+            result = _compiled(stage)(_as_tensors(terms, self.spins), *flat)
+            finite = _is_finite(result)
+        elif self.spins.device.type != "cpu" or n <= self._block:
+            result = stage(terms, *flat)
+            finite = _is_finite(result)
         else:
             result, finite = self.spins.new_empty(3, n), True
-            for start in range(0, n, block):
-                part = [_part(value, start, block) for value in (noise, amplitude, *flat)]
-                done = self._block(stage, part[0], part[1], part[2:])
-                finite &= math.isfinite(float(done.sum()))
-                result[:, start : start + block] = done
+            for start in range(0, n, self._block):
+                block = slice(start, start + self._block)
+                done = stage(Terms(*[_part(value, block) for value in terms]), *[_part(value, block) for value in flat])
+                finite &= _is_finite(done)
+                result[:, block] = done
         result = result.reshape(shape)
         if not finite:
             check_finite(planes[-1], self.state, "field")
             check_finite(result, self.state, "spin")
         return result
 
-    def _block(self, stage: Stage, noise: Tensor | None, amplitude: float | Tensor, flat: list[Any]) -> Tensor:
-        thermal = None if noise is None else noise * amplitude
-        damping, scale, both = flat[0], self.scale, self.parameters.noise == "both"
-        if not self.parameters.compiled:
-            return stage(thermal, damping, scale, both, *flat[1:])
-        # numbers as tensors, so that another damping or time step does not compile again
-        dtype = self.spins.dtype
-        damping = damping if isinstance(damping, Tensor) else torch.tensor(damping, dtype=dtype)
-        return _compiled(stage)(thermal, damping, torch.tensor(scale, dtype=dtype), both, *flat[1:])
+    @property
+    def _block(self) -> int:
+        return BLOCK * torch.get_num_threads()
+
+    def _terms(self, shape: torch.Size) -> Terms:
+        noise, amplitude, damping = (
+            _flat(value, shape) for value in (self.noise, self.amplitude, self.parameters.damping)
+        )
+        return Terms(noise, amplitude, damping, self.scale, self.parameters.noise == "both")
 
     def finish(self, spins: Tensor, residual: float = 0.0, substep: float = 0.0) -> State:
         """The state after the step; pinned spins are what they were."""
@@ -105,9 +134,14 @@ class Drive:
         return State(vectors(spins), state.time + self.parameters.dt, state.step + 1, residual, substep)
 
 
+def _is_finite(planes: Tensor) -> bool:
+    """Whether a sum over all planes is finite."""
+    return math.isfinite(float(planes.sum()))
+
+
 def check_finite(planes: Tensor, state: State, what: str) -> None:
     """Stop at a value that is not finite, naming step, replica and site."""
-    if math.isfinite(float(planes.sum())):
+    if _is_finite(planes):
         return
     wrong = ~torch.isfinite(planes).all(0)
     if bool(wrong.any()):
@@ -144,10 +178,27 @@ def _flat(value: Any, shape: torch.Size) -> Any:
     return value.flatten(1) if value.ndim == len(shape) else value.expand(shape[1:]).flatten()
 
 
-def _part(value: Any, start: int, length: int) -> Any:
-    return value[..., start : start + length] if isinstance(value, Tensor) and value.ndim else value
+def _part(value: Any, sites: slice) -> Any:
+    return value[..., sites] if isinstance(value, Tensor) and value.ndim else value
+
+
+def _as_tensors(terms: Terms, like: Tensor) -> Terms:
+    """Numbers as tensors, so that another temperature, damping or time step does not compile again."""
+    amplitude, damping, scale = (
+        value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device)
+        for value in (terms.amplitude, terms.damping, terms.scale)
+    )
+    return terms._replace(amplitude=amplitude, damping=damping, scale=scale)
 
 
 @lru_cache(maxsize=64)
 def _compiled(stage: Stage) -> Stage:
-    return torch.compile(stage)
+    """`stage` on planes ``(3, n)``, compiled for any n as one loop over the sites."""
+
+    def compiled(terms: Terms, *planes: Tensor) -> Tensor:
+        result = stage(terms._replace(noise=as_components(terms.noise)), *map(as_components, planes))
+        return torch.stack(result.unbind(0))
+
+    # recompilations are counted per code object: every stage has its own
+    compiled.__code__ = compiled.__code__.replace(co_name=f"compiled_{stage.__name__.strip('_')}")
+    return torch.compile(compiled, dynamic=True, fullgraph=True)

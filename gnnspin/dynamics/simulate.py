@@ -138,6 +138,8 @@ def simulate(
     start = as_spins(spins, source.system.n_sites).detach()
     schedule = Schedule.of(n_steps, observe_every, save_every)
     step = integrator_named(integrator)
+    if trajectory is not None:
+        refuse_existing(trajectory)
     if vacancies is not None:
         source = Diluted(source, vacancies)
         pinned = _also_pinned(pinned, source.vacant)
@@ -157,14 +159,9 @@ def simulate(
     )
     _require_cold(step, parameters, start)
     if dt == "auto":
-        first_kT = parameters.temperature(0.0, start)
-        parameters = replace(
-            parameters, dt=suggest_timestep(source, start, damping=damping, kT=_largest(first_kT), gamma=gamma)
-        )
+        parameters = _with_suggested_step(parameters, source, start)
     log = ObservableLog(named_observers(observers))
     state = State(vectors(components(normalize(start))))
-    if trajectory is not None:
-        refuse_existing(trajectory)
     log.observe(state)
     writer = None
     if trajectory is not None:
@@ -272,6 +269,12 @@ def _restored_temperature(stored: Trajectory, kT: TemperatureFunction | None) ->
 
 def _restored(value: NDArray[Any], device: str) -> float | Tensor:
     return float(value) if value.ndim == 0 else torch.from_numpy(value).to(device)
+
+
+def _with_suggested_step(parameters: StepParameters, source: FieldSource, spins: Tensor) -> StepParameters:
+    kT = _largest(parameters.temperature(0.0, spins))
+    damping, gamma = _largest(parameters.damping), parameters.gamma
+    return replace(parameters, dt=suggest_timestep(source, spins, damping=damping, kT=kT, gamma=gamma))
 
 
 def _also_pinned(pinned: ArrayLike | Tensor | None, vacant: NDArray[np.bool_]) -> Tensor:

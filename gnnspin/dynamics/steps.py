@@ -15,7 +15,8 @@ symbol             code
 S_i                `drive.spins`, component-first (3, ..., N)
 H_i, eta_i         `drive.field(spins, time)`, `drive.noise`
 gamma, lambda      `parameters.gamma`, `parameters.damping`
-dt Omega_i         `rotation`
+dt S_i x Omega_i   `terms.scale * velocity(terms, spins, field)`
+dt Omega_i         `terms.scale * rotation(terms, spins, field)`
 =================  =====================================================
 """
 
@@ -23,15 +24,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError
 from gnnspin.core.source import FieldSource
-from gnnspin.dynamics.algebra import cross, dot, implicit_midpoint, normalized, rodrigues
-from gnnspin.dynamics.drive import Drive, rotation
+from gnnspin.dynamics.algebra import Vectors, cayley, cross, dot, implicit_midpoint, normalized, plus, rodrigues, scaled
+from gnnspin.dynamics.drive import Drive, Terms, rotation, velocity
 from gnnspin.dynamics.state import State, StepParameters
 
 Step: TypeAlias = Callable[[State, FieldSource, StepParameters], State]
@@ -49,25 +49,18 @@ def heun_step(state: State, source: FieldSource, parameters: StepParameters) -> 
     conserved. Garcia-Palacios and Lazaro, Phys. Rev. B 58, 14937 (1998), doi:10.1103/PhysRevB.58.14937.
     """
     drive = Drive(state, source, parameters)
-    slope = drive.local(_slope, drive.spins, drive.field(drive.spins, state.time))
+    slope = drive.local(velocity, drive.spins, drive.field(drive.spins, state.time))
     predicted = drive.local(_heun_predicted, drive.spins, slope)
     field = drive.field(predicted, state.time + parameters.dt)
     return drive.finish(drive.local(_heun_corrected, drive.spins, slope, predicted, field))
 
 
-def _slope(*arguments: Any) -> Tensor:
-    """``dt S x Omega(S)``."""
-    return cross(arguments[-2], rotation(*arguments))
+def _heun_predicted(terms: Terms, spins: Vectors, slope: Vectors) -> Vectors:
+    return normalized(plus(spins, terms.scale, slope))
 
 
-def _heun_predicted(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, slope: Tensor) -> Tensor:
-    return normalized(spins + slope)
-
-
-def _heun_corrected(
-    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, slope: Tensor, predicted: Tensor, field: Tensor
-) -> Tensor:
-    return normalized(spins + 0.5 * (slope + _slope(noise, damping, scale, both, predicted, field)))
+def _heun_corrected(terms: Terms, spins: Vectors, slope: Vectors, predicted: Vectors, field: Vectors) -> Vectors:
+    return normalized(plus(spins, 0.5 * terms.scale, slope + velocity(terms, predicted, field)))
 
 
 def semi_implicit_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -79,10 +72,11 @@ def semi_implicit_step(state: State, source: FieldSource, parameters: StepParame
         M   = (S + S*) / |S + S*|
         S'  = S + dt (S + S')/2 x Omega(M)
 
-    Each linear 3x3 system has the closed solution `implicit_midpoint`. Order 2 at kT = 0; weak order 1 with noise. Two
-    field evaluations. |S| is kept to rounding; the energy error stays small but is not bounded. Mentink, Tretyakov,
-    Fasolino, Katsnelson, Rasing, J. Phys.: Condens. Matter 22, 176001 (2010), doi:10.1088/0953-8984/22/17/176001; here
-    M is normalised, so that fields are evaluated at unit spins only.
+    M is parallel to ``S + dt/2 S x Omega(S)``, because Omega is perpendicular to S; the second linear system has the
+    closed solution `cayley`. Order 2 at kT = 0; weak order 1 with noise. Two field evaluations. |S| is kept to
+    rounding; the energy error stays small but is not bounded. Mentink, Tretyakov, Fasolino, Katsnelson, Rasing,
+    J. Phys.: Condens. Matter 22, 176001 (2010), doi:10.1088/0953-8984/22/17/176001; here M is normalised, so that
+    fields are evaluated at unit spins only.
     """
     drive = Drive(state, source, parameters)
     midpoint = drive.local(_sib_midpoint, drive.spins, drive.field(drive.spins, state.time))
@@ -90,17 +84,12 @@ def semi_implicit_step(state: State, source: FieldSource, parameters: StepParame
     return drive.finish(drive.local(_sib_end, drive.spins, midpoint, field))
 
 
-def _sib_midpoint(*arguments: Any) -> Tensor:
-    """M; the rotation is perpendicular to the spin, so that the direction of S + S* needs no division."""
-    spins = arguments[-2]
-    return normalized(spins + 0.5 * cross(spins, rotation(*arguments)))
+def _sib_midpoint(terms: Terms, spins: Vectors, field: Vectors) -> Vectors:
+    return normalized(plus(spins, 0.5 * terms.scale, velocity(terms, spins, field)))
 
 
-def _sib_end(
-    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor
-) -> Tensor:
-    angle = rotation(noise, damping, scale, both, midpoint, field)
-    return normalized(2 * implicit_midpoint(spins, 0.5 * angle) - spins)
+def _sib_end(terms: Terms, spins: Vectors, midpoint: Vectors, field: Vectors) -> Vectors:
+    return normalized(cayley(spins, scaled(rotation(terms, midpoint, field), 0.5 * terms.scale)))
 
 
 def rotation_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -122,15 +111,12 @@ def rotation_step(state: State, source: FieldSource, parameters: StepParameters)
     return drive.finish(drive.local(_rotation_corrected, drive.spins, angle, predicted, field))
 
 
-def _rotated(noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, angle: Tensor) -> Tensor:
-    return normalized(rodrigues(spins, angle))
+def _rotated(terms: Terms, spins: Vectors, angle: Vectors) -> Vectors:
+    return normalized(rodrigues(spins, scaled(angle, terms.scale)))
 
 
-def _rotation_corrected(
-    noise: Any, damping: Any, scale: Any, both: bool, spins: Tensor, angle: Tensor, predicted: Tensor, field: Tensor
-) -> Tensor:
-    angle_end = rotation(noise, damping, scale, both, predicted, field)
-    return normalized(rodrigues(spins, 0.5 * (angle + angle_end)))
+def _rotation_corrected(terms: Terms, spins: Vectors, angle: Vectors, predicted: Vectors, field: Vectors) -> Vectors:
+    return normalized(rodrigues(spins, scaled(angle + rotation(terms, predicted, field), 0.5 * terms.scale)))
 
 
 def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepParameters) -> State:
@@ -172,13 +158,13 @@ def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepP
     return drive.finish(normalized(2 * midpoint - drive.spins), residual)
 
 
-def _midpoint(
-    noise: Tensor | None, damping: Any, scale: Any, both: bool, spins: Tensor, midpoint: Tensor, field: Tensor
-) -> Tensor:
+def _midpoint(terms: Terms, spins: Vectors, midpoint: Vectors, field: Vectors) -> Vectors:
     """The next M: ``implicit_midpoint`` with the drift at n, shortened like M, and the noise as it is."""
     direction = normalized(midpoint)
-    angle = rotation(None, damping, scale, False, direction, field) * dot(midpoint, midpoint).rsqrt()
-    if noise is not None:
-        kick = noise - damping * cross(direction, noise) if both else noise
-        angle = angle + kick * scale
-    return implicit_midpoint(spins, 0.5 * angle)
+    drift = rotation(terms._replace(noise=None, both=False), direction, field)
+    angle = scaled(drift, dot(midpoint, midpoint).rsqrt())
+    if terms.noise is not None:
+        angle = plus(angle, terms.amplitude, terms.noise)
+        if terms.both:
+            angle = plus(angle, -terms.damping * terms.amplitude, cross(direction, terms.noise))
+    return implicit_midpoint(spins, scaled(angle, 0.5 * terms.scale))

@@ -80,7 +80,7 @@ class Locality:
         Standard errors of `floor`, from the spread between centres.
     typical : list of K floats
         Root of the median of the conditional variance over centres. Far below `floor` where a few centres decide: at
-        low temperature and fixed electron number a spin far away moves mu past a level that lives on the centre.
+        low temperature and fixed electron number distant spins can move mu past a level localised near the centre.
     signal : float
         Root mean square of a torque component over all sites.
     n_centers : int

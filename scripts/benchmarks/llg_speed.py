@@ -4,8 +4,9 @@
 
 First table: nearest-neighbour Heisenberg model on L x L sites, semi-implicit step with noise. The plain loop is the
 same step written for this model alone: rolled neighbours, (3, L, L) layout, one `torch.compile`d function, no guards,
-no observers; once with `torch.randn`, once with the package's generator. Rates are the best of several short blocks,
-taken in turn, so that a busy machine disturbs all alike.
+no observers; with `torch.randn`, with the package's generator, and with that compiled as well. The contestants run in
+turn, several rounds; rates and ratios are medians over the rounds, a ratio being taken within its round. With one
+thread the clock is the processor time of this process, which other programs disturb little.
 
 Second table: the shares of field, noise, step and output in `simulate` with a learned model on 64 x 64 sites.
 """
@@ -13,6 +14,7 @@ Second table: the shares of field, noise, step and output in `simulate` with a l
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +30,7 @@ from gnnspin.core import random_spins, thermal_noise
 from gnnspin.dynamics import drive, loop
 
 DT, DAMPING, KT = 0.05, 0.1, 0.1
+REFERENCES = ("plain loop, our generator", "plain loop, our generator compiled")
 
 
 def neighbors(s: Tensor) -> Tensor:
@@ -86,36 +89,39 @@ def contestants(size: int, dtype: torch.dtype) -> dict[str, Callable[[int], None
 
         return steps
 
-    def own_noise(number: int) -> Tensor:
-        return thermal_noise(0, (0,), number, n_sites, dtype).movedim(-1, 0).reshape(3, size, size)
+    def own_noise(number: int, compiled: bool = False) -> Tensor:
+        noise = thermal_noise(0, (0,), number, n_sites, dtype, compiled=compiled)
+        return noise.movedim(-1, 0).reshape(3, size, size)
 
     return {
         "plain loop, torch.randn": plain_loop(lambda _: torch.randn(3, size, size, dtype=dtype)),
-        "plain loop, our generator": plain_loop(own_noise),
+        REFERENCES[0]: plain_loop(own_noise),
+        REFERENCES[1]: plain_loop(lambda number: own_noise(number, compiled=True)),
         "simulate": ours(),
         "simulate, compiled": ours(compiled=True),
     }
 
 
 def race(size: int, dtype: torch.dtype, seconds: float) -> None:
-    """Print the rates of all contestants and their ratio to the plain loop with the same generator."""
+    """Print the rates of all contestants and their ratios to the plain loops with the same generator."""
     functions = contestants(size, dtype)
-    steps = max(2, round(0.2 * 10e6 / size**2))
-    rates = dict.fromkeys(functions, 0.0)
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    steps = max(10, round(0.1 * 10e6 / size**2))
+    rates: dict[str, list[float]] = {name: [] for name in functions}
     for steps_of in functions.values():
         steps_of(2)
     deadline = time.perf_counter() + seconds * len(functions)
-    rounds = 0
-    while rounds < 3 or time.perf_counter() < deadline:
-        rounds += 1
+    while len(rates[REFERENCES[0]]) < 5 or time.perf_counter() < deadline:
         for name, steps_of in functions.items():
-            start = time.perf_counter()
+            start = clock()
             steps_of(steps)
-            rates[name] = max(rates[name], steps * size**2 / (time.perf_counter() - start))
-    reference = rates["plain loop, our generator"]
-    print(f"\n{size} x {size}, {str(dtype).removeprefix('torch.')}: million spin updates per second, ratio")
+            rates[name].append(steps * size**2 / (clock() - start) / 1e6)
+    rounds = len(rates[REFERENCES[0]])
+    print(f"\n{size} x {size}, {str(dtype).removeprefix('torch.')}, {rounds} rounds: million spin updates per second,")
+    print("ratio to the plain loop with our generator, and with our generator compiled")
     for name, rate in rates.items():
-        print(f"  {name:28s} {rate / 1e6:8.2f} {rate / reference:8.2f}")
+        ratios = [statistics.median(a / b for a, b in zip(rate, rates[other], strict=True)) for other in REFERENCES]
+        print(f"  {name:38s} {statistics.median(rate):8.2f} {ratios[0]:8.2f} {ratios[1]:8.2f}")
 
 
 @contextmanager

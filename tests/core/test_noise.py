@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +14,9 @@ from gnnspin.core import noise as noise_module
 from gnnspin.core.noise import philox4x32, thermal_noise
 
 ONES = 0xFFFFFFFF
+COMPILED = pytest.param(
+    True, marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")]
+)
 
 # Random123 distribution, kat_vectors, philox4x32 10
 KNOWN_ANSWERS = [
@@ -45,30 +50,33 @@ def test_normals_are_the_box_muller_transform_of_the_counter_words(dtype):
     torch.testing.assert_close(value.double(), torch.tensor(expected, dtype=torch.float64), atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("compiled", [False, COMPILED])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_alone_in_a_batch_and_in_parts_are_bitwise_equal(dtype, monkeypatch):
+def test_alone_in_a_batch_and_in_parts_are_bitwise_equal(dtype, compiled, monkeypatch):
     n_sites = 1003
-    batch = thermal_noise(3, range(5), 17, n_sites, dtype)
+    noise = partial(thermal_noise, dtype=dtype, compiled=compiled)
+    batch = noise(3, range(5), 17, n_sites)
     assert batch.shape == (5, n_sites, 3)
     assert batch.dtype == dtype
     for replica in range(5):
-        assert torch.equal(thermal_noise(3, [replica], 17, n_sites, dtype)[0], batch[replica])
-    assert torch.equal(thermal_noise(3, [4, 1], 17, n_sites, dtype), batch[[4, 1]])
+        assert torch.equal(noise(3, [replica], 17, n_sites)[0], batch[replica])
+    assert torch.equal(noise(3, [4, 1], 17, n_sites), batch[[4, 1]])
     for first, last in [(0, 1), (1, 18), (13, n_sites), (n_sites - 1, n_sites)]:
-        part = thermal_noise(3, range(5), 17, last - first, dtype, first_site=first)
-        assert torch.equal(part, batch[:, first:last])
+        assert torch.equal(noise(3, range(5), 17, last - first, first_site=first), batch[:, first:last])
     for chunk in (1, 100, 2048):
         monkeypatch.setattr(noise_module, "_CPU_CHUNK", chunk)
-        assert torch.equal(thermal_noise(3, range(5), 17, n_sites, dtype), batch)
+        monkeypatch.setattr(noise_module, "_LARGE_CHUNK", chunk)
+        assert torch.equal(noise(3, range(5), 17, n_sites), batch)
 
 
-def test_number_of_threads_does_not_matter():
+@pytest.mark.parametrize("compiled", [False, COMPILED])
+def test_number_of_threads_does_not_matter(compiled):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = thermal_noise(1, [0], 0, 70_000, torch.float32)
+        one = thermal_noise(1, [0], 0, 70_000, torch.float32, compiled=compiled)
         torch.set_num_threads(2)
-        two = thermal_noise(1, [0], 0, 70_000, torch.float32)
+        two = thermal_noise(1, [0], 0, 70_000, torch.float32, compiled=compiled)
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one, two)
@@ -134,14 +142,16 @@ def test_empty_request_gives_an_empty_tensor():
     assert thermal_noise(0, [1, 2], 0, 0).shape == (2, 0, 3)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, COMPILED])
 def test_parts_of_a_union_have_the_noise_they_have_alone(compiled):
     sizes, ids = (5, 90, 7), [4, 1, 9, 2, 3, 0]
     union = thermal_noise(3, ids, 17, 102, part_sizes=sizes, compiled=compiled)
     assert union.shape == (2, 102, 3)
     for replica in range(2):
         for part, block in enumerate(union[replica].split(sizes)):
-            assert torch.equal(block, thermal_noise(3, [ids[3 * replica + part]], 17, sizes[part])[0])
+            assert torch.equal(
+                block, thermal_noise(3, [ids[3 * replica + part]], 17, sizes[part], compiled=compiled)[0]
+            )
     for wrong in ({"n_sites": 101}, {"replicas": [1, 2]}, {"first_site": 1}):
         given = {"replicas": ids, "n_sites": 102, "first_site": 0} | wrong
         with pytest.raises(InvalidInput, match="part_sizes"):

@@ -136,7 +136,7 @@ def test_learned_model_killed_at_a_random_moment_resumes_from_the_file_alone(tmp
     path, tests = tmp_path / "killed.h5", Path(__file__).parents[1]
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(tests)])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not path.exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
