@@ -50,8 +50,8 @@ class Nonconservative(SpinModel):
 
     Only the torque of a field matters: one spin's tangent vector field is always such a pair (Hodge), a field of many
     spins is one global pair only if the exterior derivative of :math:`\sum H_i\cdot dS_i` is of type (1, 1). A
-    Slonczewski torque :math:`S_i\times(S_i\times p)` is ``G = sum p.S`` (Luo, Zhang and Chern, npj Comput. Mater. 9,
-    32, 2023, doi:10.1038/s41524-023-00990-1).
+    Slonczewski torque :math:`S_i\times(S_i\times p)` is ``G = sum p.S`` (Zhang and Chern, npj Comput. Mater. 9,
+    32, 2023, doi:10.1038/s41524-023-00990-0).
 
     All heads are equivariant under spin rotation, translations and, without `drive`, the point group. A current singles
     out a direction of space; with `drive` only operations that keep it remain, and any that moves it holds if the drive

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
@@ -60,6 +62,7 @@ def accuracy_against_cost(
                 f"floor at radius {radius:g}", (0.98, floor), xycoords=("axes fraction", "data"), fontsize=7, ha="right"
             )
         axes.set(xscale="log", yscale="log", xlabel="processor time of a field (µs per site)", ylabel="torque RMSE (t)")
+        _plain_ticks(axes)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
@@ -94,4 +97,13 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, *, sign
         if signal is not None:
             axes.axhline(signal, color="0.5", linestyle="--", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="training snapshots", ylabel="torque RMSE (t)")
+        _plain_ticks(axes)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """1, 2, 5, 10, ... as plain numbers on both logarithmic axes."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
