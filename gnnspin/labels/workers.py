@@ -109,7 +109,7 @@ def _client(number: int, scheduler: str | None) -> Iterator[Client]:
         threads_per_worker=1,
         processes=True,
         memory_limit=0,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
     )
     with cluster, Client(cluster) as client:

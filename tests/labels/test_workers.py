@@ -45,7 +45,7 @@ def test_scheduler_by_address_and_a_lost_worker(serial: Path, tmp_path: Path) ->
     from distributed import LocalCluster
 
     path = tmp_path / "scheduler.h5"
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0", silence_logs=50)
     with cluster:
         pids = [worker.process.pid for worker in cluster.workers.values()]
 
