@@ -61,7 +61,10 @@ class Recipe(Config):
     title: str
     data: str = Field(description="sentence on the labels for the card")
     validity: str = Field(description="where the model may be used, for the card")
-    generate: dict[str, str] = Field(default_factory=dict, description="name of a set: its YAML file")
+    generate: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="files of `gnnspin generate`; recipe of the model that drives their trajectories, or null",
+    )
     train: tuple[str, ...] = Field(description="sets to train on, generated above or published:NAME")
     validation: tuple[Held, ...] = Field(description="labels that choose the weights")
     test: dict[str, Held] = Field(description="labels of the reported errors, by their name on the card")
@@ -77,8 +80,18 @@ def main(
     install: Annotated[bool, typer.Option("--install", help="Copy model and card into the package.")] = False,
 ) -> None:
     """Make a model and its card."""
+    path = make(name, output, workers)
+    card = path.with_suffix(".md")
+    typer.echo(card.read_text())
+    if install:
+        for file in (path, card):
+            shutil.copy(file, pretrained_folder() / file.name)
+
+
+def make(name: str, output: Path, workers: int) -> Path:
+    """Make a model and its card in ``output / name``; the path of the model."""
     recipe = read_config(RECIPES / f"{name}.yaml", Recipe)
-    sets = _sets(recipe, output / name / "labels", workers)
+    sets = _sets(recipe, output, workers)
     train, validation, tests = _split(recipe, sets)
     model = recipe.model.build(train.systems[0])
     folder = output / name
@@ -91,21 +104,35 @@ def main(
     )
     path = gs.save(result.force_field, folder / f"{name}.safetensors")
     cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
-    card = path.with_suffix(".md")
-    card.write_text(_card(name, recipe, result, errors, len(train), cost))
-    typer.echo(card.read_text())
-    if install:
-        for file in (path, card):
-            shutil.copy(file, pretrained_folder() / file.name)
+    path.with_suffix(".md").write_text(_card(name, recipe, result, errors, len(train), cost))
+    return path
 
 
-def _sets(recipe: Recipe, folder: Path, workers: int) -> dict[str, LabelSet]:
+def _sets(recipe: Recipe, output: Path, workers: int) -> dict[str, LabelSet]:
     """Open all sets of labels, generating those that are not there."""
-    for name, file in recipe.generate.items():
-        config = read_config(RECIPES / file, GenerateConfig)
+    folder = output / "labels"
+    for name, driver in recipe.generate.items():
+        config = read_config(RECIPES / f"{name}.yaml", GenerateConfig)
+        if driver is not None:
+            config = _driven(config, _made(driver, output, workers))
         generate(config, folder / f"{name}.h5", n_workers=workers, resume=True)
     names = {*recipe.train, *(held.labels for held in (*recipe.validation, *recipe.test.values()))}
     return {name: open_labels(str(folder / f"{name}.h5") if name in recipe.generate else name) for name in names}
+
+
+def _made(name: str, output: Path, workers: int) -> Path:
+    """Path of a model, made now unless it is there."""
+    path = output / name / f"{name}.safetensors"
+    return path if path.exists() else make(name, output, workers)
+
+
+def _driven(config: GenerateConfig, force_field: Path) -> GenerateConfig:
+    """The configuration with its trajectories driven by a model."""
+    values = config.model_dump()
+    for sampler in values["samplers"]:
+        if sampler["kind"] == "relaxation":
+            sampler["force_field"] = force_field
+    return GenerateConfig.model_validate(values)
 
 
 def _split(recipe: Recipe, sets: dict[str, LabelSet]) -> tuple[LabelSet, LabelSet, dict[str, LabelSet]]:

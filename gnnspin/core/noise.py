@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,15 +126,18 @@ def thermal_noise(
     """
     _check_counter(seed, replicas, step, n_sites, first_site)
     device = torch.device(device)
-    sites, ids = _identities(tuple(replicas), n_sites, first_site, part_sizes and tuple(part_sizes), device)
+    identities = tuple(replicas), n_sites, first_site, part_sizes and tuple(part_sizes), device
+    sites, ids = _identities(*identities)
+    if compiled and 0 < len(ids) * n_sites <= _LARGE_CHUNK:
+        normals = _compiled_normals()(*_all_flat(*identities), _words(seed, step, device), dtype)
+        return normals[:, : len(ids) * n_sites].view(3, len(ids), n_sites).movedim(0, -1)
     noise = torch.empty(3, len(ids), n_sites, dtype=dtype, device=device)
     chunk = _LARGE_CHUNK if compiled or device.type != "cpu" else _CPU_CHUNK * torch.get_num_threads()
-    words = ids.new_tensor([step & _MASK, step >> 32, seed & _MASK, seed >> 32])
     for rows, columns in _blocks(len(ids), n_sites, chunk):
         block = noise[:, rows, columns]
         given = sites[columns], ids[rows, columns] if ids.shape[1] > 1 else ids[rows]
         if compiled:
-            normals = _compiled_normals()(*_flat_identities(*given), words, dtype)
+            normals = _compiled_normals()(*_flat_identities(*given), _words(seed, step, device), dtype)
             block.copy_(normals[:, : block[0].numel()].view(block.shape))
         else:
             uniforms = _uniforms(*philox4x32(*_counters(*given, step), (seed & _MASK, seed >> 32)), dtype)
@@ -176,6 +180,17 @@ def _flat_identities(sites: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     return flat[0], flat[1]
 
 
+@lru_cache(maxsize=8)
+def _all_flat(*identities: Any) -> tuple[Tensor, Tensor]:
+    """`_flat_identities` of everything that `_identities` tells, kept for the next step."""
+    return _flat_identities(*_identities(*identities))
+
+
+def _words(seed: int, step: int, device: torch.device) -> Tensor:
+    """Low and high halves of step and seed."""
+    return torch.tensor([step & _MASK, step >> 32, seed & _MASK, seed >> 32], device=device)
+
+
 @lru_cache(maxsize=1)
 def _compiled_normals() -> Callable[..., Tensor]:
     return torch.compile(_fused_normals, dynamic=True)
@@ -184,7 +199,7 @@ def _compiled_normals() -> Callable[..., Tensor]:
 def _fused_normals(c0: Tensor, c1: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
     """`philox4x32`, `_uniforms` and `_box_muller` without in-place operations: one loop when compiled.
 
-    `words` are the low and high halves of step and seed.
+    `words` are those of `_words`.
     """
     c2, c3, key0, key1 = words.unbind()
     for number in range(_ROUNDS):

@@ -185,10 +185,15 @@ def _part(value: Any, sites: slice) -> Any:
 def _as_tensors(terms: Terms, like: Tensor) -> Terms:
     """Numbers as tensors, so that another temperature, damping or time step does not compile again."""
     amplitude, damping, scale = (
-        value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device)
+        value if isinstance(value, Tensor) else _number(value, like.dtype, like.device)
         for value in (terms.amplitude, terms.damping, terms.scale)
     )
     return terms._replace(amplitude=amplitude, damping=damping, scale=scale)
+
+
+@lru_cache(maxsize=64)
+def _number(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=64)

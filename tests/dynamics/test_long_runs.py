@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def energy_error(force_field: gs.ForceField, n_steps: int, every: int) -> np.nda
         n_steps=n_steps,
         damping=0.0,
         integrator="spherical_midpoint",
-        tolerance=1e-8,
+        tolerance=1e-9,
         observers={"energy": lambda state: force_field.energy(state.spins)},
         observe_every=every,
         progress=False,
@@ -67,8 +68,9 @@ def test_learned_model_keeps_its_energy():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_learned_model_keeps_its_energy_over_a_hundred_thousand_steps():
-    check_no_trend(energy_error(learned(6), 100_000, 50), 0.005)
+    check_no_trend(energy_error(learned(6).compile(), 100_000, 50), 0.005)
 
 
 def resident_bytes() -> int:
