@@ -36,6 +36,9 @@ class Competitor(Config):
 
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
+    sizes: tuple[int, ...] | None = Field(
+        default=None, description="numbers of training labels this model is trained on; null: those of the labels"
+    )
 
 
 class KnownResult(Config):
@@ -88,6 +91,10 @@ class ComparisonConfig(Config):
     only: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="models that meet a set of labels; default: every model meets every set"
     )
+    equal_steps: bool = Field(
+        default=False,
+        description="`max_epochs` holds for the largest size; smaller ones see their labels more often",
+    )
 
     def runs(self) -> list[Run]:
         """All trainings, small ones first."""
@@ -101,8 +108,19 @@ class ComparisonConfig(Config):
             for size in (arena.sizes or (0,))
             for seed in self.seeds
             for name in self.only.get(data, tuple(self.models))
+            if size in (self.models[name].sizes or (size,))
         ]
         return sorted(runs, key=lambda run: run.size or 10**9)
+
+    def training(self, run: Run) -> TrainingConfig:
+        """The training of one run, its seed not yet set."""
+        training, sizes = self.models[run.model].training, self.data[run.data].sizes
+        if not (self.equal_steps and run.size):
+            return training
+        factor = max(sizes) / run.size
+        return training.model_copy(
+            update={key: max(1, round(factor * getattr(training, key))) for key in ("max_epochs", "validate_every")}
+        )
 
 
 @dataclass(frozen=True)
@@ -177,7 +195,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     if run.size:
         train = train.subset(range(0, len(train), max(1, len(train) // run.size)))[: run.size]
     model = competitor.model.model_copy(update={"seed": run.seed}).build(train.systems[0])
-    training = competitor.training.model_copy(update={"seed": run.seed})
+    training = config.training(run).model_copy(update={"seed": run.seed})
     folder = directory / run.folder
     result = fit(model, train, validation, training, directory=folder, resume=True, progress=progress)
     if result.interrupted:
@@ -255,7 +273,10 @@ def _claim(config: ComparisonConfig, run: Run, directory: Path) -> None:
     """Leave the run's settings in its folder, or check that they are the ones already there."""
     path = directory / run.folder / "run.json"
     settings = {
-        "competitor": config.models[run.model].model_dump(mode="json"),
+        "competitor": {
+            "model": config.models[run.model].model.model_dump(mode="json"),
+            "training": config.training(run).model_dump(mode="json"),
+        },
         "data": config.data[run.data].model_dump(mode="json", include={"train", "test", "validation"}),
     }
     if path.exists():

@@ -103,3 +103,13 @@ def test_a_finished_run_is_plain_json(labels, tmp_path):
     config = configuration(labels, only={"small": ["second"]})
     [row, _] = compare(config, tmp_path, progress=False)
     assert json.loads(json.dumps(row)) == row
+
+
+def test_equal_steps_and_sizes_of_one_model(labels):
+    """Six labels are seen twice as often as twelve; a model with sizes of its own meets no others."""
+    config = configuration(labels, equal_steps=True)
+    assert {run.size: config.training(run).max_epochs for run in config.runs()} == {6: 4, 12: 2}
+    values = configuration(labels).model_dump(mode="json")
+    values["models"]["second"]["sizes"] = [12]
+    runs = ComparisonConfig.model_validate(values).runs()
+    assert [(run.model, run.size) for run in runs] == [("first", 6), ("first", 12), ("second", 12)]
