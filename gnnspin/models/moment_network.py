@@ -35,21 +35,21 @@ class MomentData:
     ----------
     walks : WalkGeometry
         Balls of the closure.
-    deep_walks : WalkGeometry
-        Balls of the linear part; the same object where they are no larger.
+    deep_walks : WalkGeometry or None
+        Balls of the linear part of a known Hamiltonian, always in double precision: the field that it sums up is many
+        times the torque. None: the linear part uses the moments of the closure.
     neighbors : NeighborGeometry or None
         Graph of the cluster expansion layers, if there are any.
     """
 
     walks: WalkGeometry
-    deep_walks: WalkGeometry
+    deep_walks: WalkGeometry | None = None
     neighbors: NeighborGeometry | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> MomentData:
         """Copy on `device` with floating-point arrays in `dtype`."""
-        walks = self.walks.to(device, dtype)
-        deep = walks if self.deep_walks is self.walks else self.deep_walks.to(device, dtype)
-        return MomentData(walks, deep, self.neighbors and self.neighbors.to(device, dtype))
+        deep = self.deep_walks and self.deep_walks.to(device, torch.float64)
+        return MomentData(self.walks.to(device, dtype), deep, self.neighbors and self.neighbors.to(device, dtype))
 
 
 class MomentHyperparameters(ElectronHyperparameters):
@@ -137,9 +137,14 @@ class MomentModel(SpinModel):
         """See `SpinModel.prepare`; ``lattice=False`` lists all pairs of a lattice, with the same result."""
         terms, shifted = self.hamiltonian.terms(system), self.hamiltonian.shifted
         walks = prepare_walks(system, terms, self.hops, lattice=lattice, shifted=shifted)
-        deep = walks
-        if self.linear_degree // 2 > self.hops:
-            deep = prepare_walks(system, terms, self.linear_degree // 2, lattice=lattice, shifted=shifted)
+        deep_hops = self.linear_degree // 2
+        if deep_hops <= self.hops and (not self.hamiltonian.known or self.linear_degree < 2):
+            return MomentData(walks)
+        deep = (
+            walks
+            if deep_hops == self.hops
+            else prepare_walks(system, terms, deep_hops, lattice=lattice, shifted=shifted)
+        )
         return MomentData(walks, deep)
 
     @abstractmethod
@@ -154,31 +159,33 @@ class MomentModel(SpinModel):
         return self.whitening @ self.linear + self.base_coefficients / self.energy_scale
 
     def _moments(self, walks: WalkGeometry, spins: Tensor, degree: int) -> tuple[Tensor, Tensor]:
-        return local_moments(walks, self.hamiltonian.scaled(), spins, degree)
+        """Moments and vectors in the precision of the walks."""
+        return local_moments(walks, self.hamiltonian.scaled().to(walks.dtype), spins.to(walks.dtype), degree)
 
     def _site_energies(self, data: MomentData, spins: Tensor) -> Tensor:
         moments = self._moments(data.walks, spins, self.degree)
-        deep = data.deep_walks is not data.walks
-        scalar = self._moments(data.deep_walks, spins, self.linear_degree)[0] if deep else moments[0]
-        linear = torch.einsum("d,rdn->rn", self.coefficients, scalar[:, 2 : self.linear_degree + 1])
-        return linear + self._closure(data, spins, moments)
+        deep = data.deep_walks
+        scalar = moments[0] if deep is None else self._moments(deep, spins, self.linear_degree)[0]
+        linear = torch.einsum("d,rdn->rn", self.coefficients.to(scalar.dtype), scalar[:, 2 : self.linear_degree + 1])
+        return linear.to(spins.dtype) + self._closure(data, spins, moments)
 
     def energies_and_fields(
         self, data: MomentData, spins: Tensor, *, create_graph: bool = False
     ) -> tuple[Tensor | None, Tensor]:
-        """See `SpinModel.energies_and_fields`; the deep linear part's field follows from its moments alone."""
-        if data.deep_walks is data.walks or not self.hamiltonian.known:
+        """See `SpinModel.energies_and_fields`; the linear part's field follows from its moments alone."""
+        if data.deep_walks is None or not self.hamiltonian.known:
             return super().energies_and_fields(data, spins, create_graph=create_graph)
         flat = spins.detach().reshape(-1, *spins.shape[-2:])
         with torch.no_grad():
             scalar, vector = self._moments(data.deep_walks, flat, self.linear_degree)
             columns = trace_fields(vector, self.hamiltonian.scaled(), self.linear_degree)
+        coefficients = self.coefficients.to(scalar.dtype)
         with torch.enable_grad():
             moving = flat.clone().requires_grad_(True)
             closure = self._closure(data, moving, self._moments(data.walks, moving, self.degree))
             (gradient,) = torch.autograd.grad(closure.sum(), moving, create_graph=create_graph)
-            site = closure + torch.einsum("d,rdn->rn", self.coefficients, scalar[:, 2:])
-            field = torch.einsum("d,rdnx->rnx", self.coefficients, columns) - gradient
+            site = closure + torch.einsum("d,rdn->rn", coefficients, scalar[:, 2:]).to(closure.dtype)
+            field = torch.einsum("d,rdnx->rnx", coefficients, columns).to(gradient.dtype) - gradient
         site, field = self.energy_scale * site + self.energy_shift, self.energy_scale * field
         return site.reshape(spins.shape[:-1]), field.reshape(spins.shape)
 
@@ -195,7 +202,8 @@ class MomentModel(SpinModel):
 
     def _columns(self, data: MomentData, spins: Tensor) -> Tensor:
         """Fields (R, D - 1, N, 3) of every degree of the linear part."""
-        _, vector = self._moments(data.deep_walks, spins, max(1, self.linear_degree - 1))
+        walks = data.walks if data.deep_walks is None else data.deep_walks
+        _, vector = self._moments(walks, spins, max(1, self.linear_degree - 1))
         return trace_fields(vector, self.hamiltonian.scaled(), self.linear_degree)
 
     @torch.no_grad()

@@ -6,7 +6,7 @@
 
 Amorphous packings have 0.8 sites per unit volume and a minimum distance of 0.5 (the spin glass's). Times are
 processor time of one thread, the best of the repeats, so that a busy machine disturbs little; the network sees
-at most 16,384 sites at a time. The peak is the process's largest resident memory; sizes ascend, and what the process held
+at most 16,384 sites at a time. The peak is the largest resident memory; sizes ascend, and what the process held
 before the system was prepared stands beside it.
 """
 

@@ -39,6 +39,12 @@ class ScaledHamiltonian:
     center: Tensor
     half_width: Tensor
 
+    def to(self, dtype: torch.dtype) -> ScaledHamiltonian:
+        """The same in another precision."""
+        return ScaledHamiltonian(
+            self.coupling.to(dtype), self.amplitudes.to(dtype), self.center.to(dtype), self.half_width.to(dtype)
+        )
+
 
 def local_moments(
     geometry: WalkGeometry,

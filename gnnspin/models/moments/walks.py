@@ -151,6 +151,11 @@ class WalkGeometry:
         """Whether all balls are translates of those of one unit cell."""
         return len(self.tables) == 1 and self.tables[0].node.shape[1] > 1
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the floating-point arrays, and of moments."""
+        return self.tables[0].parity.dtype
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> WalkGeometry:
         """Copy on `device` with floating-point arrays in `dtype`."""
         return replace(self, tables=tuple(table.to(device, dtype) for table in self.tables))
