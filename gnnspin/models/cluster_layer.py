@@ -54,8 +54,8 @@ class ClusterLayer(nn.Module):
         See `NeighborDensity`.
     emits : bool
         Whether it hands on vectors and scalars.
-    extra_invariants : int
-        Number of invariants of other origin that `forward` is given.
+    extra_invariants, extra_tensors : int
+        Numbers of invariants, and of tensors in real space, of other origin that `forward` is given.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ClusterLayer(nn.Module):
         separable: bool = False,
         emits: bool = True,
         extra_invariants: int = 0,
+        extra_tensors: int = 0,
     ) -> None:
         super().__init__()
         self.size, self.time_reversal, self.emits = size, time_reversal, emits
@@ -83,7 +84,7 @@ class ClusterLayer(nn.Module):
             )
         self.vector_pairs = nn.ModuleList(ChannelPairs(n, size.pairs) for _ in self.degrees)
         self.tensor_pairs = nn.ModuleList(ChannelPairs(n, size.pairs) for _ in self.degrees[1:])
-        n_tensors = n + (size.scalars if in_scalars else 0)
+        n_tensors = n + (size.scalars if in_scalars else 0) + extra_tensors
         self.tensor_mixing = nn.ParameterList(_mixing(n, n_tensors) for _ in self.degrees)
         n_invariants = extra_invariants + self._n_invariants()
         self.standardization = Standardization(n_invariants)
@@ -115,17 +116,19 @@ class ClusterLayer(nn.Module):
         *,
         calibrate: bool = False,
         extra: Tensor | None = None,
+        extra_tensors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Site energies (R, N), the next vectors and scalars (those received, if it emits none).
 
         With `calibrate`, mean and spread of the invariants are stored first. `extra` (R, extra_invariants, N) joins
-        the invariants.
+        the invariants, `extra_tensors` (R, extra_tensors, M, N) the tensors B.
         """
         replicas, _, channels, sites = vectors.shape
         density = self.vector_density(vectors.reshape(replicas * 3, channels, sites), data)
         density = density.reshape(replicas, 3, *density.shape[1:])
         scalar_density = self.scalar_density(scalars, data) if self.in_scalars else None
-        tensors = self._tensors(spin, density, scalar_density)
+        others = [given for given in (scalar_density, extra_tensors) if given is not None]
+        tensors = self._tensors(spin, density, others)
         invariants = self._invariants(spin, vectors, density, tensors)
         if scalar_density is not None:
             invariants += [scalars, scalar_density[:, :, 0]]
@@ -154,10 +157,10 @@ class ClusterLayer(nn.Module):
             hidden = layer.weight @ hidden + layer.bias[:, None] if isinstance(layer, nn.Linear) else layer(hidden)
         return linear, hidden
 
-    def _tensors(self, spin: Tensor, density: Tensor, scalar_density: Tensor | None) -> list[Tensor]:
-        """Spin-rotation invariants (R, K, m, N) of each degree: mixtures of ``S . A`` and the scalars' densities."""
+    def _tensors(self, spin: Tensor, density: Tensor, others: list[Tensor]) -> list[Tensor]:
+        """Spin-rotation invariants (R, K, m, N) of each degree: mixtures of ``S . A`` and `others` (R, *, M, N)."""
         along = (spin[:, :, None, None] * density).sum(1)
-        tensors = along if scalar_density is None else torch.cat([along, scalar_density], dim=1)
+        tensors = torch.cat([along, *others], dim=1) if others else along
         return [_mix(w, tensors[:, :, part]) for w, part in zip(self.tensor_mixing, self.degrees, strict=True)]
 
     def _invariants(self, spin: Tensor, vectors: Tensor, density: Tensor, tensors: list[Tensor]) -> list[Tensor]:

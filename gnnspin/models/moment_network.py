@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -18,8 +18,8 @@ from gnnspin.models.base import SpinModel
 from gnnspin.models.density import NeighborGeometry
 from gnnspin.models.moments.fields import normal_matrix, solve_coefficients, trace_fields, whitening
 from gnnspin.models.moments.hamiltonian import ElectronHyperparameters, ModelHamiltonian
-from gnnspin.models.moments.recursion import local_moments
-from gnnspin.models.moments.walks import WalkGeometry, prepare_walks
+from gnnspin.models.moments.recursion import local_moments, moments_and_bonds
+from gnnspin.models.moments.walks import HoppingTerms, WalkGeometry, prepare_walks
 from gnnspin.models.standardization import Standardization, site_network
 from gnnspin.systems import SpinSystem
 
@@ -52,6 +52,24 @@ class MomentData:
         return MomentData(self.walks.to(device, dtype), deep, self.neighbors and self.neighbors.to(device, dtype))
 
 
+class Moments(NamedTuple):
+    """What the closure knows of the electrons.
+
+    Attributes
+    ----------
+    scalar : (R, D + 1, N)
+        Moments m_n.
+    vector : (R, 3, D + 1, N)
+        Their vectors.
+    bonds : (R, F, M, N)
+        Sums over bonds, see `moments_and_bonds`; F = 0 where there are none.
+    """
+
+    scalar: Tensor
+    vector: Tensor
+    bonds: Tensor
+
+
 class MomentHyperparameters(ElectronHyperparameters):
     """Hyperparameters of `MomentNetwork`."""
 
@@ -75,6 +93,7 @@ class MomentModel(SpinModel):
     """
 
     hyperparameters: MomentHyperparameters
+    bond_degree: int = 1
     base_coefficients: Tensor
     whitening: Tensor
 
@@ -135,7 +154,7 @@ class MomentModel(SpinModel):
 
     def prepare(self, system: SpinSystem, *, lattice: bool = True) -> MomentData:
         """See `SpinModel.prepare`; ``lattice=False`` lists all pairs of a lattice, with the same result."""
-        terms, shifted = self.hamiltonian.terms(system), self.hamiltonian.shifted
+        terms, shifted = self._terms(system), self.hamiltonian.shifted
         walks = prepare_walks(system, terms, self.hops, lattice=lattice, shifted=shifted)
         deep_hops = self.linear_degree // 2
         if deep_hops <= self.hops and (not self.hamiltonian.known or self.linear_degree < 2):
@@ -147,10 +166,11 @@ class MomentModel(SpinModel):
         )
         return MomentData(walks, deep)
 
+    def _terms(self, system: SpinSystem) -> HoppingTerms:
+        return self.hamiltonian.terms(system)
+
     @abstractmethod
-    def _closure(
-        self, data: MomentData, spins: Tensor, moments: tuple[Tensor, Tensor], *, calibrate: bool = False
-    ) -> Tensor:
+    def _closure(self, data: MomentData, spins: Tensor, moments: Moments, *, calibrate: bool = False) -> Tensor:
         """Dimensionless site energies (R, N) beyond the linear part."""
 
     @property
@@ -162,10 +182,14 @@ class MomentModel(SpinModel):
         """Moments and vectors in the precision of the walks."""
         return local_moments(walks, self.hamiltonian.scaled().to(walks.dtype), spins.to(walks.dtype), degree)
 
+    def _closure_moments(self, data: MomentData, spins: Tensor) -> Moments:
+        moments, bonds = moments_and_bonds(data.walks, self.hamiltonian.scaled(), spins, self.degree, self.bond_degree)
+        return Moments(moments[:, 0], moments[:, 1:], bonds)
+
     def _site_energies(self, data: MomentData, spins: Tensor) -> Tensor:
-        moments = self._moments(data.walks, spins, self.degree)
+        moments = self._closure_moments(data, spins)
         deep = data.deep_walks
-        scalar = moments[0] if deep is None else self._moments(deep, spins, self.linear_degree)[0]
+        scalar = moments.scalar if deep is None else self._moments(deep, spins, self.linear_degree)[0]
         linear = torch.einsum("d,rdn->rn", self.coefficients.to(scalar.dtype), scalar[:, 2 : self.linear_degree + 1])
         return linear.to(spins.dtype) + self._closure(data, spins, moments)
 
@@ -182,7 +206,7 @@ class MomentModel(SpinModel):
         coefficients = self.coefficients.to(scalar.dtype)
         with torch.enable_grad():
             moving = flat.clone().requires_grad_(True)
-            closure = self._closure(data, moving, self._moments(data.walks, moving, self.degree))
+            closure = self._closure(data, moving, self._closure_moments(data, moving))
             (gradient,) = torch.autograd.grad(closure.sum(), moving, create_graph=create_graph)
             site = closure + torch.einsum("d,rdn->rn", coefficients, scalar[:, 2:]).to(closure.dtype)
             field = torch.einsum("d,rdnx->rnx", coefficients, columns).to(gradient.dtype) - gradient
@@ -198,7 +222,7 @@ class MomentModel(SpinModel):
             columns = self._columns(data, spins[:2])
             matrix = normal_matrix(columns, spins[:2], field_weight=0.1)
             self.whitening.copy_(whitening(matrix))
-        self._closure(data, spins, self._moments(data.walks, spins, self.degree), calibrate=True)
+        self._closure(data, spins, self._closure_moments(data, spins), calibrate=True)
 
     def _columns(self, data: MomentData, spins: Tensor) -> Tensor:
         """Fields (R, D - 1, N, 3) of every degree of the linear part."""
@@ -288,10 +312,8 @@ class MomentNetwork(MomentModel):
         self.standardization = Standardization(size)
         self.network = site_network((size, hyperparameters.hidden, hyperparameters.hidden, 1))
 
-    def _closure(
-        self, data: MomentData, spins: Tensor, moments: tuple[Tensor, Tensor], *, calibrate: bool = False
-    ) -> Tensor:
-        features = moment_invariants(spins, *moments).transpose(1, 2)
+    def _closure(self, data: MomentData, spins: Tensor, moments: Moments, *, calibrate: bool = False) -> Tensor:
+        features = moment_invariants(spins, moments.scalar, moments.vector).transpose(1, 2)
         standard = self.standardization(features, calibrate=calibrate)
         if calibrate:
             drop_rounding(self.standardization, features.shape[-1])

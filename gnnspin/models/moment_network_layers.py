@@ -18,10 +18,12 @@ from gnnspin.models.moment_network import (
     MomentData,
     MomentHyperparameters,
     MomentModel,
+    Moments,
     drop_rounding,
     moment_invariants,
     n_invariants,
 )
+from gnnspin.models.moments.walks import HoppingTerms
 from gnnspin.systems import SpinSystem
 
 #: Moment vectors of lower degree are multiples of the spin.
@@ -36,6 +38,7 @@ class MomentClusterHyperparameters(MomentHyperparameters):
     scalars: int = Field(default=8, ge=0, description="scalars handed from layer to layer")
     max_degree: int = Field(default=2, ge=0, description="largest degree of the angular functions")
     pairs: int = Field(default=36, ge=1, description="most products of two densities per degree; beyond: learned ones")
+    bond_moments: bool = Field(default=False, description="blocks between neighbours as tensors of the layers as well")
 
 
 class MomentClusterExpansion(MomentModel):
@@ -43,8 +46,9 @@ class MomentClusterExpansion(MomentModel):
 
     Layer k of a `SpinClusterExpansion` reaches k times the cutoff. Its site network also gets the invariants of all
     moments whose walks stay within that radius, and its neighbour densities the vectors :math:`\mathbf m_n` whose walks
-    stay within the reach of the layers before it. The linear part of `MomentModel` adds long walks at the range of
-    torques that the layers have anyway.
+    stay within the reach of the layers before it. With `bond_moments` the blocks :math:`[T_n]_{ji}` between
+    neighbours, as far as they stay within the layer's reach, weigh the bonds of a site and join its tensors B. The
+    linear part of `MomentModel` adds long walks at the range of torques that the layers have anyway.
 
     Invariances are those of `MomentNetwork` and `SpinClusterExpansion` together.
 
@@ -69,13 +73,17 @@ class MomentClusterExpansion(MomentModel):
     hyperparameters: MomentClusterHyperparameters
     layers: nn.ModuleList
     vector_scale: Tensor
+    bond_scale: Tensor
 
     def __init__(self, spec: GraphSpec, hyperparameters: MomentClusterHyperparameters) -> None:
         super().__init__(spec, hyperparameters)
         h = hyperparameters
         self._angular = AngularBasis(spec.dimension, h.max_degree)
         self._radial = RadialBasis(spec, h.n_radial)
+        self.bond_degree = self.hops + 1 if h.bond_moments else 1
         self.register_buffer("vector_scale", torch.ones(self.degree + 1))
+        if h.bond_moments:
+            self.register_buffer("bond_scale", torch.ones(2 * (self.bond_degree - 1)))
         self.layers = nn.ModuleList()
         for k in range(h.layers):
             layer = ClusterLayer(
@@ -87,6 +95,7 @@ class MomentClusterExpansion(MomentModel):
                 separable=spec.shells is None,
                 emits=k < h.layers - 1,
                 extra_invariants=n_invariants(self._degree_within(k + 1)),
+                extra_tensors=self._bonds_within(k + 1),
             )
             self.layers.append(layer)
 
@@ -94,6 +103,10 @@ class MomentClusterExpansion(MomentModel):
         """Largest degree of the moments whose walks stay within the reach of a number of layers."""
         hops = int(layers * self.spec.cutoff / self.hamiltonian.hop_length + 1e-6)
         return 2 * min(hops, self.hops) + 1 if hops else 1
+
+    def _bonds_within(self, layers: int) -> int:
+        """Number of the sums over bonds within the reach of a number of layers: degree n reaches n/2 hops."""
+        return 2 * (min(self._degree_within(layers), self.bond_degree) - 1)
 
     def _vector_degrees(self, layers: int) -> range:
         """Degrees of the moment vectors within the reach of a number of layers."""
@@ -111,12 +124,19 @@ class MomentClusterExpansion(MomentModel):
         data = super().prepare(system, lattice=lattice)
         return replace(data, neighbors=neighbors if lattice else neighbors.without_stencil())
 
-    def _closure(
-        self, data: MomentData, spins: Tensor, moments: tuple[Tensor, Tensor], *, calibrate: bool = False
-    ) -> Tensor:
-        scalar, vector = moments
+    def _terms(self, system: SpinSystem) -> HoppingTerms:
+        return self.hamiltonian.terms(system, self._angular if self.hyperparameters.bond_moments else None)
+
+    def _closure(self, data: MomentData, spins: Tensor, moments: Moments, *, calibrate: bool = False) -> Tensor:
+        scalar, vector, bonds = moments
         if calibrate:
-            self._measure_vectors(vector)
+            self.vector_scale.copy_(inverse_size(vector.square().sum(1).mean((0, 2)).sqrt()))
+            if self.hyperparameters.bond_moments:
+                self.bond_scale.copy_(
+                    inverse_size(bonds[:, :, self._angular.n_components > 1 :].square().mean((0, 2, 3)).sqrt())
+                )
+        if self.hyperparameters.bond_moments:
+            bonds = bonds * self.bond_scale[:, None, None]
         assert data.neighbors is not None
         spin = spins.transpose(-1, -2)
         vectors, scalars = spin[:, :, None], spin.new_zeros(spin.shape[0], 0, spin.shape[2])
@@ -128,13 +148,17 @@ class MomentClusterExpansion(MomentModel):
             extra = moment_invariants(spins, scalar[:, :within], vector[:, :, :within])
             if k:
                 vectors = torch.cat([vectors, scaled[:, :, list(self._vector_degrees(k))]], dim=2)
-            energy, vectors, scalars = layer(data.neighbors, spin, vectors, scalars, calibrate=calibrate, extra=extra)
+            near = bonds[:, : self._bonds_within(k + 1)]
+            energy, vectors, scalars = layer(
+                data.neighbors, spin, vectors, scalars, calibrate=calibrate, extra=extra,
+                extra_tensors=near if near.shape[1] else None,
+            )  # fmt: skip
             if calibrate:
                 drop_rounding(layer.standardization, extra.shape[1])
             energies = energies + energy
         return energies
 
-    def _measure_vectors(self, vector: Tensor) -> None:
-        """Scale of every degree's vectors, zero for those that vanish by symmetry."""
-        size = vector.square().sum(1).mean((0, 2)).sqrt()
-        self.vector_scale.copy_(torch.where(size > SMALLEST_SPREAD, 1 / size.clamp_min(1e-12), torch.zeros_like(size)))
+
+def inverse_size(size: Tensor) -> Tensor:
+    """One over the sizes, zero for what vanishes by symmetry."""
+    return torch.where(size > SMALLEST_SPREAD, 1 / size.clamp_min(1e-12), torch.zeros_like(size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def accuracy_against_cost(
     Parameters
     ----------
     rows : sequence of mappings
-        With ``model``, ``test_torque_rmse`` and ``microseconds_per_site``.
+        With ``model``, ``test_torque_rmse``, ``microseconds_per_site``; ``compiled_microseconds_per_site``, where it is
+        given, makes a second, hollow marker.
     path : path
         File to write.
     known : sequence of (name, torque_rmse, microseconds_per_site or None)
@@ -48,7 +50,10 @@ def accuracy_against_cost(
             own = [row for row in rows if row["model"] == name]
             cost = [row["microseconds_per_site"] for row in own]
             error = [row["test_torque_rmse"] for row in own]
-            axes.plot(cost, error, _MARKERS[k % 12], color=style.PALETTE[k % 6], label=name, linestyle="none")
+            marker, color = _MARKERS[k % 12], style.PALETTE[k % 6]
+            axes.plot(cost, error, marker, color=color, label=name, linestyle="none")
+            compiled = [row.get("compiled_microseconds_per_site") or math.nan for row in own]
+            axes.plot(compiled, error, marker, color=color, markerfacecolor="none", linestyle="none")
         for other, known_error, known_cost in known:
             if known_cost is None:
                 axes.axhline(known_error, color="0.5", linestyle="--", linewidth=1)

@@ -91,6 +91,7 @@ class ComparisonConfig(Config):
     only: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="models that meet a set of labels; default: every model meets every set"
     )
+    compiled: bool = Field(default=False, description="also time compiled models (needs a C++ compiler)")
     equal_steps: bool = Field(
         default=False,
         description="`max_epochs` holds for the largest size; smaller ones see their labels more often",
@@ -203,6 +204,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     path = save(result.force_field, folder / MODEL_FILE)
     system = train.systems[0] if arena.timing_system is None else arena.timing_system.build()
     cost = field_cost(path, system)
+    compiled = field_cost(path, system, compiled=True).microseconds_per_site if config.compiled else None
     row = {
         **{"data": run.data, "model": run.model, "architecture": model.name, "seed": run.seed},
         "n_training": len(train),
@@ -211,6 +213,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
         "torque_receptive_radius": model.torque_receptive_radius,
         "training_seconds": result.seconds,
         "microseconds_per_site": cost.microseconds_per_site,
+        "compiled_microseconds_per_site": compiled,
         "timed_sites": cost.n_sites,
         "megabytes": cost.megabytes,
         **{f"violation_{key}": value for key, value in symmetry_violations(result.force_field).items()},
@@ -233,6 +236,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "test_energy_rmse_per_site": "energy RMSE",
         "torque_receptive_radius": "torque radius",
         "microseconds_per_site": "µs per site",
+        "compiled_microseconds_per_site": "compiled",
         "megabytes": "MB",
         "training_seconds": "training s",
     }

@@ -45,6 +45,11 @@ class TestMomentClusterExpansion(ModelPhysics):
     }
 
 
+class TestMomentClusterExpansionWithBonds(ModelPhysics):
+    name = "moment_cluster_expansion"
+    hyperparameters = {**TestMomentClusterExpansion.hyperparameters, "bond_moments": True}  # noqa: RUF012
+
+
 class TestKnownHoppingOfInfiniteRange(ModelPhysics):
     """Exponential hopping between all pairs, switched off at the cutoff."""
 
@@ -217,3 +222,18 @@ def test_linear_part_on_published_fields() -> None:
             "moment_network", GraphSpec.for_system(labels.systems[0], 1.0), hopping=RULE, J=3.5, linear_degree=degree
         )
         assert model.fit_linear_part(rest.subset(range(20)), field_weight=0.0) == pytest.approx(error, rel=0.06)
+
+
+def test_bond_moments_matter_and_need_real_hopping() -> None:
+    """Without them the same weights give another energy; hopping with phases has no invariant blocks."""
+    options = {"hops": 2, "layers": 1, "channels": 3, "bond_moments": True}
+    model = build("moment_cluster_expansion", **options)
+    spins = random_spins(SQUARE.n_sites, replicas=(1,), seed=4)
+    data = model.prepare(SQUARE).to("cpu", torch.float64)
+    energy = model.site_energies(data, spins)
+    with torch.no_grad():
+        model.bond_scale.zero_()  # type: ignore[operator]
+    assert float((model.site_energies(data, spins) - energy).abs().max()) > 1e-6
+    rule = PeierlsHopping(NearestNeighborHopping(), 1 / 6)
+    with pytest.raises(InvalidInput, match="bond moments need real hopping"):
+        build("moment_cluster_expansion", hopping=rule, **options)

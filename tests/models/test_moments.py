@@ -20,8 +20,11 @@ from gnnspin.electrons import (
 )
 from gnnspin.electrons.hopping.phases import PeierlsHopping
 from gnnspin.electrons.hopping.rules import HoppingRule
+from gnnspin.models.bases import AngularBasis
 from gnnspin.models.moments import HoppingTerms, ScaledHamiltonian, WalkGeometry, local_moments, prepare_walks
 from gnnspin.models.moments.fields import trace_fields
+from gnnspin.models.moments.hamiltonian import angular_matrices
+from gnnspin.models.moments.recursion import moments_and_bonds
 from gnnspin.systems import SpinSystem
 
 CASES = {
@@ -183,3 +186,29 @@ def test_polynomial_of_the_fermi_function_is_exact_diagonalization() -> None:
     assert float(coefficients @ scalar[0].sum(-1)) == pytest.approx(float(energy), abs=1e-6)
     linear = torch.einsum("d,dnx->nx", coefficients[2:], trace_fields(vector, h, degree)[0])
     assert float((linear - field).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "magnetic" not in name])
+@pytest.mark.parametrize("lattice", [True, False])
+def test_sums_over_bonds_are_those_of_the_dense_matrix(name: str, lattice: bool) -> None:
+    """``sum_j h_ij Y_m(r_ij)`` times trace and center's component of the blocks between neighbours."""
+    system, rule, hops = CASES[name]
+    n_sites, degree, hop = system.n_sites, hops + 1, rule.hops(system)
+    basis = AngularBasis(3 if name == "amorphous" else 2, 2)
+    angular = angular_matrices(basis, hop.row, hop.column, hop.vector, hop.amplitude, n_sites)
+    terms = HoppingTerms(hopping_terms(system, rule).real, None, (angular,))
+    h, spins = scaled(terms), random_spins(n_sites, replicas=(2,), seed=1)
+    matrix = SDHamiltonian(system, rule, J=J).dense(spins) / h.half_width
+    powers = [torch.eye(2 * n_sites, dtype=matrix.dtype).expand_as(matrix), matrix]
+    for _ in range(2, degree + 1):
+        powers.append(2 * matrix @ powers[-1] - powers[-2])
+    blocks = torch.stack(powers[2:], 1).unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))  # (R, n, j, a, i, b)
+    traces = torch.einsum("rnjaib,sba->rnsji", blocks, SIGMA).real / 2
+    weights = torch.from_numpy(np.stack([one.toarray() for one in angular])) / h.half_width
+    expected = [
+        torch.einsum("mij,rnji->rnmi", weights, traces[:, :, 0]),
+        torch.einsum("mij,rnsji,ris->rnmi", weights, traces[:, :, 1:], spins),
+    ]
+    _, bonds = moments_and_bonds(prepare_walks(system, terms, hops, lattice=lattice), h, spins, 2 * hops + 1, degree)
+    torch.testing.assert_close(bonds, torch.stack(expected, 2).flatten(1, 2), rtol=0, atol=1e-12)
+    assert float(bonds[:, :, 1:].abs().max()) > 1e-3

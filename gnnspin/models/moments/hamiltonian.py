@@ -36,11 +36,11 @@ from gnnspin.electrons.hopping.rules import (
     SumHopping,
 )
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.bases import RadialBasis
+from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
 from gnnspin.models.moments.walks import HoppingTerms
 from gnnspin.systems import SpinSystem
-from gnnspin.systems.system import FloatArray
+from gnnspin.systems.system import FloatArray, IntArray
 
 #: Fraction of the cutoff from which hops of infinite range are switched off.
 SWITCH = 0.75
@@ -170,16 +170,16 @@ class ModelHamiltonian(nn.Module):
             return shells[len(config.amplitudes) - 1]
         return self.spec.cutoff
 
-    def terms(self, system: SpinSystem) -> HoppingTerms:
-        """Hopping of a system.
+    def terms(self, system: SpinSystem, angular: AngularBasis | None = None) -> HoppingTerms:
+        """Hopping of a system, with the angular functions of its bonds if `angular` is given.
 
         Raises
         ------
         InvalidInput
-            If the rule has more than one orbital per site or acts on the spin.
+            If the rule has more than one orbital per site or acts on the spin, or is complex and `angular` is given.
         """
         if self.config is None:
-            return self._learned_terms(system)
+            return self._learned_terms(system, angular)
         rule = self.config.build()
         if (rule.orbitals(system) != 1).any():
             raise InvalidInput(f"moments need one orbital per site; {rule} has {rule.orbitals(system).max()}")
@@ -191,9 +191,14 @@ class ModelHamiltonian(nn.Module):
         matrix = hops.matrix(system.n_sites)
         matrix.eliminate_zeros()
         imaginary = sparse.csr_array(matrix.imag) if np.iscomplexobj(matrix.data) else None
-        return HoppingTerms((sparse.csr_array(matrix.real),), imaginary if imaginary is not None else None)
+        if angular is None:
+            return HoppingTerms((sparse.csr_array(matrix.real),), imaginary)
+        if imaginary is not None:
+            raise InvalidInput("bond moments need real hopping; leave bond_moments out for hopping with phases")
+        bonds = angular_matrices(angular, hops.row, hops.column, hops.vector, hops.amplitude, system.n_sites)
+        return HoppingTerms((matrix,), None, (bonds,))
 
-    def _learned_terms(self, system: SpinSystem) -> HoppingTerms:
+    def _learned_terms(self, system: SpinSystem, angular: AngularBasis | None) -> HoppingTerms:
         graph = self.spec.graph(system)
         column, row = graph.edge_index.numpy()
         values = self._radial(graph.edge_distance, graph.edge_shell).numpy()
@@ -203,7 +208,11 @@ class ModelHamiltonian(nn.Module):
         ]
         for matrix in matrices:
             matrix.eliminate_zeros()
-        return HoppingTerms(tuple((matrix + matrix.T).tocsr() / 2 for matrix in matrices))
+        bonds: list[tuple[sparse.csr_array, ...]] = []
+        if angular is not None:
+            vector = graph.edge_vector.numpy()
+            bonds = [angular_matrices(angular, row, column, vector, one, system.n_sites) for one in values.T]
+        return HoppingTerms(tuple((matrix + matrix.T).tocsr() / 2 for matrix in matrices), None, tuple(bonds))
 
     def _initial_amplitudes(self) -> Tensor:
         """Hopping -1 at the shortest distance, decaying exponentially."""
@@ -229,6 +238,16 @@ class ModelHamiltonian(nn.Module):
     def scaled(self) -> ScaledHamiltonian:
         """Coefficients for `local_moments`."""
         return ScaledHamiltonian(self.coupling, self.amplitudes, self.center, self.half_width)
+
+
+def angular_matrices(
+    angular: AngularBasis, row: IntArray, column: IntArray, vector: FloatArray, amplitude: FloatArray, n_sites: int
+) -> tuple[sparse.csr_array, ...]:
+    """Matrices (N, N) of hops between different places times each angular function of their direction."""
+    moves = np.linalg.norm(vector, axis=1) > 0
+    values = angular(torch.from_numpy(vector[moves])).double().numpy().T * amplitude[moves]
+    index = row[moves], column[moves]
+    return tuple(sparse.coo_array((one, index), shape=(n_sites, n_sites)).tocsr() for one in values)
 
 
 def _switch(x: FloatArray) -> FloatArray:

@@ -74,6 +74,40 @@ def local_moments(
     vector : (R, 3, degree + 1, N)
         Traces of the blocks times sigma.
     """
+    moments, _ = moments_and_bonds(geometry, hamiltonian, spins, degree, 1, pairs_per_chunk=pairs_per_chunk)
+    return moments[:, 0], moments[:, 1:]
+
+
+def moments_and_bonds(
+    geometry: WalkGeometry,
+    hamiltonian: ScaledHamiltonian,
+    spins: Tensor,
+    degree: int,
+    bond_degree: int,
+    *,
+    pairs_per_chunk: int = PAIRS_PER_CHUNK,
+) -> tuple[Tensor, Tensor]:
+    r"""Moments of every site, and sums over its bonds of the blocks between neighbours.
+
+    A block between sites that one hop joins is
+    :math:`[T_n]_{ji} = a_{ji} + \mathbf b_{ji}\cdot\sigma + i(\dots)`. The sums are
+    :math:`\sum_j (h_{ij}/W) Y_m(\hat r_{ij})\,a_{ji}` and the same of :math:`\mathbf S_i\cdot\mathbf b_{ji}`, for
+    n = 2 .. `bond_degree`. Where hopping is bipartite the first is zero for even n and the second for odd n.
+
+    Parameters
+    ----------
+    geometry, hamiltonian, spins, degree, pairs_per_chunk
+        As for `local_moments`.
+    bond_degree : int
+        Largest degree n of the bonds, at most ``(degree + 1) // 2``; below 2 for none.
+
+    Returns
+    -------
+    moments : (R, 4, degree + 1, N)
+        Scalars and vectors of `local_moments`.
+    bonds : (R, 2 (bond_degree - 1), M, N)
+        The two sums of every n in turn.
+    """
     largest = max(table.node.numel() for table in geometry.tables)
     together = max(1, pairs_per_chunk // largest)
     replica_slices = [slice(r, r + together) for r in range(0, len(spins), together)]
@@ -83,16 +117,18 @@ def local_moments(
         for table in geometry.tables
         for copies in _copy_chunks(table, pairs_per_chunk)
     ]
-    results: dict[int, list[Tensor]] = {}
+    results: dict[int, list[tuple[Tensor, Tensor]]] = {}
     for table, replicas, copies in chunks:
-        arguments = (table, hamiltonian, spins[replicas], copies, degree)
+        arguments = (table, hamiltonian, spins[replicas], copies, degree, bond_degree)
         if len(chunks) > 1 and torch.is_grad_enabled():
-            part: Tensor = checkpoint(_chunk_moments, *arguments, use_reentrant=False)
+            part: tuple[Tensor, Tensor] = checkpoint(_chunk_moments, *arguments, use_reentrant=False)
         else:
             part = _chunk_moments(*arguments)
         results.setdefault(replicas.start, []).append(part)
-    moments = torch.cat([torch.cat(parts, dim=-1) for parts in results.values()])
-    return moments[:, 0], moments[:, 1:]
+    moments, bonds = (
+        torch.cat([torch.cat([part[k] for part in parts], dim=-1) for parts in results.values()]) for k in (0, 1)
+    )
+    return moments, bonds
 
 
 def _copy_chunks(table: WalkTables, limit: int) -> list[slice]:
@@ -102,14 +138,41 @@ def _copy_chunks(table: WalkTables, limit: int) -> list[slice]:
 
 
 def _chunk_moments(
-    table: WalkTables, hamiltonian: ScaledHamiltonian, spins: Tensor, copies: slice, degree: int
-) -> Tensor:
-    """Scalars and vectors (R, 4, degree + 1, sites) of the sources of some copies."""
+    table: WalkTables, hamiltonian: ScaledHamiltonian, spins: Tensor, copies: slice, degree: int, bond_degree: int
+) -> tuple[Tensor, Tensor]:
+    """Moments (R, 4, degree + 1, sites) and sums over bonds (R, F, M, sites) of the sources of some copies."""
     node = table.node[:, copies]
-    states = walk_states(table, hamiltonian, gather(spins, node), (degree + 1) // 2)
-    moments = contract(table, states, degree)  # (degree + 1, 4, B, K)
-    moments = moments.reshape(degree + 1, 4, table.n_sources, len(spins), node.shape[1])
-    return moments.permute(3, 1, 0, 4, 2).flatten(-2)
+    gathered = gather(spins, node)
+    states = walk_states(table, hamiltonian, gathered, (degree + 1) // 2)
+
+    def by_site(values: Tensor) -> Tensor:
+        """(X, Y, B, K) as (R, Y, X, sites)."""
+        split = values.reshape(*values.shape[:2], table.n_sources, len(spins), node.shape[1])
+        return split.permute(3, 1, 0, 4, 2).flatten(-2)
+
+    bonds = _bonds(table, hamiltonian, gathered[: table.n_sources], states[: bond_degree + 1])
+    return by_site(contract(table, states, degree)), by_site(bonds)
+
+
+def _bonds(table: WalkTables, hamiltonian: ScaledHamiltonian, spins: Tensor, states: list[Tensor]) -> Tensor:
+    """Sums over bonds (M, F, B, K), of columns V_0 .. V_n and spins (B, 3, K) of the sources."""
+
+    def summed(values: Tensor) -> Tensor:
+        """Weighted sums (B, M, ...) over the bonds of values (T_1, ...)."""
+        factors = hamiltonian.amplitudes / hamiltonian.half_width
+        parts = [factor * sparse_product(*pair, values) for factor, pair in zip(factors, table.bonds, strict=True)]
+        return sum(parts[1:], parts[0]).unflatten(0, (table.n_sources, -1))
+
+    found: list[Tensor] = []
+    for n, state in enumerate(states[2:], start=2):
+        near = state[: table.sizes[1]]
+        scalar, vector = summed(near[:, 0, 0]), (summed(near[:, -1, 1:]) * spins[:, None]).sum(2)
+        if table.bipartite:
+            scalar, vector = (scalar, torch.zeros_like(vector)) if n % 2 else (torch.zeros_like(scalar), vector)
+        found += [scalar, vector]
+    if not found:
+        return spins.new_zeros(0, 0, table.n_sources, spins.shape[-1])
+    return torch.stack(found).permute(2, 0, 1, 3)
 
 
 def gather(spins: Tensor, node: Tensor) -> Tensor:

@@ -29,10 +29,14 @@ class HoppingTerms:
         Symmetric matrices; the hopping is the sum of coefficient times matrix.
     imaginary : (N, N) sparse array or None
         Antisymmetric imaginary part of a known complex hopping.
+    angular : tuple of tuples of (N, N) sparse arrays
+        For every real term its matrix times the angular functions of the bond's direction, M each; empty where bond
+        moments are not wanted.
     """
 
     real: tuple[sparse.csr_array, ...]
     imaginary: sparse.csr_array | None = None
+    angular: tuple[tuple[sparse.csr_array, ...], ...] = ()
 
     @property
     def matrices(self) -> tuple[sparse.csr_array, ...]:
@@ -98,6 +102,8 @@ class WalkTables:
         Sum over the pairs of each source within n hops.
     bipartite : bool
         Whether real hopping without onsite terms connects two sublattices only.
+    bonds : tuple of ((B M, T_1), (T_1, B M)) sparse tensors
+        For every real term the sum over the bonds of each source, weighted by M angular functions; see `HoppingTerms`.
     """
 
     node: Tensor
@@ -106,6 +112,7 @@ class WalkTables:
     steps: tuple[StepMatrices, ...]
     sums: tuple[tuple[Tensor, Tensor], ...]
     bipartite: bool
+    bonds: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @property
     def n_pairs(self) -> int:
@@ -125,6 +132,7 @@ class WalkTables:
             parity=self.parity.to(device, dtype),
             steps=tuple(step.to(device, dtype) for step in self.steps),
             sums=tuple((a.to(device, dtype), b.to(device, dtype)) for a, b in self.sums),
+            bonds=tuple((a.to(device, dtype), b.to(device, dtype)) for a, b in self.bonds),
         )
 
 
@@ -291,7 +299,21 @@ def _tables(
         steps=_step_matrices(real, imaginary, sizes),
         sums=tuple(_with_transpose(member[:, :size]) for size in sizes),
         bipartite=bipartite,
+        bonds=tuple(_bond_sums(term, sources, source[: sizes[1]], node[: sizes[1]]) for term in terms.angular),
     )
+
+
+def _bond_sums(
+    matrices: tuple[sparse.csr_array, ...], sources: IntArray, source: IntArray, node: IntArray
+) -> tuple[Tensor, Tensor]:
+    """Rows (source, function), columns the pairs within one hop: entries of `matrices` between source and node."""
+    entries = np.array([matrix[sources[source], node] for matrix in matrices])
+    row = source * len(matrices) + np.arange(len(matrices))[:, None]
+    column = np.broadcast_to(np.arange(len(node)), row.shape)
+    shape = (len(sources) * len(matrices), len(node))
+    total = sparse.coo_array((entries.ravel(), (row.ravel(), column.ravel())), shape=shape).tocsr()
+    total.eliminate_zeros()
+    return _with_transpose(total)
 
 
 def _step_matrices(
