@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -54,9 +55,8 @@ def field_cost(path: str | Path, system: SpinSystem, *, seconds: float = 5.0, co
     -------
     FieldCost
     """
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_measure, (str(path), system, seconds, torch.get_num_threads(), compiled))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled).result()
 
 
 def _measure(path: str, system: SpinSystem, seconds: float, n_threads: int, compiled: bool) -> FieldCost:
