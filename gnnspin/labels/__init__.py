@@ -9,10 +9,11 @@ from gnnspin.labels.config import (
 )
 from gnnspin.labels.generate import generate
 from gnnspin.labels.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
-from gnnspin.labels.response import response
+from gnnspin.labels.response import Agreement, response, response_agreement
 from gnnspin.labels.workers import default_workers
 
 __all__ = [
+    "Agreement",
     "GenerateConfig",
     "Locality",
     "LocalityConfig",
@@ -25,4 +26,5 @@ __all__ = [
     "default_workers",
     "generate",
     "response",
+    "response_agreement",
 ]

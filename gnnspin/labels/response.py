@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -56,6 +58,88 @@ def response(source: FieldSource, spins: Tensor | ArrayLike, site: int, *, step:
     return torch.cat(parts)
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How well a model knows the exact responses to the spins at some distances; see `response_agreement`.
+
+    Attributes
+    ----------
+    nearest, farthest : float
+        The distances, the first excluded.
+    exact : float
+        Root mean square of the exact ``|dT_i/dS_j|``.
+    share : float
+        Part of the summed squares over all distances.
+    r2 : float
+        1 less the squared error of the model's derivative over the squares of the exact one.
+    """
+
+    nearest: float
+    farthest: float
+    exact: float
+    share: float
+    r2: float
+
+
+def response_agreement(
+    model: FieldSource,
+    exact: FieldSource,
+    spins: Tensor | ArrayLike,
+    sites: Sequence[int],
+    distances: Sequence[float],
+    *,
+    step: float = 1e-3,
+) -> list[Agreement]:
+    """Compare the derivatives ``dT_i/dS_j`` of a model with the exact ones, by the distance of i and j.
+
+    Tells what a model is missing: far spins (its receptive field, or what it makes of it), or the answer to near ones.
+
+    Parameters
+    ----------
+    model, exact : FieldSource
+        Both with an energy, on one system; a force field in float64.
+    spins : (R, N, 3)
+        Configurations.
+    sites : sequence of int
+        The spins i.
+    distances : sequence of B + 1 floats
+        Edges of the bins, ascending.
+    step : float
+        Angle by which spins are turned.
+
+    Returns
+    -------
+    list of B Agreement
+
+    Raises
+    ------
+    InvalidInput
+        If a source has no energy, or the spins have the wrong shape.
+    """
+    if not (model.has_energy and exact.has_energy):
+        raise InvalidInput("responses are compared through the energy; give two sources that have one")
+    checked = as_spins(spins, exact.system.n_sites).to(torch.float64)
+    if checked.ndim != 3:
+        raise InvalidInput(f"spins have shape {tuple(checked.shape)}; give configurations (R, n_sites, 3)")
+    squares, errors = np.zeros(len(distances) - 1), np.zeros(len(distances) - 1)
+    counts = np.zeros(len(distances) - 1)
+    for site in sites:
+        bins = np.digitize(distances_from(exact.system, site), distances, right=True) - 1
+        bins[site] = -1
+        for configuration in checked:
+            given, wanted = (_slopes(source, configuration, site, step)[0] for source in (model, exact))
+            for k in range(len(squares)):
+                chosen = torch.from_numpy(bins == k)
+                squares[k] += float(wanted[:, chosen].square().sum())
+                errors[k] += float((given - wanted)[:, chosen].square().sum())
+                counts[k] += int(chosen.sum())
+    return [
+        Agreement(distances[k], distances[k + 1], (square / count) ** 0.5, square / squares.sum(), 1 - error / square)
+        for k, (square, error, count) in enumerate(zip(squares, errors, counts, strict=True))
+        if square > 0
+    ]
+
+
 def distances_from(system: SpinSystem, site: int) -> FloatArray:
     """Distances (N,) of all sites from one, to the nearest periodic image."""
     vectors = system.positions - system.positions[site]
@@ -80,13 +164,18 @@ def _turned(spins: Tensor, sites: Tensor, step: float) -> Tensor:
     return copies
 
 
-def _by_reciprocity(source: FieldSource, spins: Tensor, site: int, step: float) -> Tensor:
+def _slopes(source: FieldSource, spins: Tensor, site: int, step: float) -> tuple[Tensor, Tensor]:
+    """Derivatives (2, N, 3) of all fields, across the spins, and (2, 3) of the own torque by two turns of one spin."""
     copies = _turned(spins, torch.tensor([site]), step)[0]
     field = source.field(copies)
-    slope = (field[:, 0] - field[:, 1]) / (2 * step)  # (2, N, 3)
-    result = project_tangent(slope, spins).square().sum((0, 2)).sqrt()
     own = torque(copies[:, :, site], field[:, :, site])
-    result[site] = ((own[:, 0] - own[:, 1]) / (2 * step)).square().sum().sqrt()
+    return project_tangent((field[:, 0] - field[:, 1]) / (2 * step), spins), (own[:, 0] - own[:, 1]) / (2 * step)
+
+
+def _by_reciprocity(source: FieldSource, spins: Tensor, site: int, step: float) -> Tensor:
+    slopes, own = _slopes(source, spins, site, step)
+    result = slopes.square().sum((0, 2)).sqrt()
+    result[site] = own.square().sum().sqrt()
     return result
 
 

@@ -16,7 +16,7 @@ import gnnspin as gs
 from gnnspin.cli import app
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.datasets import Label, LabelStore
-from gnnspin.labels import LocalityConfig, analyze_locality, conditional_variance, response
+from gnnspin.labels import LocalityConfig, analyze_locality, conditional_variance, response, response_agreement
 from gnnspin.labels import locality as module
 from gnnspin.labels.response import distances_from
 
@@ -185,3 +185,18 @@ def test_bad_input(tmp_path: Path) -> None:
         response(EXCHANGE, random_spins(49, seed=0), 99)
     with pytest.raises(ValueError, match="give a system"):
         configuration(system=None)
+
+
+def test_agreement_tells_what_a_model_misses():
+    """Exchange to two shells against exchange to one that is 10 % too strong: 0.99 near, nothing farther."""
+    system = gs.systems.square(6, 6)
+    exact, model = gs.classical.Heisenberg(system, (1.0, 0.5)), gs.classical.Heisenberg(system, 1.1)
+    spins = random_spins(36, replicas=(2,), seed=0)
+    near, far = response_agreement(model, exact, spins, [3, 20], [0.5, 1.2, 1.6, 3.0])
+    assert (near.nearest, near.farthest, far.farthest) == (0.5, 1.2, 1.6)
+    assert near.r2 == pytest.approx(0.99, abs=1e-4)
+    assert far.r2 == pytest.approx(0.0, abs=1e-4)
+    assert near.share + far.share == pytest.approx(1.0)
+    assert near.exact == pytest.approx(2 * far.exact, rel=0.4)
+    with pytest.raises(InvalidInput, match="configurations"):
+        response_agreement(model, exact, spins[0], [3], [0.5, 1.2])
