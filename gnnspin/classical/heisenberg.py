@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -68,6 +68,12 @@ class Heisenberg(PairExchange):
         if self._lattice is not None:
             return self._lattice(spins)
         return super().field_of(spins, time)
+
+    def compile(self, **options: Any) -> Self:
+        """Compile the sum over a periodic Bravais lattice; see `FieldSource.compile`."""
+        if self._lattice is not None:
+            self._lattice.compile(**options)
+        return self
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +44,10 @@ class LatticeExchange:
         self, lattice_shape: tuple[int, int, int], shifts: Sequence[tuple[Sequence[int], float]], pbc: Sequence[bool]
     ) -> None:
         self.lattice_shape = lattice_shape
-        nonzero = [(shift, exchange) for shift, exchange in shifts if exchange]
+        nonzero = [(tuple(shift), exchange) for shift, exchange in shifts if exchange]
+        periodic = all(p or n == 1 for p, n in zip(pbc, lattice_shape, strict=True))
+        self._rolls = nonzero if periodic else []
+        self._compiled: Callable[[Tensor], Tensor] | None = None
         self._scale = nonzero[0][1] if nonzero else 1.0
         self._windows = [
             (window, exchange / self._scale)
@@ -64,8 +70,23 @@ class LatticeExchange:
             system.pbc,
         )
 
+    def compile(self, **options: Any) -> None:
+        """Make one loop of the sum where all directions are periodic; compiled anew for every shape of the spins."""
+        if self._rolls:
+            self._compiled = torch.compile(self._rolled, dynamic=False, **options)
+
+    def _rolled(self, spins: Tensor) -> Tensor:
+        planes = spins.movedim(-1, 0)
+        lattice = planes.reshape(*planes.shape[:2], *self.lattice_shape)
+        terms = [
+            exchange / self._scale * lattice.roll([-n for n in shift], (2, 3, 4)) for shift, exchange in self._rolls
+        ]
+        return (self._scale * reduce(operator.add, terms)).reshape(planes.shape).movedim(0, -1)
+
     def __call__(self, spins: Tensor) -> Tensor:
         """Field (R, N, 3) of spins (R, N, 3), a view with the components outermost."""
+        if self._compiled is not None:
+            return self._compiled(spins)
         planes = spins.movedim(-1, 0)
         lattice = planes.reshape(*planes.shape[:2], *self.lattice_shape)
         new = torch.empty_like if self._n_written else torch.zeros_like

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -49,6 +49,11 @@ class Diluted(FieldSource):
         self.device = source.device
         self.has_energy = source.has_energy
         self._occupied = torch.from_numpy(~mask).to(self.device, self.dtype)[:, None]
+
+    def compile(self, **options: Any) -> Self:
+        """Compile the source; see `FieldSource.compile`."""
+        self.source.compile(**options)
+        return self
 
     def _evaluate(
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 import gnnspin as gs
-from gnnspin.core import random_spins, thermal_noise
+from gnnspin.core import FieldSource, random_spins, thermal_noise
 from gnnspin.dynamics import drive, loop
 
 DT, DAMPING, KT = 0.05, 0.1, 0.1
@@ -70,8 +70,8 @@ def contestants(size: int, dtype: torch.dtype) -> dict[str, Callable[[int], None
     n_sites = size * size
     spins = random_spins(n_sites, seed=0, dtype=dtype)
     system = gs.systems.square(size, size)
-    source = gs.classical.Heisenberg(system, J=1.0)
-    source.dtype = dtype
+    source = gs.classical.Heisenberg(system, J=1.0, dtype=dtype)
+    compiled_source = gs.classical.Heisenberg(system, J=1.0, dtype=dtype).compile()
     compiled_step = torch.compile(plain_step, dynamic=False)
     planes = spins.T.reshape(3, size, size).contiguous()
 
@@ -83,9 +83,11 @@ def contestants(size: int, dtype: torch.dtype) -> dict[str, Callable[[int], None
 
         return steps
 
-    def ours(**options: bool) -> Callable[[int], None]:
+    def ours(field_source: FieldSource, **options: bool) -> Callable[[int], None]:
         def steps(n: int) -> None:
-            gs.dynamics.simulate(source, spins, dt=DT, n_steps=n, damping=DAMPING, kT=KT, progress=False, **options)
+            gs.dynamics.simulate(
+                field_source, spins, dt=DT, n_steps=n, damping=DAMPING, kT=KT, progress=False, **options
+            )
 
         return steps
 
@@ -97,8 +99,9 @@ def contestants(size: int, dtype: torch.dtype) -> dict[str, Callable[[int], None
         "plain loop, torch.randn": plain_loop(lambda _: torch.randn(3, size, size, dtype=dtype)),
         REFERENCES[0]: plain_loop(own_noise),
         REFERENCES[1]: plain_loop(lambda number: own_noise(number, compiled=True)),
-        "simulate": ours(),
-        "simulate, compiled": ours(compiled=True),
+        "simulate": ours(source),
+        "simulate, compiled": ours(source, compiled=True),
+        "simulate, compiled, source too": ours(compiled_source, compiled=True),
     }
 
 

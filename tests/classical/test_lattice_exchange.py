@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,22 @@ def test_field_is_the_sum_over_bonds(name, exchange):
     strided = spins.movedim(-1, 0).contiguous().movedim(0, -1)
     torch.testing.assert_close(lattice(strided), expected, atol=1e-14, rtol=0)
     assert lattice(spins.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("compiler", ["none", pytest.param("real", marks=pytest.mark.slow)])
+def test_what_is_compiled_is_the_same_sum(name, compiler, monkeypatch):
+    """The code that would be compiled, run as it is; slow: compiled."""
+    if compiler == "none":
+        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    elif shutil.which("g++") is None:
+        pytest.skip("needs a C++ compiler")
+    source = gs.classical.Heisenberg(SYSTEMS[name], J=(1.0, -0.3))
+    other = gs.classical.Heisenberg(SYSTEMS[name], J=(1.0, -0.3)) + gs.classical.Zeeman(SYSTEMS[name], (0.0, 0.1, 0.2))
+    spins = random_spins(SYSTEMS[name].n_sites, replicas=(3,), seed=1)
+    expected, both = source.field(spins), other.field(spins)
+    torch.testing.assert_close(source.compile().field(spins), expected, atol=1e-14, rtol=0)
+    torch.testing.assert_close(other.compile().field(spins), both, atol=1e-14, rtol=0)
 
 
 def test_systems_without_a_bravais_lattice_are_left_to_the_bonds():
