@@ -102,7 +102,8 @@ def simulate(
         True where there is no moment, see `Diluted`. The spin given there is meaningless and stays.
     compiled : bool
         Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
-        for large systems with cheap fields. Trajectories agree with the plain ones to rounding.
+        for large systems with cheap fields. Trajectories agree with the plain ones to rounding. The field itself is
+        compiled by ``source.compile()``.
     observers : callables of the state, as a list or a dict by name
         Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape.
     observe_every : int

@@ -114,15 +114,18 @@ def response_agreement(
     Raises
     ------
     InvalidInput
-        If a source has no energy, or the spins have the wrong shape.
+        If a source has no energy, the spins have the wrong shape, a site does not exist, or the edges do not ascend.
     """
     if not (model.has_energy and exact.has_energy):
         raise InvalidInput("responses are compared through the energy; give two sources that have one")
     checked = as_spins(spins, exact.system.n_sites).to(torch.float64)
     if checked.ndim != 3:
         raise InvalidInput(f"spins have shape {tuple(checked.shape)}; give configurations (R, n_sites, 3)")
-    squares, errors = np.zeros(len(distances) - 1), np.zeros(len(distances) - 1)
-    counts = np.zeros(len(distances) - 1)
+    if not all(0 <= site < checked.shape[1] for site in sites):
+        raise InvalidInput(f"sites={list(sites)}: the system has {checked.shape[1]} sites")
+    if len(distances) < 2 or list(distances) != sorted(set(distances)):
+        raise InvalidInput(f"distances={list(distances)} must be two or more ascending edges")
+    squares, errors, counts = np.zeros((3, len(distances) - 1))
     for site in sites:
         bins = np.digitize(distances_from(exact.system, site), distances, right=True) - 1
         bins[site] = -1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
-from gnnspin.core.errors import StoreError
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
 from gnnspin.models.base import SpinModel
@@ -16,7 +15,7 @@ from gnnspin.models.files import load, save
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import fit
-from gnnspin.training.job import MODEL_FILE, ModelConfig
+from gnnspin.training.job import MODEL_FILE, ModelConfig, claim
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ def cross_validate(
     def build() -> SpinModel:
         return model.build(labels.systems[0]) if isinstance(model, ModelConfig) else model()
 
-    _claim(directory, _description(build(), config, labels, folds, blocks, validation, seed), resume)
+    description = _description(build(), config, labels, folds, blocks, validation, seed)
+    claim(directory / "cross_validation.json", description, resume, "cross-validation")
     evaluations: list[Evaluation] = []
     paths: list[Path] = []
     for k, (rest, held_out) in enumerate(parts):
@@ -135,9 +135,9 @@ def _description(
     blocks: int | None,
     validation: float,
     seed: int,
-) -> str:
-    """What a directory is claimed for, as JSON."""
-    values = {
+) -> dict[str, Any]:
+    """What a directory is claimed for."""
+    return {
         "model": model.name,
         "hyperparameters": model.hyperparameters.model_dump(mode="json"),
         "graph": model.spec.to_dict(),
@@ -145,16 +145,3 @@ def _description(
         "labels": {"count": len(labels), "systems": [system.fingerprint for system in labels.systems]},
         "split": {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed},
     }
-    return json.dumps(values, indent=2) + "\n"
-
-
-def _claim(directory: Path, text: str, resume: bool) -> None:
-    """Write the description into a new directory, or check that it is the one already there."""
-    path = directory / "cross_validation.json"
-    if directory.exists() and any(directory.iterdir()):
-        if not resume:
-            raise StoreError(f"{directory} is not empty; pass resume=True to continue there, or another directory")
-        if path.exists() and path.read_text() != text:
-            raise StoreError(f"{path} describes another cross-validation; choose another directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

@@ -98,7 +98,7 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
         If labels and model do not fit together.
     """
     directory = Path(directory)
-    _claim(directory, job, resume)
+    claim(directory / "job.json", job.model_dump(mode="json"), resume, "training")
     labels, validation = job.data.load()
     model = job.model.build(labels.systems[0])
     result = fit(model, labels, validation, job.training, directory=directory, resume=resume, progress=progress)
@@ -109,14 +109,13 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     return TrainedModel(result, evaluation, path)
 
 
-def _claim(directory: Path, job: TrainJob, resume: bool) -> None:
-    """Write the job into a new directory, or check that it is the one already there."""
-    path = directory / "job.json"
-    text = json.dumps(job.model_dump(mode="json"), indent=2) + "\n"
+def claim(path: Path, values: dict[str, Any], resume: bool, kind: str) -> None:
+    """Write the description of a run as JSON into its new directory, or check that it is the one already there."""
+    directory, text = path.parent, json.dumps(values, indent=2) + "\n"
     if directory.exists() and any(directory.iterdir()):
         if not resume:
-            raise StoreError(f"{directory} is not empty; choose another output, or --resume to continue there")
+            raise StoreError(f"{directory} is not empty; choose another directory, or resume to continue there")
         if path.exists() and path.read_text() != text:
-            raise StoreError(f"{path} describes another training; choose another output directory")
+            raise StoreError(f"{path} describes another {kind}; choose another directory")
     directory.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

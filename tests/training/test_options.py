@@ -65,8 +65,10 @@ def test_recipe_sets_values_and_what_is_given_stands() -> None:
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_recipes_are_valid(name: str) -> None:
-    TrainingConfig(**RECIPES[name].training)  # type: ignore[index]
-    ModelConfig(**RECIPES[name].model)  # type: ignore[index]
+    recipe = RECIPES[name]  # type: ignore[index]
+    explicit = TrainingConfig(**recipe.training).model_dump(exclude={"recipe"})
+    assert TrainingConfig(recipe=name).model_dump(exclude={"recipe"}) == explicit  # type: ignore[arg-type]
+    assert ModelConfig(**recipe.model).name == "behler_parrinello"
 
 
 def test_loss_is_that_of_the_papers(tmp_path: Path) -> None:
