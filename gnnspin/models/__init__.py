@@ -19,6 +19,7 @@ from gnnspin.models.linear_cluster_expansion import LinearClusterExpansion
 from gnnspin.models.moment_network import MomentNetwork
 from gnnspin.models.moment_network_layers import MomentClusterExpansion
 from gnnspin.models.nonconservative import Nonconservative
+from gnnspin.models.oriented_cluster_expansion import OrientedClusterExpansion
 from gnnspin.models.pretrained import model_card, pretrained
 from gnnspin.models.spin_cluster_expansion import SpinClusterExpansion
 from gnnspin.models.vector_message_passing import VectorMessagePassing
@@ -34,6 +35,7 @@ _REGISTRY: dict[str, type[SpinModel]] = {
         MomentClusterExpansion,
         MomentNetwork,
         Nonconservative,
+        OrientedClusterExpansion,
         SpinClusterExpansion,
         VectorMessagePassing,
     )
@@ -88,6 +90,7 @@ __all__ = [
     "BehlerParrinello",
     "Committee",
     "Nonconservative",
+    "OrientedClusterExpansion",
     "SpinClusterExpansion",
     "SpinModel",
     "architecture",

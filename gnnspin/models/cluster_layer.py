@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gnnspin.models.bases import AngularBasis, degree_slices
 from gnnspin.models.density import NeighborDensity, NeighborGeometry
-from gnnspin.models.standardization import Standardization, site_network
+from gnnspin.models.standardization import Standardization, site_network, standardized_outputs
 
 _MEAN_NEIGHBORS = 8.0
 
@@ -137,25 +137,13 @@ class ClusterLayer(nn.Module):
         features = torch.cat(invariants, dim=1)
         if calibrate:
             self.standardization.measure(features.transpose(1, 2))
-        linear, out = self._site_network(features)
+        linear, out = standardized_outputs(self.network, self.standardization, self.linear_energy, features)
         energy = linear + out[:, 0]
         if not self.emits:
             return energy, vectors, scalars
         next_scalars, gates = out[:, 1:].split([self.size.scalars, out.shape[1] - 1 - self.size.scalars], dim=1)
         gates = gates.reshape(replicas, 1, self.size.channels, self.gates_per_channel, sites)
         return energy, self._gated_vectors(spin, density, tensors, gates), next_scalars
-
-    def _site_network(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Linear energy (R, N) and outputs (R, *, N) of features (R, F, N), standardised in the first product."""
-        first, *others = self.network
-        assert isinstance(first, nn.Linear)
-        weight = torch.cat([first.weight, self.linear_energy[None]]) * self.standardization.inverse_spread
-        bias = nn.functional.pad(first.bias, (0, 1)) - weight @ self.standardization.mean
-        hidden = weight @ features + bias[:, None]
-        linear, hidden = hidden[:, -1], hidden[:, :-1]
-        for layer in others:
-            hidden = layer.weight @ hidden + layer.bias[:, None] if isinstance(layer, nn.Linear) else layer(hidden)
-        return linear, hidden
 
     def _tensors(self, spin: Tensor, density: Tensor, others: list[Tensor]) -> list[Tensor]:
         """Spin-rotation invariants (R, K, m, N) of each degree: mixtures of ``S . A`` and `others` (R, *, M, N)."""

@@ -13,37 +13,14 @@ from torch import Tensor, nn
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.lattice import cell_neighbors, is_lattice
+from gnnspin.graphs.lattice import cell_neighbors
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.bases import AngularBasis
 from gnnspin.models.density import LatticeStencil, NeighborDensity, NeighborGeometry
 from gnnspin.models.standardization import Standardization, site_network
+from gnnspin.models.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
-
-Vector = tuple[float, float, float]
-
-
-class UnitCell(Config):
-    """The lattice a kernel is made for."""
-
-    vectors: tuple[Vector, Vector, Vector] = Field(description="primitive vectors")
-    basis: tuple[Vector, ...] = Field(description="positions of the cell's sites")
-    extended: tuple[bool, bool, bool] = Field(description="directions in which the cell repeats")
-
-    @classmethod
-    def of(cls, system: SpinSystem) -> UnitCell:
-        """Unit cell of `system`; InvalidInput if it is no lattice."""
-        if not is_lattice(system):
-            raise InvalidInput(f"convolutional is a model of lattices; {system} is none. Choose a graph model")
-        first = system.positions[: system.n_basis] - system.positions[0]
-        shape = system.lattice_shape or (1, 1, 1)
-        extended = shape[0] > 1, shape[1] > 1, shape[2] > 1
-        return cls(vectors=system.primitive_vectors.tolist(), basis=first.tolist(), extended=extended)
-
-    def system(self) -> SpinSystem:
-        """One cell, periodic where it repeats."""
-        return SpinSystem(self.basis, cell=self.vectors, pbc=self.extended, lattice_shape=(1, 1, 1))
 
 
 class ConvolutionalHyperparameters(Config):
@@ -125,7 +102,8 @@ class Convolutional(SpinModel):
         InvalidInput
             If `system` has another unit cell, or is shorter than the kernel reaches.
         """
-        self._check(system)
+        assert self.hyperparameters.unit_cell is not None
+        self.hyperparameters.unit_cell.check(system)
         reach = np.abs(self._cells).max(axis=0)
         shape = system.lattice_shape or (1, 1, 1)
         if (reach > np.array(shape)).any():
@@ -142,15 +120,6 @@ class Convolutional(SpinModel):
         return NeighborGeometry(
             site_kind=torch.zeros(system.n_sites, dtype=torch.int64), stencil=stencil, table=None, build_table=_no_table
         )
-
-    def _check(self, system: SpinSystem) -> None:
-        """Raise InvalidInput unless `system` repeats the unit cell."""
-        cell, own = UnitCell.of(system), self.hyperparameters.unit_cell
-        assert own is not None
-        same = len(cell.basis) == len(own.basis) and np.allclose(cell.basis, own.basis, atol=SHELL_TOLERANCE)
-        extended = np.array(own.extended) | np.array(cell.extended)
-        if not same or not np.allclose(np.array(cell.vectors)[extended], np.array(own.vectors)[extended]):
-            raise InvalidInput(f"{system} has another unit cell than the lattice the model was made for")
 
     def _site_energies(self, data: NeighborGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         if not self.hyperparameters.time_reversal:

@@ -213,7 +213,7 @@ class NeighborDensity(nn.Module):
         mixed = features if self.mixing is None else self.mixing @ features
         weight = self.weight[:, :, self.degree]  # (C_out, C_in or 1, M, K)
         if geometry.stencil is not None:
-            return _convolve(mixed, geometry.stencil, weight)
+            return convolve(mixed, geometry.stencil, weight)
         assert geometry.table is not None
         return _gather(mixed, geometry.table, weight)
 
@@ -232,8 +232,11 @@ def _gather(features: Tensor, table: NeighborTable, weight: Tensor) -> Tensor:
     return density.permute(3, 0, 2, 1).reshape(batch, out_channels, components, n_sites)
 
 
-def _convolve(features: Tensor, stencil: LatticeStencil, weight: Tensor) -> Tensor:
-    """The same by a convolution."""
+def convolve(features: Tensor, stencil: LatticeStencil, weight: Tensor) -> Tensor:
+    """Densities (B, C_out, M, N) of features (B, C, N) by a convolution with weights (C_out, C_in, M, K).
+
+    Channels fall into ``C / C_in`` groups; those of the output that belong to one group see its channels alone.
+    """
     out_channels, inputs, components, _ = weight.shape
     batch, channels, n_sites = features.shape
     n_basis = stencil.kernel.shape[2]

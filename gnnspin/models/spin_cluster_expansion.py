@@ -102,7 +102,7 @@ class SpinClusterExpansion(SpinModel):
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
         """Set `n_kinds` to the kinds of sites that `system` has."""
-        kinds = _site_kind(system, values.get("site_kind", "species"))
+        kinds = site_kinds(system, values.get("site_kind", "species"))
         return {"n_kinds": int(kinds.max()) + 1} | values
 
     @property
@@ -118,12 +118,7 @@ class SpinClusterExpansion(SpinModel):
         InvalidInput
             If `system` has more kinds of sites than the model knows, or does not fit its graph specification.
         """
-        kinds = _site_kind(system, self.hyperparameters.site_kind)
-        if kinds.min() < 0 or kinds.max() >= self.hyperparameters.n_kinds:
-            raise InvalidInput(
-                f"the model tells n_kinds={self.hyperparameters.n_kinds} kinds of sites apart, but this system has "
-                f"{self.hyperparameters.site_kind} {kinds.min()} to {kinds.max()}; they must count from 0"
-            )
+        kinds = site_kinds(system, self.hyperparameters.site_kind, self.hyperparameters.n_kinds)
         return prepare_geometry(system, self.spec, self._radial, self._angular, kinds)
 
     def _site_energies(
@@ -157,8 +152,18 @@ class SpinClusterExpansion(SpinModel):
         self._site_energies(data, spins, calibrate=True)
 
 
-def _site_kind(system: SpinSystem, by: str) -> np.ndarray:
-    """Kind of every site (N,) int64; within a union, the place in its own part's cell."""
-    if by == "species":
-        return system.species
-    return np.concatenate([part.basis_index for part in system.parts])
+def site_kinds(system: SpinSystem, by: str, n_kinds: int | None = None) -> np.ndarray:
+    """Kind of every site (N,) int64, counted from 0; within a union, the place in its own part's cell.
+
+    Raises
+    ------
+    InvalidInput
+        If there are others than the `n_kinds` kinds that a model knows.
+    """
+    kinds = system.species if by == "species" else np.concatenate([part.basis_index for part in system.parts])
+    if n_kinds is not None and (kinds.min() < 0 or kinds.max() >= n_kinds):
+        raise InvalidInput(
+            f"the model tells n_kinds={n_kinds} kinds of sites apart, but this system has {by} {kinds.min()} to "
+            f"{kinds.max()}; they must count from 0"
+        )
+    return kinds

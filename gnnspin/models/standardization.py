@@ -55,3 +55,21 @@ def site_network(sizes: Sequence[int]) -> nn.Sequential:
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def standardized_outputs(
+    network: nn.Sequential, standardization: Standardization, linear: Tensor, features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Linear energy (..., N) and network outputs (..., *, N) of standardised features, given raw as (..., F, N).
+
+    The standardisation and the linear weights (F,) are part of the network's first matrix product.
+    """
+    first, *others = network
+    assert isinstance(first, nn.Linear)
+    weight = torch.cat([first.weight, linear[None]]) * standardization.inverse_spread
+    bias = nn.functional.pad(first.bias, (0, 1)) - weight @ standardization.mean
+    hidden = weight @ features + bias[:, None]
+    energy, hidden = hidden[..., -1, :], hidden[..., :-1, :]
+    for layer in others:
+        hidden = layer.weight @ hidden + layer.bias[:, None] if isinstance(layer, nn.Linear) else layer(hidden)
+    return energy, hidden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import lightning
 import torch
@@ -29,10 +30,15 @@ class FieldFitting(lightning.LightningModule):
         self.config = config
         self.units = units
         self.total_steps = total_steps
+        self._compiled = torch.compile(_energies_and_fields, dynamic=False) if config.compiled else None
 
     def predict(self, batch: Batch, *, create_graph: bool) -> tuple[Tensor | None, Tensor]:
         """Energies (R, n_graphs), None for a model without, and fields (R, N, 3)."""
-        site, field = self.model.energies_and_fields(batch.data, batch.spins, create_graph=create_graph)
+        site: Tensor | None
+        if self._compiled is not None and create_graph:
+            site, field = self._compiled(self.model, batch.data, batch.spins)
+        else:
+            site, field = self.model.energies_and_fields(batch.data, batch.spins, create_graph=create_graph)
         return None if site is None else sum_over_graphs(batch.system, site), field
 
     def errors(self, batch: Batch, *, create_graph: bool) -> dict[str, Tensor]:
@@ -106,6 +112,17 @@ class FieldFitting(lightning.LightningModule):
         """Move a batch."""
         del dataloader_idx
         return batch if device.type == "cpu" else batch.to(device)
+
+
+def _energies_and_fields(model: SpinModel, data: Any, spins: Tensor) -> tuple[Tensor, Tensor]:
+    """`SpinModel.energies_and_fields` as a function that `torch.compile` sees through, the gradient included."""
+
+    def energy(spins: Tensor) -> tuple[Tensor, Tensor]:
+        site = model.site_energies(data, spins)
+        return site.sum(), site
+
+    gradient, site = torch.func.grad(energy, has_aux=True)(spins)
+    return site, -gradient
 
 
 class BatchDataset(Dataset[Batch]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gnnspin.datasets import Label, LabelStore
 from gnnspin.models import SpinModel
 from gnnspin.systems import SpinSystem
 from gnnspin.training import EnergyWeight, TrainingConfig, evaluate, fit
+from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.module import FieldFitting
 
 EXCHANGE = [-1.0, 0.4]
@@ -185,3 +187,38 @@ def test_evaluation_of_the_teacher_is_exact(tmp_path: Path, square: SpinSystem) 
     assert double.torque_r2 == pytest.approx(0, abs=0.01)
     with pytest.raises(InvalidInput, match="lives on"):
         evaluate(Heisenberg(gs.systems.square(4, 4)), store)
+
+
+@pytest.mark.parametrize("name", ["spin_cluster_expansion", "vector_message_passing", "oriented_cluster_expansion"])
+def test_compiled_training_takes_the_same_steps(
+    name: str, tmp_path: Path, square: SpinSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function that is compiled, run as it is: it takes the gradient inside, by another route than the plain one."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    train = labels(tmp_path / "a.h5", [square], 4)
+    weights = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        values = gs.models.architecture(name).for_system(square, {"hidden": 8, "channels": 3})
+        trained = gs.models.build(name, gs.graphs.GraphSpec.for_system(square, 1.5), **values)
+        config = TrainingConfig(max_epochs=3, batch_size=2, energy_weight=0.1, compiled=compiled)
+        fit(trained, train, train, config, directory=tmp_path / str(compiled), progress=False)
+        weights.append(torch.cat([p.detach().flatten() for p in trained.parameters()]))
+    torch.testing.assert_close(*weights, atol=1e-4, rtol=0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_gradients_of_the_loss_are_the_plain_ones(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2)
+    gradients = []
+    for compiled in (False, True):
+        trained = model(square)
+        config = TrainingConfig(max_epochs=1, batch_size=2, energy_weight=0.1, compiled=compiled)
+        table = SnapshotTable(train, trained, 2, torch.float32)
+        trained.calibrate(*((batch := table.batch([(0, 0), (0, 1)])).data, batch.spins))
+        module = FieldFitting(trained, config, table.statistics, total_steps=1)
+        loss = module.loss(module.errors(batch, create_graph=True))
+        gradients.append(torch.autograd.grad(loss, list(trained.parameters()), allow_unused=True))
+    for plain, fast in zip(*gradients, strict=True):
+        if plain is not None:
+            torch.testing.assert_close(fast, plain, atol=1e-5 * float(plain.abs().max()) + 1e-7, rtol=1e-4)

@@ -1,0 +1,44 @@
+"""The unit cell of the lattice a model is made for."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
+from gnnspin.graphs.lattice import is_lattice
+from gnnspin.graphs.radius import SHELL_TOLERANCE
+from gnnspin.systems import SpinSystem
+
+Vector = tuple[float, float, float]
+
+
+class UnitCell(Config):
+    """The lattice a kernel is made for."""
+
+    vectors: tuple[Vector, Vector, Vector] = Field(description="primitive vectors")
+    basis: tuple[Vector, ...] = Field(description="positions of the cell's sites")
+    extended: tuple[bool, bool, bool] = Field(description="directions in which the cell repeats")
+
+    @classmethod
+    def of(cls, system: SpinSystem) -> UnitCell:
+        """Unit cell of `system`; InvalidInput if it is no lattice."""
+        if not is_lattice(system):
+            raise InvalidInput(f"this is a model of lattices; {system} is none. Choose a graph model")
+        first = system.positions[: system.n_basis] - system.positions[0]
+        shape = system.lattice_shape or (1, 1, 1)
+        extended = shape[0] > 1, shape[1] > 1, shape[2] > 1
+        return cls(vectors=system.primitive_vectors.tolist(), basis=first.tolist(), extended=extended)
+
+    def system(self) -> SpinSystem:
+        """One cell, periodic where it repeats."""
+        return SpinSystem(self.basis, cell=self.vectors, pbc=self.extended, lattice_shape=(1, 1, 1))
+
+    def check(self, system: SpinSystem) -> None:
+        """Raise InvalidInput unless `system` repeats this cell."""
+        cell = UnitCell.of(system)
+        same = len(cell.basis) == len(self.basis) and np.allclose(cell.basis, self.basis, atol=SHELL_TOLERANCE)
+        extended = np.array(self.extended) | np.array(cell.extended)
+        if not same or not np.allclose(np.array(cell.vectors)[extended], np.array(self.vectors)[extended]):
+            raise InvalidInput(f"{system} has another unit cell than the lattice the model was made for")
