@@ -12,6 +12,7 @@ from torch import Tensor
 from gnnspin.core.errors import NoEnergyError
 from gnnspin.core.source import FieldSource
 from gnnspin.models.base import SpinModel
+from gnnspin.models.tiling import Tiling
 from gnnspin.systems import SpinSystem
 
 
@@ -51,6 +52,7 @@ class ForceField(FieldSource):
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
+        self._tiling: Tiling | None = None
         self._prepared = model.prepare(system)
         self.has_energy = self.model.conservative
         self.to(next(model.parameters()).device if device is None else device, dtype)
@@ -68,6 +70,21 @@ class ForceField(FieldSource):
         self.model.compile(**options)
         return self
 
+    def tile(self, max_sites: int = 16_384) -> ForceField:
+        """Evaluate a lattice in windows of at most `max_sites` sites, in place; returns itself.
+
+        Energies and fields are the same to rounding. Memory no longer grows with the lattice but for the spins and
+        fields themselves; the borders, as wide as a torque reaches, are evaluated more than once.
+
+        Raises
+        ------
+        InvalidInput
+            If the system is no lattice that repeats from cell to cell, or a window has no room inside its border.
+        """
+        self._tiling = Tiling.of(self.system, self.model.torque_receptive_radius, max_sites)
+        self._prepared = self.model.prepare(self._tiling.window)
+        return self.to()
+
     def on(self, system: SpinSystem) -> ForceField:
         """The same model on another system."""
         return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
@@ -76,11 +93,31 @@ class ForceField(FieldSource):
         self, spins: Tensor, time: float | None, *, energy: bool, field: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         del time
+        if self._tiling is not None:
+            site, fields = self._in_tiles(self._tiling, spins, field=field)
+        else:
+            site, fields = self._on(spins, field=field)
+        return (sum_over_graphs(self.system, site) if energy and site is not None else None), fields
+
+    def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
         if not field:
             with torch.no_grad():
-                return sum_over_graphs(self.system, self.model(self.data, spins)), None
+                return self.model(self.data, spins), None
         site, fields = self.model.energies_and_fields(self.data, spins)
-        return (sum_over_graphs(self.system, site.detach()) if energy and site is not None else None), fields
+        return None if site is None else site.detach(), fields
+
+    def _in_tiles(self, tiling: Tiling, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
+        """The same, window after window."""
+        energies = spins.new_zeros(spins.shape[:-1]) if self.has_energy else None
+        fields = torch.zeros_like(spins) if field else None
+        for sites, owned in zip(tiling.sites.to(spins.device), tiling.owned.to(spins.device), strict=True):
+            site, part = self._on(spins[:, sites], field=field)
+            if energies is not None and site is not None:
+                energies[:, sites[owned]] = site[:, owned]
+            if fields is not None and part is not None:
+                fields[:, sites[owned]] = part[:, owned]
+        return energies, fields
 
     def _require_energy(self) -> None:
         if not self.has_energy:

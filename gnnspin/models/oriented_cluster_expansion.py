@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,6 +37,10 @@ class OrientedHyperparameters(Config):
     mixtures: int = Field(default=2, ge=1, description="gated mixtures of the sums in each vector handed on")
     hidden: int = Field(default=48, ge=1, description="width of the two hidden layers of each site network")
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
+    fixed_number: bool = Field(
+        default=False,
+        description="labels at fixed electron number: their chemical potential follows the mean of learned site charges",
+    )
     site_kind: Literal["species", "basis"] = Field(
         default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
     )
@@ -50,12 +55,16 @@ class OrientedGeometry:
     Attributes
     ----------
     site_kind : (N,) int64
+    graph_index : (N,) int64
+        Which of the disjoint systems of a union each site belongs to.
+    n_graphs : int
     kernels : tuple of KernelGeometry
         Neighbours of the first layer and of all others.
-    system : SpinSystem
     """
 
     site_kind: Tensor
+    graph_index: Tensor
+    n_graphs: int
     kernels: tuple[KernelGeometry, ...]
 
     @property
@@ -66,7 +75,9 @@ class OrientedGeometry:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> OrientedGeometry:
         """Copy on `device` with floating-point arrays in `dtype`."""
         kernels = tuple(kernel.to(device, dtype) for kernel in self.kernels)
-        return replace(self, site_kind=self.site_kind.to(device), kernels=kernels)
+        return replace(
+            self, site_kind=self.site_kind.to(device), graph_index=self.graph_index.to(device), kernels=kernels
+        )
 
 
 class OrientedClusterExpansion(SpinModel):
@@ -88,6 +99,13 @@ class OrientedClusterExpansion(SpinModel):
        the mean over channels.
 
     The site energy is the mean of :math:`\varepsilon_i(g)` over g, summed over layers. The first vectors are the spins.
+
+    With ``fixed_number`` every site has a charge :math:`\nu_i`, read like its energy, and the energy of N sites is
+    :math:`\sum_i\varepsilon_i + \tfrac{N}{2}\bar\nu^2`. At fixed electron number
+    :math:`F = \Omega(\mu_0) + \mu_0 N_e + (N_e - \langle N\rangle_{\mu_0})^2 / 2\chi`, with the compressibility
+    :math:`\chi = dN/d\mu`, to second order in the shift of the chemical potential: :math:`\Omega` and the electrons
+    missing at :math:`\mu_0` are sums of local terms, the shift :math:`\propto\bar\nu` depends on all spins.
+
     Spin rotation and time reversal hold as only scalar products reach the network; the operations of the lattice only
     permute sites and orientations together (group convolutions, Cohen and Welling, ICML 2016, arXiv:1602.07576).
 
@@ -144,6 +162,7 @@ class OrientedClusterExpansion(SpinModel):
                 time_reversal=h.time_reversal,
                 first=k == 0,
                 emits=vector_output or k < h.layers - 1,
+                site_outputs=1 + h.fixed_number,
             )
             self.layers.append(layer)
             vectors, scalars = h.channels, h.scalars
@@ -162,6 +181,8 @@ class OrientedClusterExpansion(SpinModel):
     @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`."""
+        if self.hyperparameters.fixed_number:
+            return math.inf
         return self.spec.cutoff + (self.hyperparameters.layers - 1) * self._message_cutoff
 
     def prepare(self, system: SpinSystem) -> OrientedGeometry:
@@ -184,7 +205,8 @@ class OrientedClusterExpansion(SpinModel):
         for layer in self.layers[:2]:
             assert isinstance(layer, OrientedLayer)
             kernels.append(layer.kernel.prepare(system, stencil=stencil))
-        return OrientedGeometry(torch.from_numpy(kinds.copy()), tuple(kernels))
+        graphs = torch.from_numpy(system.graph_index.copy())
+        return OrientedGeometry(torch.from_numpy(kinds.copy()), graphs, system.n_graphs, tuple(kernels))
 
     def _site_energies(
         self, data: OrientedGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
@@ -202,16 +224,26 @@ class OrientedClusterExpansion(SpinModel):
         kinds = nn.functional.one_hot(data.site_kind, self.hyperparameters.n_kinds).to(spins.dtype).T
         own = spins.transpose(-1, -2)[:, :, None, None] * kinds  # (R, 3, 1, kinds, N)
         vectors, scalars = own, own.new_zeros(len(own), 1, 0, own.shape[-1])
-        energies = own.new_zeros(len(own), own.shape[-1])
+        sites = own.new_zeros(len(own), 1 + self.hyperparameters.fixed_number, own.shape[-1])
         for k, layer in enumerate(self.layers):
             if center is not None and k == len(self.layers) - 1:
                 own = center.transpose(-1, -2)[:, :, None, None] * kinds
             kernel = data.kernels[min(k, 1)]
-            site_energy, vectors, scalars = layer(kernel, own, vectors, scalars, calibrate=calibrate)
-            energies = energies + site_energy
-        return energies, vectors
+            outputs, vectors, scalars = layer(kernel, own, vectors, scalars, calibrate=calibrate)
+            sites = sites + outputs
+        if not self.hyperparameters.fixed_number:
+            return sites[:, 0], vectors
+        return sites[:, 0] + 0.5 * _graph_mean(sites[:, 1], data).square(), vectors
 
     @torch.no_grad()
     def calibrate(self, data: OrientedGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
         self._site_energies(data, spins, calibrate=True)
+
+
+def _graph_mean(values: Tensor, data: OrientedGeometry) -> Tensor:
+    """Mean of values (R, N) over the sites of each system, on every site (R, N)."""
+    if data.n_graphs == 1:
+        return values.mean(1, keepdim=True).expand_as(values)
+    sums = values.new_zeros(len(values), data.n_graphs).index_add(1, data.graph_index, values)
+    return (sums / torch.bincount(data.graph_index, minlength=data.n_graphs))[:, data.graph_index]

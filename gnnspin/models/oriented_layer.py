@@ -47,6 +47,8 @@ class OrientedLayer(nn.Module):
         Whether it receives the spins, equal in all orientations, whose own message would be the spin again.
     emits : bool
         Whether it hands on vectors and scalars.
+    site_outputs : int
+        Energies, and whatever else is read from every site.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class OrientedLayer(nn.Module):
         time_reversal: bool,
         first: bool,
         emits: bool,
+        site_outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.size, self.time_reversal, self.emits = size, time_reversal, emits
+        self.size, self.time_reversal, self.emits, self.site_outputs = size, time_reversal, emits, site_outputs
         self.kernel = LatticeKernel(in_vectors, size.filters, cell, orientations, cutoff)
         self.mixing = None if first else OrientationMixing(in_vectors, orientations)
         self.own_weight = None if first else _mixing(size.filters, in_vectors)
@@ -78,7 +81,7 @@ class OrientedLayer(nn.Module):
         n_invariants = 2 * size.factors + size.filters + 2 * in_scalars + self.triples
         self.standardization = Standardization(n_invariants)
         self.terms = size.mixtures + (not time_reversal)
-        n_out = 1 + emits * (size.scalars + self.terms * size.channels)
+        n_out = site_outputs + emits * (size.scalars + self.terms * size.channels)
         self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:
@@ -87,7 +90,7 @@ class OrientedLayer(nn.Module):
     def forward(
         self, geometry: KernelGeometry, own: Tensor, vectors: Tensor, scalars: Tensor, *, calibrate: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Site energies (R, N), the next vectors and scalars (those received, if it emits none).
+        """Site outputs (R, site_outputs, N), the next vectors and scalars (those received, if it emits none).
 
         With `calibrate`, mean and spread of the invariants are stored first.
         """
@@ -98,11 +101,14 @@ class OrientedLayer(nn.Module):
         if calibrate:
             self.standardization.measure(features.transpose(2, 3))
         linear, out = standardized_outputs(self.network, self.standardization, self.linear_energy, features)
-        energy = (linear + out[:, :, 0]).mean(1)
+        sites = out[:, :, : self.site_outputs]
+        sites = torch.cat([linear[:, :, None] + sites[:, :, :1], sites[:, :, 1:]], dim=2).mean(1)
         if not self.emits:
-            return energy, vectors, scalars
-        next_scalars, gates = out[:, :, 1:].split([self.size.scalars, self.terms * self.size.channels], dim=2)
-        return energy, _bounded(self._gated_vectors(spin, sums, gates), (1, 3)), _bounded(next_scalars, (2,))
+            return sites, vectors, scalars
+        next_scalars, gates = out[:, :, self.site_outputs :].split(
+            [self.size.scalars, self.terms * self.size.channels], dim=2
+        )
+        return sites, _bounded(self._gated_vectors(spin, sums, gates), (1, 3)), _bounded(next_scalars, (2,))
 
     def _vector_sums(self, vectors: Tensor, geometry: KernelGeometry) -> Tensor:
         """Messages A (R, 3, G, filters, N)."""

@@ -33,6 +33,33 @@ class TestOneLayer(ModelPhysics):
     systems = LATTICES
 
 
+class TestFixedNumber(ModelPhysics):
+    name = NAME
+    hyperparameters = {"layers": 2, "fixed_number": True, **SMALL}  # noqa: RUF012
+    systems = LATTICES
+
+    def test_nothing_beyond_the_receptive_field(self) -> None:
+        """The chemical potential depends on all spins, but not on how often they are repeated."""
+        chain = gs.systems.chain(40)
+        source = force_field(self.name, chain, cutoff=2.3, **self.hyperparameters)
+        spins = random_spins(40, seed=1)
+        doubled = source.on(gs.systems.chain(80))
+        assert torch.allclose(doubled.energy(torch.cat([spins, spins])), 2 * source.energy(spins))
+        assert source.model.receptive_radius == float("inf")
+        with pytest.raises(InvalidInput, match="depends on all spins"):
+            doubled.tile(30)
+
+    def test_unions_have_one_chemical_potential_each(self) -> None:
+        parts = [gs.systems.square(5, 5), gs.systems.square(6, 4)]
+        source = force_field(self.name, parts[0], **self.hyperparameters)
+        spins = random_spins(49, seed=1)
+        energy, field = source.on(gs.systems.union(parts)).energy_and_field(spins)
+        for k, (part, own) in enumerate(zip(parts, spins.split([25, 24]), strict=True)):
+            assert torch.allclose(energy[k], source.on(part).energy(own))
+            piece = source.on(part).field(own)
+            assert close(field.split([25, 24])[k], piece, piece)
+
+
 @pytest.mark.parametrize(
     ("system", "order"),
     [

@@ -193,7 +193,7 @@ def test_evaluation_of_the_teacher_is_exact(tmp_path: Path, square: SpinSystem) 
 def test_compiled_training_takes_the_same_steps(
     name: str, tmp_path: Path, square: SpinSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The function that is compiled, run as it is: it takes the gradient inside, by another route than the plain one."""
+    """The function that is compiled, run as it is: it takes the gradient by another route than the plain one."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     train = labels(tmp_path / "a.h5", [square], 4)
     weights = []
