@@ -39,7 +39,7 @@ class OrientedHyperparameters(Config):
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
     fixed_number: bool = Field(
         default=False,
-        description="labels at fixed electron number: their chemical potential follows the mean of learned site charges",
+        description="labels at fixed electron number: the chemical potential follows the mean of learned site charges",
     )
     site_kind: Literal["species", "basis"] = Field(
         default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
