@@ -150,7 +150,7 @@ def _bounded(features: Tensor, dims: tuple[int, ...]) -> Tensor:
 
     Products of products of many layers grow without bound otherwise, and a training blows up at its start.
     """
-    squares = features.square().sum(dims, keepdim=True) / features.shape[dims[-1]]
+    squares = features.square().sum(dims, keepdim=True) / max(features.shape[dims[-1]], 1)
     return features * (1 + squares).rsqrt()
 
 

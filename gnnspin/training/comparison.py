@@ -277,17 +277,22 @@ def _claim(config: ComparisonConfig, run: Run, directory: Path) -> None:
     """Leave the run's settings in its folder, or check that they are the ones already there."""
     path = directory / run.folder / "run.json"
     settings = {
-        "competitor": {
-            "model": config.models[run.model].model.model_dump(mode="json"),
-            "training": config.training(run).model_dump(mode="json"),
-        },
+        "competitor": _settings(config.models[run.model].model, config.training(run)),
         "data": config.data[run.data].model_dump(mode="json", include={"train", "test", "validation"}),
     }
     if path.exists():
-        if json.loads(path.read_text()) != settings:
+        stored = json.loads(path.read_text())
+        model = ModelConfig.model_validate(stored["competitor"]["model"])
+        training = TrainingConfig.model_validate(stored["competitor"]["training"])
+        if {**stored, "competitor": _settings(model, training)} != settings:
             raise StoreError(f"{path.parent} holds another run of {run.model} on {run.data}; rename it or remove that")
         return
     _write(path, settings)
+
+
+def _settings(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+    """Settings with every default spelled out, so that options that came later do not tell old runs from new ones."""
+    return {"model": model.model_dump(mode="json"), "training": training.model_dump(mode="json")}
 
 
 def _write(path: Path, values: Any) -> None:

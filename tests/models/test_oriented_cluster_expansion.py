@@ -191,6 +191,14 @@ def test_other_lattices_are_refused() -> None:
         force_field(NAME, SYSTEMS["square"], message_cutoff=0.5, **SMALL)
 
 
+@pytest.mark.parametrize("smallest", ["scalars", "factors", "filters", "channels"])
+def test_smallest_sizes(smallest: str) -> None:
+    source = force_field(NAME, SYSTEMS["square"], **(SMALL | {smallest: 0 if smallest == "scalars" else 1}))
+    spins, rotation = random_spins(49, seed=1), random_rotation(2)
+    field = source.field(spins)
+    assert close(source.field(spins @ rotation.T), field @ rotation.T, field)
+
+
 def test_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
     source = force_field(NAME, SYSTEMS["honeycomb"], **SMALL)
     spins = random_spins(50, seed=1)

@@ -60,6 +60,11 @@ def test_nothing_is_computed_twice_and_everything_is_reported(labels, tmp_path, 
     assert text.count("| small |") == 4
     for name in ("results.csv", "table.md", "small_cost.png", "small_learning.png"):
         assert (tmp_path / name).stat().st_size > 0
+    for path in tmp_path.rglob("run.json"):  # left by a version that knew fewer options
+        settings = json.loads(path.read_text())
+        del settings["competitor"]["training"]["compiled"]
+        path.write_text(json.dumps(settings))
+    assert run_comparison(config, tmp_path, progress=False) == text
     changed = configuration(labels).model_dump(mode="json")
     changed["models"]["first"]["training"]["max_epochs"] = 3
     with pytest.raises(StoreError, match="another run of first"):
