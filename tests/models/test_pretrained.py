@@ -14,6 +14,7 @@ SYSTEMS = {
     "amorphous_sd": gs.systems.amorphous(60, 4.2, 0.5, seed=3),
     "double_exchange_square": gs.systems.square(10, 10),
     "kondo_square_random": gs.systems.square(10, 10),
+    "kondo_square_random_fixed_number": gs.systems.square(10, 10),
     "tetrahedral": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
 }

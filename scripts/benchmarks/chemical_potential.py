@@ -1,0 +1,72 @@
+"""How much of a model's torque error at fixed electron number is a shift of the chemical potential.
+
+    python scripts/benchmarks/chemical_potential.py \\
+        pretrained:kondo_square_random pretrained:kondo_square_random_fixed_number
+
+For held-out snapshots of `kondo_square_random`: the exact chemical potential, each model's error, and that error
+without its projection on dT/dmu (exact diagonalisation at kT = 0.02, a difference over 0.06). The last lines give the
+root mean squares and the correlation of the projection with the deviation of mu from its mean.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+
+import gnnspin as gs
+from gnnspin.core import torque
+from gnnspin.datasets import open_labels
+
+KT, STEP = 0.02, 0.03
+
+
+def main(
+    models: Annotated[list[str], typer.Argument(help="Model files, or pretrained:NAME.")],
+    labels: Annotated[
+        str, typer.Option(help="Labels of the square lattice at J = 3.5.")
+    ] = "published:kondo_square_random",
+    first: Annotated[int, typer.Option(help="First snapshot.")] = 90,
+    filling: Annotated[float, typer.Option(help="Electrons per spin-orbital.")] = 0.48,
+) -> None:
+    """Print errors with and without the part along dT/dmu."""
+    data = open_labels(labels)
+    system = data[first].system
+    h = gs.electrons.SDHamiltonian(system, hopping=gs.electrons.NearestNeighborHopping(t=1.0), J=3.5)
+    sources = [gs.load(name, system=system) for name in models]
+    potentials, rows = [], []
+    for k in range(first, len(data)):
+        spins, field = (torch.as_tensor(each, dtype=torch.float64) for each in (data[k].spins, data[k].field))
+        mu = float(gs.electrons.ExactDiagonalization(h, kT=0.0, filling=filling).solve(spins).mu)
+        direction = _derivative(h, spins, mu)
+        potentials.append(mu)
+        rows.append([_split(torque(spins, source.field(spins) - field), direction) for source in sources])
+        errors = "   ".join(f"{error:.4f} -> {rest:.4f}" for error, _, rest in rows[-1])
+        typer.echo(f"snapshot {k}: mu = {mu:.4f}; torque error and without its part along dT/dmu: {errors}")
+    shift = torch.tensor(potentials) - sum(potentials) / len(potentials)
+    for name, column in zip(models, torch.tensor(rows).unbind(1), strict=True):
+        error, along, rest = column.unbind(1)
+        correlation = float(torch.corrcoef(torch.stack([along, shift]))[0, 1])
+        typer.echo(f"{name}: {_rms(error):.5f} -> {_rms(rest):.5f}, correlation with mu {correlation:.3f}")
+
+
+def _derivative(h: gs.electrons.SDHamiltonian, spins: Tensor, mu: float) -> Tensor:
+    """dT/dmu (N, 3), smoothed over the level spacing."""
+    low, high = (gs.electrons.ExactDiagonalization(h, kT=KT, mu=mu + d).field(spins) for d in (-STEP, STEP))
+    return torque(spins, high - low) / (2 * STEP)
+
+
+def _split(error: Tensor, direction: Tensor) -> tuple[float, float, float]:
+    """Root mean square of an error (N, 3), its coefficient along a direction, and the root mean square of the rest."""
+    along = float((error * direction).sum() / direction.square().sum())
+    return float(_rms(error)), along, float(_rms(error - along * direction))
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt()
+
+
+if __name__ == "__main__":
+    typer.run(main)
