@@ -1,7 +1,6 @@
 """How much of a model's torque error at fixed electron number is a shift of the chemical potential.
 
-    python scripts/benchmarks/chemical_potential.py \\
-        pretrained:kondo_square_random pretrained:kondo_square_random_fixed_number
+    python scripts/benchmarks/chemical_potential.py
 
 For held-out snapshots of `kondo_square_random`: the exact chemical potential, each model's error, and that error
 without its projection on dT/dmu (exact diagonalisation at kT = 0.02, a difference over 0.06). The last lines give the
@@ -24,7 +23,7 @@ KT, STEP = 0.02, 0.03
 
 
 def main(
-    models: Annotated[list[str], typer.Argument(help="Model files, or pretrained:NAME.")],
+    models: Annotated[list[str] | None, typer.Argument(help="Model files, or pretrained:NAME.")] = None,
     labels: Annotated[
         str, typer.Option(help="Labels of the square lattice at J = 3.5.")
     ] = "published:kondo_square_random",
@@ -32,6 +31,7 @@ def main(
     filling: Annotated[float, typer.Option(help="Electrons per spin-orbital.")] = 0.48,
 ) -> None:
     """Print errors with and without the part along dT/dmu."""
+    models = models or ["pretrained:kondo_square_random", "pretrained:kondo_square_random_fixed_number"]
     data = open_labels(labels)
     system = data[first].system
     h = gs.electrons.SDHamiltonian(system, hopping=gs.electrons.NearestNeighborHopping(t=1.0), J=3.5)
