@@ -144,7 +144,7 @@ class OrientedClusterExpansion(SpinModel):
                 f"{self.name} needs unit_cell; OrientedClusterExpansion.for_system(system, {{}}) gives it"
             )
         orientations = Orientations(h.unit_cell)
-        nearest = float(np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0])) + SHELL_TOLERANCE
+        nearest = round(float(np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0])), 9)
         self._message_cutoff = h.message_cutoff or nearest
         if self._message_cutoff + SHELL_TOLERANCE < nearest:
             raise InvalidInput(f"message_cutoff={h.message_cutoff} is below the nearest neighbours at {nearest:.4f}")
