@@ -23,6 +23,7 @@ from gnnspin.models.oriented_cluster_expansion import OrientedClusterExpansion
 from gnnspin.models.pretrained import model_card, pretrained
 from gnnspin.models.spin_cluster_expansion import SpinClusterExpansion
 from gnnspin.models.vector_message_passing import VectorMessagePassing
+from gnnspin.systems import SpinSystem
 
 _REGISTRY: dict[str, type[SpinModel]] = {
     model.name: model
@@ -74,6 +75,34 @@ def build(name: str, spec: GraphSpec, **values: Any) -> SpinModel:
         raise InvalidInput(f"{name}: hyperparameter {place}: {first['msg']}; known: {known}") from error
 
 
+def for_system(name: str, system: SpinSystem, cutoff: float, **values: Any) -> SpinModel:
+    """Build a model for systems like `system`.
+
+    Parameters
+    ----------
+    name : str
+        One of `available()`.
+    system : SpinSystem
+        Gives the shells of the graph, and hyperparameters that follow from the lattice (unit cell, kinds of sites).
+    cutoff : float
+        Radius of the graph.
+    **values
+        Hyperparameters of the architecture; see `hyperparameters`.
+
+    Raises
+    ------
+    InvalidInput
+        If a name or value is unknown or out of range, or does not fit the system.
+
+    Examples
+    --------
+    >>> import gnnspin as gs
+    >>> gs.models.for_system("oriented_cluster_expansion", gs.systems.triangular(6, 6), cutoff=2.0).receptive_radius
+    3.0
+    """
+    return build(name, GraphSpec.for_system(system, cutoff), **architecture(name).for_system(system, dict(values)))
+
+
 def architecture(name: str) -> type[SpinModel]:
     """Class of an architecture by name; InvalidInput if unknown."""
     if name not in _REGISTRY:
@@ -96,6 +125,7 @@ __all__ = [
     "architecture",
     "available",
     "build",
+    "for_system",
     "hyperparameters",
     "model_card",
     "pretrained",

@@ -65,7 +65,9 @@ class Convolutional(SpinModel):
         super().__init__(spec, hyperparameters)
         h = hyperparameters
         if h.unit_cell is None:
-            raise InvalidInput("convolutional needs unit_cell; Convolutional.for_system(system, {}) gives it")
+            raise InvalidInput(
+                "convolutional needs unit_cell; build it with gs.models.for_system(name, system, cutoff)"
+            )
         cells, self._center, self._neighbor, _ = cell_neighbors(h.unit_cell.system(), spec.cutoff + SHELL_TOLERANCE)
         if len(cells) == 0:
             raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")

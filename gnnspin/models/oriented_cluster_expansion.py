@@ -125,8 +125,8 @@ class OrientedClusterExpansion(SpinModel):
     --------
     >>> import gnnspin as gs
     >>> system = gs.systems.triangular(6, 6)
-    >>> config = gs.training.ModelConfig(name="oriented_cluster_expansion", cutoff=2.0)
-    >>> gs.ForceField(config.build(system), system).field(gs.core.random_spins(36, seed=0)).shape
+    >>> model = gs.models.for_system("oriented_cluster_expansion", system, cutoff=2.0)
+    >>> gs.ForceField(model, system).field(gs.core.random_spins(36, seed=0)).shape
     torch.Size([36, 3])
     """
 
@@ -140,9 +140,7 @@ class OrientedClusterExpansion(SpinModel):
         super().__init__(spec, hyperparameters)
         h = hyperparameters
         if h.unit_cell is None:
-            raise InvalidInput(
-                f"{self.name} needs unit_cell; OrientedClusterExpansion.for_system(system, {{}}) gives it"
-            )
+            raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
         orientations = Orientations(h.unit_cell)
         nearest = round(float(np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0])), 9)
         self._message_cutoff = h.message_cutoff or nearest

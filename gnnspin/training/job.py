@@ -14,8 +14,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import StoreError
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
-from gnnspin.graphs import GraphSpec
-from gnnspin.models import architecture, build
+from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
 from gnnspin.models.files import save
 from gnnspin.systems import SpinSystem
@@ -38,8 +37,7 @@ class ModelConfig(Config):
         """The untrained model for systems like `system`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            values = architecture(self.name).for_system(system, dict(self.hyperparameters))
-            return build(self.name, GraphSpec.for_system(system, self.cutoff), **values)
+            return for_system(self.name, system, self.cutoff, **self.hyperparameters)
 
 
 class DataConfig(Config):
