@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gnnspin.datasets import holdout, open_labels
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.files import save
 from gnnspin.models.symmetries import symmetry_violations
+from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.cost import field_cost
@@ -204,7 +206,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     path = save(result.force_field, folder / MODEL_FILE)
     system = train.systems[0] if arena.timing_system is None else arena.timing_system.build()
     cost = field_cost(path, system)
-    compiled = field_cost(path, system, compiled=True).microseconds_per_site if config.compiled else None
+    compiled = _compiled_cost(path, system) if config.compiled else None
     row = {
         **{"data": run.data, "model": run.model, "architecture": model.name, "seed": run.seed},
         "n_training": len(train),
@@ -288,6 +290,15 @@ def _claim(config: ComparisonConfig, run: Run, directory: Path) -> None:
             raise StoreError(f"{path.parent} holds another run of {run.model} on {run.data}; rename it or remove that")
         return
     _write(path, settings)
+
+
+def _compiled_cost(path: Path, system: SpinSystem) -> float | None:
+    """Cost of the compiled model; None, with a warning, for one that `torch.compile` cannot compile."""
+    try:
+        return field_cost(path, system, compiled=True).microseconds_per_site
+    except RuntimeError as error:
+        warnings.warn(f"{path} cannot be compiled: {str(error).strip().splitlines()[0]}", stacklevel=2)
+        return None
 
 
 def _settings(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
