@@ -69,6 +69,7 @@ def fit(
     config: TrainingConfig | None = None,
     *,
     directory: str | Path,
+    trained: bool = False,
     resume: bool = False,
     progress: bool = True,
 ) -> FitResult:
@@ -82,6 +83,9 @@ def fit(
     config : TrainingConfig, optional
     directory : path
         Where log and checkpoints go; must be empty or new unless `resume`.
+    trained : bool
+        The model has been trained before, ``gs.load(...).model`` for instance: go on from its weights, with its feature
+        statistics and energy scale.
     resume : bool
         Continue from ``last.ckpt`` in `directory`; starts afresh where there is none.
     progress : bool
@@ -107,8 +111,11 @@ def fit(
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
     _check_energies(config, model, table, valid)
     started = time.perf_counter()
-    _calibrate(model, table)
-    if not last.exists():
+    if trained:
+        model.requires_grad_(True)
+    else:
+        _calibrate(model, table)
+    if not (trained or last.exists()):
         model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
     interrupted = False
     if isinstance(model, LinearSpinModel):

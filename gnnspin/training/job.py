@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import StoreError
@@ -16,7 +16,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
-from gnnspin.models.files import save
+from gnnspin.models.files import load, save
 from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
@@ -63,8 +63,24 @@ class TrainJob(Config):
     """What `gnnspin train` takes."""
 
     data: DataConfig
-    model: ModelConfig
+    model: ModelConfig | None = Field(default=None, description="a new model; or give start_from")
+    start_from: str | None = Field(
+        default=None, description="model file or pretrained:NAME to train further, with its feature statistics"
+    )
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _one_model(self) -> TrainJob:
+        if (self.model is None) == (self.start_from is None):
+            raise ValueError("give either model (a new one) or start_from (one to train further)")
+        return self
+
+    def build(self, system: SpinSystem) -> SpinModel:
+        """The model that the training starts from, for systems like `system`."""
+        if self.model is not None:
+            return self.model.build(system)
+        assert self.start_from is not None
+        return load(self.start_from, system).model
 
 
 @dataclass(frozen=True)
@@ -98,8 +114,16 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     directory = Path(directory)
     claim(directory / "job.json", job.model_dump(mode="json"), resume, "training")
     labels, validation = job.data.load()
-    model = job.model.build(labels.systems[0])
-    result = fit(model, labels, validation, job.training, directory=directory, resume=resume, progress=progress)
+    result = fit(
+        job.build(labels.systems[0]),
+        labels,
+        validation,
+        job.training,
+        directory=directory,
+        trained=job.start_from is not None,
+        resume=resume,
+        progress=progress,
+    )
     evaluation = evaluate(result.force_field, validation)
     result.force_field.provenance.update(validation=evaluation.numbers(), data=job.data.model_dump(mode="json"))
     path = save(result.force_field, directory / MODEL_FILE)

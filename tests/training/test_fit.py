@@ -19,6 +19,8 @@ from gnnspin.models import SpinModel
 from gnnspin.systems import SpinSystem
 from gnnspin.training import EnergyWeight, TrainingConfig, evaluate, fit
 from gnnspin.training.batches import SnapshotTable
+from gnnspin.training.job import TrainJob
+from gnnspin.training.job import train as train_job
 from gnnspin.training.module import FieldFitting
 
 EXCHANGE = [-1.0, 0.4]
@@ -222,3 +224,35 @@ def test_compiled_gradients_of_the_loss_are_the_plain_ones(tmp_path: Path, squar
     for plain, fast in zip(*gradients, strict=True):
         if plain is not None:
             torch.testing.assert_close(fast, plain, atol=1e-5 * float(plain.abs().max()) + 1e-7, rtol=1e-4)
+
+
+def test_training_further_starts_from_the_model_as_it_is(tmp_path: Path, square: SpinSystem) -> None:
+    """With hardly a step the fields stay, on labels of another size of torques: no statistics are measured anew."""
+    train, other = labels(tmp_path / "a.h5", [square], 4), LabelStore.create(tmp_path / "b.h5")
+    for label in train:
+        other.append(Label(square, label.spins, 7 * label.field))
+    path = gs.save(
+        fit(
+            model(square), train, train, TrainingConfig(max_epochs=2), directory=tmp_path / "1", progress=False
+        ).force_field,
+        tmp_path / "model.safetensors",
+    )
+    before = gs.load(path, square)
+    spins = random_spins(36, seed=5)
+    for count, (rate, same) in enumerate(((1e-9, True), (1e-2, False))):
+        job = TrainJob.model_validate(
+            {
+                "data": {"train": str(tmp_path / "b.h5"), "validation": str(tmp_path / "b.h5")},
+                "start_from": str(path),
+                "training": {"max_epochs": 1, "learning_rate": rate, "final_learning_rate": 0},
+            }
+        )
+        after = train_job(job, tmp_path / f"further{count}", progress=False).fit.force_field
+        assert torch.allclose(after.field(spins), before.field(spins), atol=1e-5) is same
+
+
+def test_a_job_has_a_new_model_or_one_to_train_further() -> None:
+    data = {"train": "published:kondo_square_random"}
+    for extra in ({}, {"model": {"cutoff": 1.0}, "start_from": "pretrained:tetrahedral"}):
+        with pytest.raises(pydantic.ValidationError, match="either model"):
+            TrainJob.model_validate({"data": data, **extra})
