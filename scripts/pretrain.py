@@ -68,8 +68,7 @@ class Recipe(Config):
     train: tuple[str, ...] = Field(description="sets to train on, generated above or published:NAME")
     validation: tuple[Held, ...] = Field(description="labels that choose the weights")
     test: dict[str, Held] = Field(description="labels of the reported errors, by their name on the card")
-    model: ModelConfig | None = Field(default=None, description="a new model; or give start")
-    start: str | None = Field(default=None, description="recipe of the model that is trained further, made first")
+    model: ModelConfig
     training: TrainingConfig
     timing_system: SystemConfig = Field(description="where the cost of a field is measured")
 
@@ -94,21 +93,9 @@ def make(name: str, output: Path, workers: int) -> Path:
     recipe = read_config(RECIPES / f"{name}.yaml", Recipe)
     sets = _sets(recipe, output, workers)
     train, validation, tests = _split(recipe, sets)
+    model = recipe.model.build(train.systems[0])
     folder = output / name
-    if recipe.start is None:
-        assert recipe.model is not None, f"{name} needs model or start"
-        model = recipe.model.build(train.systems[0])
-    else:
-        model = gs.load(_made(recipe.start, output, workers), train.systems[0]).model
-    result = gs.training.fit(
-        model,
-        train,
-        validation,
-        recipe.training,
-        directory=folder / "training",
-        trained=recipe.start is not None,
-        resume=True,
-    )
+    result = gs.training.fit(model, train, validation, recipe.training, directory=folder / "training", resume=True)
     if result.interrupted:
         raise typer.Exit(130)
     errors = {key: evaluate(result.force_field, labels) for key, labels in tests.items()}
