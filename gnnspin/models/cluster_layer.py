@@ -54,6 +54,8 @@ class ClusterLayer(nn.Module):
         See `NeighborDensity`.
     emits : bool
         Whether it hands on vectors and scalars.
+    site_outputs : int
+        Energies, and charges where they are asked for.
     extra_invariants, extra_tensors : int
         Numbers of invariants, and of tensors in real space, of other origin that `forward` is given.
     """
@@ -69,11 +71,12 @@ class ClusterLayer(nn.Module):
         time_reversal: bool = True,
         separable: bool = False,
         emits: bool = True,
+        site_outputs: int = 1,
         extra_invariants: int = 0,
         extra_tensors: int = 0,
     ) -> None:
         super().__init__()
-        self.size, self.time_reversal, self.emits = size, time_reversal, emits
+        self.size, self.time_reversal, self.emits, self.site_outputs = size, time_reversal, emits, site_outputs
         self.in_vectors, self.in_scalars = in_vectors, in_scalars
         self.degrees = degree_slices(angular.degree)
         n = self.densities = min(size.channels, in_vectors * n_radial)
@@ -89,7 +92,7 @@ class ClusterLayer(nn.Module):
         n_invariants = extra_invariants + self._n_invariants()
         self.standardization = Standardization(n_invariants)
         self.gates_per_channel = 2 + len(self.degrees) + (not time_reversal)
-        n_out = 1 + emits * (size.scalars + size.channels * self.gates_per_channel)
+        n_out = site_outputs + emits * (size.scalars + size.channels * self.gates_per_channel)
         self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:
@@ -118,7 +121,7 @@ class ClusterLayer(nn.Module):
         extra: Tensor | None = None,
         extra_tensors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Site energies (R, N), the next vectors and scalars (those received, if it emits none).
+        """Site outputs (R, site_outputs, N), the next vectors and scalars (those received, if it emits none).
 
         With `calibrate`, mean and spread of the invariants are stored first. `extra` (R, extra_invariants, N) joins
         the invariants, `extra_tensors` (R, extra_tensors, M, N) the tensors B.
@@ -138,12 +141,13 @@ class ClusterLayer(nn.Module):
         if calibrate:
             self.standardization.measure(features.transpose(1, 2))
         linear, out = standardized_outputs(self.network, self.standardization, self.linear_energy, features)
-        energy = linear + out[:, 0]
+        own, out = out[:, : self.site_outputs], out[:, self.site_outputs :]
+        own = torch.cat([linear[:, None] + own[:, :1], own[:, 1:]], dim=1)
         if not self.emits:
-            return energy, vectors, scalars
-        next_scalars, gates = out[:, 1:].split([self.size.scalars, out.shape[1] - 1 - self.size.scalars], dim=1)
+            return own, vectors, scalars
+        next_scalars, gates = out.split([self.size.scalars, out.shape[1] - self.size.scalars], dim=1)
         gates = gates.reshape(replicas, 1, self.size.channels, self.gates_per_channel, sites)
-        return energy, self._gated_vectors(spin, density, tensors, gates), next_scalars
+        return own, self._gated_vectors(spin, density, tensors, gates), next_scalars
 
     def _tensors(self, spin: Tensor, density: Tensor, others: list[Tensor]) -> list[Tensor]:
         """Spin-rotation invariants (R, K, m, N) of each degree: mixtures of ``S . A`` and `others` (R, *, M, N)."""

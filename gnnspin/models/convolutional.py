@@ -18,6 +18,7 @@ from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.bases import AngularBasis
 from gnnspin.models.density import LatticeStencil, NeighborDensity, NeighborGeometry
+from gnnspin.models.fixed_number import Membership
 from gnnspin.models.standardization import Standardization, site_network
 from gnnspin.models.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
@@ -120,7 +121,11 @@ class Convolutional(SpinModel):
             kernel=kernel.permute(5, 6, 3, 4, 0, 1, 2).contiguous(),
         )
         return NeighborGeometry(
-            site_kind=torch.zeros(system.n_sites, dtype=torch.int64), stencil=stencil, table=None, build_table=_no_table
+            site_kind=torch.zeros(system.n_sites, dtype=torch.int64),
+            membership=Membership.of(system),
+            stencil=stencil,
+            table=None,
+            build_table=_no_table,
         )
 
     def _site_energies(self, data: NeighborGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:

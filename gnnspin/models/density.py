@@ -24,6 +24,7 @@ from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.lattice import cell_neighbors, is_lattice
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.bases import AngularBasis, RadialBasis
+from gnnspin.models.fixed_number import Membership
 from gnnspin.systems import SpinSystem
 
 _CONVOLUTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -84,6 +85,7 @@ class NeighborGeometry:
     ----------
     site_kind : (N,) int64
         Kind of each site; zeros unless the model tells kinds apart.
+    membership : Membership
     stencil : LatticeStencil or None
         Where the graph is a convolution.
     table : NeighborTable or None
@@ -93,6 +95,7 @@ class NeighborGeometry:
     """
 
     site_kind: Tensor
+    membership: Membership
     stencil: LatticeStencil | None
     table: NeighborTable | None
     build_table: Callable[[], NeighborTable]
@@ -102,6 +105,7 @@ class NeighborGeometry:
         return replace(
             self,
             site_kind=self.site_kind.to(device),
+            membership=self.membership.to(device),
             stencil=self.stencil and self.stencil.to(device, dtype),
             table=self.table and self.table.to(device, dtype),
         )
@@ -127,6 +131,7 @@ def prepare_geometry(
     kinds = np.zeros(system.n_sites, dtype=np.int64) if site_kind is None else site_kind
     return NeighborGeometry(
         site_kind=torch.from_numpy(kinds.copy()),
+        membership=Membership.of(system),
         stencil=stencil,
         table=build_table() if stencil is None else None,
         build_table=build_table,

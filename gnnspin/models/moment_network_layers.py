@@ -149,13 +149,13 @@ class MomentClusterExpansion(MomentModel):
             if k:
                 vectors = torch.cat([vectors, scaled[:, :, list(self._vector_degrees(k))]], dim=2)
             near = bonds[:, : self._bonds_within(k + 1)]
-            energy, vectors, scalars = layer(
+            sites, vectors, scalars = layer(
                 data.neighbors, spin, vectors, scalars, calibrate=calibrate, extra=extra,
                 extra_tensors=near if near.shape[1] else None,
             )  # fmt: skip
             if calibrate:
                 drop_rounding(layer.standardization, extra.shape[1])
-            energies = energies + energy
+            energies = energies + sites[:, 0]
         return energies
 
 

@@ -16,6 +16,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
+from gnnspin.models.fixed_number import FIXED_NUMBER, Membership, with_potential
 from gnnspin.models.lattice_kernels import KernelGeometry, Orientations, unique_displacements
 from gnnspin.models.oriented_layer import OrientedLayer, OrientedSize
 from gnnspin.models.spin_cluster_expansion import site_kinds
@@ -37,10 +38,7 @@ class OrientedHyperparameters(Config):
     mixtures: int = Field(default=2, ge=1, description="gated mixtures of the sums in each vector handed on")
     hidden: int = Field(default=48, ge=1, description="width of the two hidden layers of each site network")
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
-    fixed_number: bool = Field(
-        default=False,
-        description="labels at fixed electron number: the chemical potential follows the mean of learned site charges",
-    )
+    fixed_number: bool = Field(default=False, description=FIXED_NUMBER)
     site_kind: Literal["species", "basis"] = Field(
         default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
     )
@@ -55,16 +53,13 @@ class OrientedGeometry:
     Attributes
     ----------
     site_kind : (N,) int64
-    graph_index : (N,) int64
-        Which of the disjoint systems of a union each site belongs to.
-    n_graphs : int
+    membership : Membership
     kernels : tuple of KernelGeometry
         Neighbours of the first layer and of all others.
     """
 
     site_kind: Tensor
-    graph_index: Tensor
-    n_graphs: int
+    membership: Membership
     kernels: tuple[KernelGeometry, ...]
 
     @property
@@ -75,9 +70,8 @@ class OrientedGeometry:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> OrientedGeometry:
         """Copy on `device` with floating-point arrays in `dtype`."""
         kernels = tuple(kernel.to(device, dtype) for kernel in self.kernels)
-        return replace(
-            self, site_kind=self.site_kind.to(device), graph_index=self.graph_index.to(device), kernels=kernels
-        )
+        site_kind, membership = self.site_kind.to(device), self.membership.to(device)
+        return replace(self, site_kind=site_kind, membership=membership, kernels=kernels)
 
 
 class OrientedClusterExpansion(SpinModel):
@@ -100,11 +94,8 @@ class OrientedClusterExpansion(SpinModel):
 
     The site energy is the mean of :math:`\varepsilon_i(g)` over g, summed over layers. The first vectors are the spins.
 
-    With ``fixed_number`` every site has a charge :math:`\nu_i`, read like its energy, and the energy of N sites is
-    :math:`\sum_i\varepsilon_i + \tfrac{N}{2}\bar\nu^2`. At fixed electron number
-    :math:`F = \Omega(\mu_0) + \mu_0 N_e + (N_e - \langle N\rangle_{\mu_0})^2 / 2\chi`, with the compressibility
-    :math:`\chi = dN/d\mu`, to second order in the shift of the chemical potential: :math:`\Omega` and the electrons
-    missing at :math:`\mu_0` are sums of local terms, the shift :math:`\propto\bar\nu` depends on all spins.
+    With ``fixed_number`` every site also has a charge, and the chemical potential follows their mean, see
+    `gnnspin.models.fixed_number`.
 
     Spin rotation and time reversal hold as only scalar products reach the network; the operations of the lattice only
     permute sites and orientations together (group convolutions, Cohen and Welling, ICML 2016, arXiv:1602.07576).
@@ -203,8 +194,7 @@ class OrientedClusterExpansion(SpinModel):
         for layer in self.layers[:2]:
             assert isinstance(layer, OrientedLayer)
             kernels.append(layer.kernel.prepare(system, stencil=stencil))
-        graphs = torch.from_numpy(system.graph_index.copy())
-        return OrientedGeometry(torch.from_numpy(kinds.copy()), graphs, system.n_graphs, tuple(kernels))
+        return OrientedGeometry(torch.from_numpy(kinds.copy()), Membership.of(system), tuple(kernels))
 
     def _site_energies(
         self, data: OrientedGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
@@ -229,19 +219,9 @@ class OrientedClusterExpansion(SpinModel):
             kernel = data.kernels[min(k, 1)]
             outputs, vectors, scalars = layer(kernel, own, vectors, scalars, calibrate=calibrate)
             sites = sites + outputs
-        if not self.hyperparameters.fixed_number:
-            return sites[:, 0], vectors
-        return sites[:, 0] + 0.5 * _graph_mean(sites[:, 1], data).square(), vectors
+        return with_potential(sites, data.membership), vectors
 
     @torch.no_grad()
     def calibrate(self, data: OrientedGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
         self._site_energies(data, spins, calibrate=True)
-
-
-def _graph_mean(values: Tensor, data: OrientedGeometry) -> Tensor:
-    """Mean of values (R, N) over the sites of each system, on every site (R, N)."""
-    if data.n_graphs == 1:
-        return values.mean(1, keepdim=True).expand_as(values)
-    sums = values.new_zeros(len(values), data.n_graphs).index_add(1, data.graph_index, values)
-    return (sums / torch.bincount(data.graph_index, minlength=data.n_graphs))[:, data.graph_index]

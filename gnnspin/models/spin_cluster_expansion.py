@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from gnnspin.models.base import SpinModel
 from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.models.cluster_layer import ClusterLayer, LayerSize
 from gnnspin.models.density import NeighborGeometry, prepare_geometry
+from gnnspin.models.fixed_number import FIXED_NUMBER, with_potential
 from gnnspin.systems import SpinSystem
 
 
@@ -30,6 +32,7 @@ class ClusterExpansionHyperparameters(Config):
     hidden: int = Field(default=64, ge=1, description="width of the two hidden layers of each site network")
     n_radial: int = Field(default=8, ge=1, description="radial functions, where distances are continuous")
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
+    fixed_number: bool = Field(default=False, description=FIXED_NUMBER)
     site_kind: Literal["species", "basis"] = Field(
         default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
     )
@@ -52,8 +55,11 @@ class SpinClusterExpansion(SpinModel):
 
     The first vectors are the spins, one channel for every kind of site. The energy is exactly invariant under global
     spin rotation and inversion (time reversal), lattice translations and all point-group operations. Its linear part
-    contains every pair interaction up to twice the cutoff. Related: atomic cluster expansion (Drautz, Phys. Rev. B 99,
-    014104, 2019), MACE (Batatia et al., NeurIPS 2022), with spins in place of positions.
+    contains every pair interaction up to twice the cutoff. With ``fixed_number`` every site also has a charge, and the
+    chemical potential follows their mean, see `gnnspin.models.fixed_number`.
+
+    Related: atomic cluster expansion (Drautz, Phys. Rev. B 99, 014104, 2019), MACE (Batatia et al., NeurIPS 2022), with
+    spins in place of positions.
 
     Parameters
     ----------
@@ -95,6 +101,7 @@ class SpinClusterExpansion(SpinModel):
                 time_reversal=h.time_reversal,
                 separable=spec.shells is None,
                 emits=vector_output or k < h.layers - 1,
+                site_outputs=1 + h.fixed_number,
             )
             self.layers.append(layer)
             vectors, scalars = h.channels, h.scalars
@@ -108,7 +115,7 @@ class SpinClusterExpansion(SpinModel):
     @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`."""
-        return self.hyperparameters.layers * self.spec.cutoff
+        return math.inf if self.hyperparameters.fixed_number else self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
         """See `SpinModel.prepare`.
@@ -138,13 +145,13 @@ class SpinClusterExpansion(SpinModel):
         kinds = nn.functional.one_hot(data.site_kind, self.hyperparameters.n_kinds).to(spin.dtype).T
         vectors = spin[:, :, None] * kinds
         scalars = spin.new_zeros(spin.shape[0], 0, spin.shape[2])
-        energies = spin.new_zeros(spin.shape[0], spin.shape[2])
+        sites = spin.new_zeros(spin.shape[0], 1 + self.hyperparameters.fixed_number, spin.shape[2])
         for k, layer in enumerate(self.layers):
             if center is not None and k == len(self.layers) - 1:
                 spin = center.transpose(-1, -2)
-            site_energy, vectors, scalars = layer(data, spin, vectors, scalars, calibrate=calibrate)
-            energies = energies + site_energy
-        return energies, vectors
+            outputs, vectors, scalars = layer(data, spin, vectors, scalars, calibrate=calibrate)
+            sites = sites + outputs
+        return with_potential(sites, data.membership), vectors
 
     @torch.no_grad()
     def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:

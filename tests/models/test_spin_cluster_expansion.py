@@ -25,6 +25,19 @@ class TestOneLayer(ModelPhysics):
     hyperparameters = {"layers": 1, "channels": 3, "hidden": 8, "max_degree": 2}  # noqa: RUF012
 
 
+class TestFixedNumber(ModelPhysics):
+    name = "spin_cluster_expansion"
+    hyperparameters = {"layers": 2, "channels": 3, "hidden": 8, "max_degree": 1, "fixed_number": True}  # noqa: RUF012
+
+    def test_nothing_beyond_the_receptive_field(self) -> None:
+        """The chemical potential depends on all spins, but not on how often they are repeated."""
+        source = force_field(self.name, gs.systems.chain(40), cutoff=2.3, **self.hyperparameters)
+        spins = random_spins(40, seed=1)
+        doubled = source.on(gs.systems.chain(80))
+        assert torch.allclose(doubled.energy(torch.cat([spins, spins])), 2 * source.energy(spins))
+        assert source.model.receptive_radius == float("inf")
+
+
 @pytest.mark.parametrize(
     "system",
     [

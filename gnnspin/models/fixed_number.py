@@ -1,0 +1,62 @@
+r"""Energies at fixed electron number: sums of local terms and one shift of the chemical potential for all sites.
+
+.. math:: F = \Omega(\mu_0) + \mu_0 N_e + \frac{(N_e - \langle N\rangle_{\mu_0})^2}{2\chi} + \dots,
+   \qquad \chi = \frac{dN}{d\mu}
+
+to second order in the shift of the chemical potential. :math:`\Omega` and the electrons that are missing at
+:math:`\mu_0` are sums over sites of local terms; a model learns both, :math:`\varepsilon_i` and the charge
+:math:`\nu_i` (in units in which the compressibility per site is one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gnnspin.systems import SpinSystem
+
+#: Description of the hyperparameter `fixed_number`.
+FIXED_NUMBER = "labels at fixed electron number: the chemical potential follows the mean of learned site charges"
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Which of the disjoint systems of a union each site belongs to.
+
+    Attributes
+    ----------
+    index : (N,) int64
+    count : int
+        Number of systems.
+    """
+
+    index: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, system: SpinSystem) -> Membership:
+        """Membership of the sites of `system`."""
+        return cls(torch.from_numpy(system.graph_index.copy()), system.n_graphs)
+
+    def to(self, device: torch.device | str) -> Membership:
+        """Copy on `device`."""
+        return Membership(self.index.to(device), self.count)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of values (R, N) over the sites of each system, on every site (R, N)."""
+        if self.count == 1:
+            return values.mean(1, keepdim=True).expand_as(values)
+        sums = values.new_zeros(len(values), self.count).index_add(1, self.index, values)
+        return (sums / torch.bincount(self.index, minlength=self.count))[:, self.index]
+
+
+def with_potential(outputs: Tensor, membership: Membership) -> Tensor:
+    r"""Site energies (R, N) of site outputs (R, 1, N), or of energies and charges (R, 2, N).
+
+    With charges the energies of a system of N sites add up to :math:`\sum_i\varepsilon_i + \tfrac{N}{2}\bar\nu^2`.
+    """
+    if outputs.shape[1] == 1:
+        return outputs[:, 0]
+    return outputs[:, 0] + 0.5 * membership.mean(outputs[:, 1]).square()
