@@ -14,7 +14,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
 
-_MARKERS = "osD^vP*Xh<>p"
+#: As many as share no factor with the colours: every pair of the two is met before one comes again.
+_MARKERS = "osD^vP*Xh<>pd"
 
 
 def accuracy_against_cost(
@@ -50,7 +51,7 @@ def accuracy_against_cost(
             own = [row for row in rows if row["model"] == name]
             cost = [row["microseconds_per_site"] for row in own]
             error = [row["test_torque_rmse"] for row in own]
-            marker, color = _MARKERS[k % 12], style.PALETTE[k % 6]
+            marker, color = _MARKERS[k % len(_MARKERS)], style.PALETTE[k % len(style.PALETTE)]
             axes.plot(cost, error, marker, color=color, label=name, linestyle="none")
             compiled = [row.get("compiled_microseconds_per_site") or math.nan for row in own]
             axes.plot(compiled, error, marker, color=color, markerfacecolor="none", linestyle="none")
