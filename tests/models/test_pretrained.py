@@ -27,7 +27,7 @@ def test_every_model_of_the_package_is_tested_here() -> None:
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_symmetries_hold_in_single_precision(name: str) -> None:
     source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
-    assert max(symmetry_violations(source).values()) < 1e-3
+    assert max(symmetry_violations(source).values()) < 2e-5
     double = source.to(dtype=torch.float64)
     assert max(symmetry_violations(double).values()) < 1e-10
 
