@@ -17,9 +17,6 @@ from torch import Tensor
 
 from gnnspin.systems import SpinSystem
 
-#: Description of the hyperparameter `fixed_number`.
-FIXED_NUMBER = "labels at fixed electron number: the chemical potential follows the mean of learned site charges"
-
 
 @dataclass(frozen=True)
 class Membership:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
-from gnnspin.models.fixed_number import FIXED_NUMBER, Membership, with_potential
+from gnnspin.models.fixed_number import Membership, with_potential
 from gnnspin.models.lattice_kernels import KernelGeometry, Orientations, unique_displacements
 from gnnspin.models.oriented_layer import OrientedLayer, OrientedSize
-from gnnspin.models.spin_cluster_expansion import site_kinds
+from gnnspin.models.site_kinds import SiteHyperparameters, site_kinds
 from gnnspin.models.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
 
 
-class OrientedHyperparameters(Config):
+class OrientedHyperparameters(SiteHyperparameters):
     """Hyperparameters of `OrientedClusterExpansion`."""
 
     layers: int = Field(default=2, ge=1, description="message-passing layers")
@@ -37,12 +36,6 @@ class OrientedHyperparameters(Config):
     factors: int = Field(default=24, ge=1, description="learned mixtures of the sums that are multiplied")
     mixtures: int = Field(default=2, ge=1, description="gated mixtures of the sums in each vector handed on")
     hidden: int = Field(default=48, ge=1, description="width of the two hidden layers of each site network")
-    time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
-    fixed_number: bool = Field(default=False, description=FIXED_NUMBER)
-    site_kind: Literal["species", "basis"] = Field(
-        default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
-    )
-    n_kinds: int = Field(default=1, ge=1, description="kinds of sites; follows from the system")
     unit_cell: UnitCell | None = Field(default=None, description="the lattice; filled in from the training system")
 
 

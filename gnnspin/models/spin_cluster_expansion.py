@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gnnspin.core.config import Config
-from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
 from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.models.cluster_layer import ClusterLayer, LayerSize
 from gnnspin.models.density import NeighborGeometry, prepare_geometry
-from gnnspin.models.fixed_number import FIXED_NUMBER, with_potential
+from gnnspin.models.fixed_number import with_potential
+from gnnspin.models.site_kinds import SiteHyperparameters, site_kinds
 from gnnspin.systems import SpinSystem
 
 
-class ClusterExpansionHyperparameters(Config):
+class ClusterExpansionHyperparameters(SiteHyperparameters):
     """Hyperparameters of `SpinClusterExpansion`."""
 
     layers: int = Field(default=2, ge=1, description="message-passing layers")
@@ -31,12 +29,6 @@ class ClusterExpansionHyperparameters(Config):
     pairs: int = Field(default=36, ge=1, description="most products of two densities per degree; beyond: learned ones")
     hidden: int = Field(default=64, ge=1, description="width of the two hidden layers of each site network")
     n_radial: int = Field(default=8, ge=1, description="radial functions, where distances are continuous")
-    time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
-    fixed_number: bool = Field(default=False, description=FIXED_NUMBER)
-    site_kind: Literal["species", "basis"] = Field(
-        default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
-    )
-    n_kinds: int = Field(default=1, ge=1, description="kinds of sites; follows from the system")
 
 
 class SpinClusterExpansion(SpinModel):
@@ -157,20 +149,3 @@ class SpinClusterExpansion(SpinModel):
     def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
         self._site_energies(data, spins, calibrate=True)
-
-
-def site_kinds(system: SpinSystem, by: str, n_kinds: int | None = None) -> np.ndarray:
-    """Kind of every site (N,) int64, counted from 0; within a union, the place in its own part's cell.
-
-    Raises
-    ------
-    InvalidInput
-        If there are others than the `n_kinds` kinds that a model knows.
-    """
-    kinds = system.species if by == "species" else np.concatenate([part.basis_index for part in system.parts])
-    if n_kinds is not None and (kinds.min() < 0 or kinds.max() >= n_kinds):
-        raise InvalidInput(
-            f"the model tells n_kinds={n_kinds} kinds of sites apart, but this system has {by} {kinds.min()} to "
-            f"{kinds.max()}; they must count from 0"
-        )
-    return kinds
