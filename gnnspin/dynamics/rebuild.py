@@ -17,7 +17,7 @@ from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.source import FieldSource, SumSource
 from gnnspin.dynamics.vacancies import Diluted
 from gnnspin.graphs import GraphSpec
-from gnnspin.models import Committee, build
+from gnnspin.models import Committee, architecture, build
 from gnnspin.models.force_field import ForceField
 from gnnspin.systems.system import SpinSystem
 
@@ -82,10 +82,23 @@ def rebuild_source(stored: StoredSource) -> FieldSource:
 
 def require_same_source(source: FieldSource, specification: dict[str, Any]) -> None:
     """Raise InvalidInput unless `source` has the stored specification; names what differs."""
-    given = plain(source.specification())
+    given, specification = plain(source.specification()), _completed(specification)
     if given != specification:
         keys = sorted(key for key in given.keys() | specification.keys() if given.get(key) != specification.get(key))
         raise InvalidInput(f"the source {given} is not the stored one {specification}; they differ in {keys}")
+
+
+def _completed(value: Any) -> Any:
+    """A stored specification with every hyperparameter of its models spelled out, those that came later included."""
+    if isinstance(value, list):
+        return [_completed(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: _completed(each) for key, each in value.items()}
+    if value.get("class") == "ForceField":
+        known = architecture(value["model"]).Hyperparameters(**value["hyperparameters"])
+        value["hyperparameters"] = known.model_dump(mode="json")
+    return value
 
 
 def plain(specification: dict[str, Any]) -> dict[str, Any]:

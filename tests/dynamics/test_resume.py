@@ -16,7 +16,7 @@ import torch
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.dynamics import StoredSource, Trajectory, rebuild_source, register_rebuilder, resume, simulate
-from gnnspin.dynamics.rebuild import model_weights, plain
+from gnnspin.dynamics.rebuild import model_weights, plain, require_same_source
 
 from .sources import Bilinear, Paramagnet, ring
 
@@ -77,6 +77,17 @@ def test_other_weights_are_another_source(tmp_path):
     resume(tmp_path / "a.h5", learned(), n_steps=1, observers=OBSERVERS)
     with pytest.raises(InvalidInput, match=r"is not the stored one.*differ in \['weights'\]"):
         resume(tmp_path / "a.h5", learned(seed=1), n_steps=1, observers=OBSERVERS)
+
+
+def test_a_source_stored_before_an_option_existed_is_the_same_source() -> None:
+    for source in (learned(), learned() + gs.classical.Zeeman(SYSTEM, B=[0.1, 0, 0])):
+        stored = plain(source.specification())
+        model = stored if stored["class"] == "ForceField" else stored["terms"][0]
+        del model["hyperparameters"]["fixed_number"]
+        require_same_source(source, stored)
+        model["hyperparameters"]["hidden"] += 1
+        with pytest.raises(InvalidInput, match="is not the stored one"):
+            require_same_source(source, stored)
 
 
 def test_weights_that_were_changed_in_the_file_are_refused(tmp_path):
