@@ -132,7 +132,7 @@ def _rebuild_force_field(stored: StoredSource) -> ForceField:
     model = build(given["model"], GraphSpec(**given["graph"]), **given["hyperparameters"])
     force_field = ForceField(model, stored.system).to(stored.device, getattr(torch, given["dtype"]))
     force_field.model.load_state_dict(safetensors.torch.load(stored.weights[given["weights"]]))
-    return force_field
+    return force_field.tile(given["max_sites"]) if "max_sites" in given else force_field
 
 
 def _rebuild_sum(stored: StoredSource) -> FieldSource:

@@ -82,11 +82,12 @@ class ForceField(FieldSource):
             If the system is no lattice that repeats from cell to cell, or a window has no room inside its border.
         """
         self._tiling = Tiling.of(self.system, self.model.torque_receptive_radius, max_sites)
+        self._max_sites = max_sites
         self._prepared = self.model.prepare(self._tiling.window)
         return self.to()
 
     def on(self, system: SpinSystem) -> ForceField:
-        """The same model on another system."""
+        """The same model on another system, not in tiles."""
         return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
 
     def _evaluate(
@@ -125,7 +126,9 @@ class ForceField(FieldSource):
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""
+        tiles = {} if self._tiling is None else {"max_sites": self._max_sites}
         return {
+            **tiles,
             "class": "ForceField",
             "model": self.model.name,
             "hyperparameters": self.model.hyperparameters.model_dump(mode="json"),

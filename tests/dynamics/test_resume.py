@@ -90,6 +90,15 @@ def test_a_source_stored_before_an_option_existed_is_the_same_source() -> None:
             require_same_source(source, stored)
 
 
+def test_a_run_in_tiles_goes_on_in_tiles() -> None:
+    source = gs.load("pretrained:triangular_120", gs.systems.triangular(40, 40)).tile(800)
+    stored = StoredSource(plain(source.specification()), source.system, model_weights(source), "cpu")
+    spins = random_spins(1600, seed=0)
+    assert torch.equal(rebuild_source(stored).field(spins), source.field(spins))
+    with pytest.raises(InvalidInput, match="max_sites"):
+        require_same_source(source.on(source.system), stored.specification)
+
+
 def test_weights_that_were_changed_in_the_file_are_refused(tmp_path):
     simulate(learned(), start(), n_steps=2, trajectory=tmp_path / "a.h5", **OPTIONS)
     with h5py.File(tmp_path / "a.h5", "r+", libver="latest") as file:
