@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.files import replaced
 from gnnspin.core.source import FieldSource
 from gnnspin.dynamics.job import SourceConfig
 from gnnspin.labels.ensembles import Ensemble, EnsembleConfig, build_ensemble
@@ -298,9 +297,8 @@ def _write(path: Path, config: LocalityConfig, records: list[Record]) -> None:
         "result": asdict(_summary(config, records)),
         "records": records,
     }
-    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(content, file)
-    os.replace(file.name, path)
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(content))
 
 
 def _bar(show: bool) -> Progress:

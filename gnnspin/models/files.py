@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.files import replaced
 from gnnspin.core.version import __version__
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
@@ -62,16 +61,8 @@ def save(force_field: ForceField, path: str | Path) -> Path:
         "provenance": force_field.provenance,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as temporary:
-        name = temporary.name
-    try:
-        save_file(tensors, name, metadata={"gnnspin": json.dumps(header)})
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replaced(path) as temporary:
+        save_file(tensors, temporary, metadata={"gnnspin": json.dumps(header)})
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.files import claim
 from gnnspin.core.spins import random_spins
 from gnnspin.datasets import LabelSet, LabelStore
 from gnnspin.dynamics import State, Trajectory, simulate
@@ -76,7 +76,7 @@ def reproduce(
         On Ctrl-C; what was computed is kept.
     """
     study, directory, results = _lookup(name, size), Path(output), Results()
-    _claim(directory, study, resume)
+    claim(directory / "study.json", study, resume=resume, kind="study")
     labels, held_out = directory / "labels.h5", directory / "held_out.h5"
     results.timed("labels", lambda: _labels(study.labels, labels, progress))
     test = results.timed("held-out labels", lambda: _labels(study.held_out, held_out, progress))
@@ -98,18 +98,6 @@ def _lookup(name: str, size: str) -> Study:
     if size not in STUDIES[name]:
         raise InvalidInput(f"unknown size {size!r} of {name}; known: {', '.join(STUDIES[name])}")
     return STUDIES[name][size]
-
-
-def _claim(directory: Path, study: Study, resume: bool) -> None:
-    path = directory / "study.json"
-    text = json.dumps(study.model_dump(mode="json"), indent=2) + "\n"
-    if directory.exists() and any(directory.iterdir()):
-        if not resume:
-            raise StoreError(f"{directory} is not empty; choose another output, or --resume to continue there")
-        if not path.exists() or path.read_text() != text:
-            raise StoreError(f"{directory} holds something else than this study; choose another output")
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,7 +15,8 @@ import torch
 from pydantic import Field, field_validator
 
 from gnnspin.core.config import Config
-from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.files import claim, replaced
 from gnnspin.datasets import holdout, open_labels
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.files import save
@@ -84,6 +83,13 @@ class Arena(Config):
         return train, validation, test
 
 
+class RunSettings(Config):
+    """What a run's folder is claimed for: model, training, and labels."""
+
+    competitor: Competitor
+    data: Arena
+
+
 class ComparisonConfig(Config):
     """What `gnnspin compare` takes."""
 
@@ -123,6 +129,14 @@ class ComparisonConfig(Config):
         factor = max(sizes) / run.size
         return training.model_copy(
             update={key: max(1, round(factor * getattr(training, key))) for key in ("max_epochs", "validate_every")}
+        )
+
+    def settings(self, run: Run) -> RunSettings:
+        """What decides the outcome of one run."""
+        arena = self.data[run.data]
+        return RunSettings(
+            competitor=Competitor(model=self.models[run.model].model, training=self.training(run)),
+            data=Arena(train=arena.train, test=arena.test, validation=arena.validation),
         )
 
 
@@ -177,7 +191,12 @@ def compare(
             raise InvalidInput(f"{data}: {arena.sizes[-1]} training labels asked for, {len(train)} are there")
     waiting = [run for run in runs if not (directory / run.folder / RESULT_FILE).exists()]
     for run in runs:
-        _claim(config, run, directory)
+        claim(
+            directory / run.folder / "run.json",
+            config.settings(run),
+            resume=True,
+            kind=f"run of {run.model} on {run.data}",
+        )
     if n_workers == 1:
         for run in waiting:
             compete(config, run, directory, progress=progress)
@@ -220,7 +239,8 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
         "megabytes": cost.megabytes,
         **{f"violation_{key}": value for key, value in symmetry_violations(result.force_field).items()},
     }
-    _write(folder / RESULT_FILE, row)
+    with replaced(folder / RESULT_FILE) as temporary:
+        temporary.write_text(json.dumps(row, indent=2))
     return row
 
 
@@ -275,23 +295,6 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _claim(config: ComparisonConfig, run: Run, directory: Path) -> None:
-    """Leave the run's settings in its folder, or check that they are the ones already there."""
-    path = directory / run.folder / "run.json"
-    settings = {
-        "competitor": _settings(config.models[run.model].model, config.training(run)),
-        "data": config.data[run.data].model_dump(mode="json", include={"train", "test", "validation"}),
-    }
-    if path.exists():
-        stored = json.loads(path.read_text())
-        model = ModelConfig.model_validate(stored["competitor"]["model"])
-        training = TrainingConfig.model_validate(stored["competitor"]["training"])
-        if {**stored, "competitor": _settings(model, training)} != settings:
-            raise StoreError(f"{path.parent} holds another run of {run.model} on {run.data}; rename it or remove that")
-        return
-    _write(path, settings)
-
-
 def _compiled_cost(path: Path, system: SpinSystem) -> float | None:
     """Cost of the compiled model; None, with a warning, for one that `torch.compile` cannot compile."""
     try:
@@ -299,16 +302,3 @@ def _compiled_cost(path: Path, system: SpinSystem) -> float | None:
     except RuntimeError as error:
         warnings.warn(f"{path} cannot be compiled: {str(error).strip().splitlines()[0]}", stacklevel=2)
         return None
-
-
-def _settings(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
-    """Settings with every default spelled out, so that options that came later do not tell old runs from new ones."""
-    return {"model": model.model_dump(mode="json"), "training": training.model_dump(mode="json")}
-
-
-def _write(path: Path, values: Any) -> None:
-    """Write JSON atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as temporary:
-        json.dump(values, temporary, indent=2)
-    os.replace(temporary.name, path)

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from gnnspin.core.config import Config
+from gnnspin.core.files import claim
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
 from gnnspin.models.base import SpinModel
@@ -15,7 +17,7 @@ from gnnspin.models.files import load, save
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import fit
-from gnnspin.training.job import MODEL_FILE, ModelConfig, claim
+from gnnspin.training.job import MODEL_FILE, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def cross_validate(
     def build() -> SpinModel:
         return model.build(labels.systems[0]) if isinstance(model, ModelConfig) else model()
 
-    description = _description(build(), config, labels, folds, blocks, validation, seed)
-    claim(directory / "cross_validation.json", description, resume, "cross-validation")
+    split = {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed}
+    settings = _settings(build(), config, labels, split)
+    claim(directory / "cross_validation.json", settings, resume=resume, kind="cross-validation")
     evaluations: list[Evaluation] = []
     paths: list[Path] = []
     for k, (rest, held_out) in enumerate(parts):
@@ -127,21 +130,23 @@ def _summary(evaluations: list[Evaluation], paths: list[Path], *, interrupted: b
     )
 
 
-def _description(
-    model: SpinModel,
-    config: TrainingConfig,
-    labels: LabelSet,
-    folds: int,
-    blocks: int | None,
-    validation: float,
-    seed: int,
-) -> dict[str, Any]:
+class _Settings(Config):
     """What a directory is claimed for."""
-    return {
-        "model": model.name,
-        "hyperparameters": model.hyperparameters.model_dump(mode="json"),
-        "graph": model.spec.to_dict(),
-        "training": config.model_dump(mode="json"),
-        "labels": {"count": len(labels), "systems": [system.fingerprint for system in labels.systems]},
-        "split": {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed},
-    }
+
+    model: str
+    hyperparameters: dict[str, Any]
+    graph: dict[str, Any]
+    training: TrainingConfig
+    labels: dict[str, Any]
+    split: dict[str, Any]
+
+
+def _settings(model: SpinModel, config: TrainingConfig, labels: LabelSet, split: dict[str, Any]) -> _Settings:
+    return _Settings(
+        model=model.name,
+        hyperparameters=model.hyperparameters.model_dump(mode="json", exclude_defaults=True),
+        graph=model.spec.to_dict(),
+        training=config,
+        labels={"count": len(labels), "systems": [system.fingerprint for system in labels.systems]},
+        split=split,
+    )

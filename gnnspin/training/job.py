@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
-from gnnspin.core.errors import StoreError
+from gnnspin.core.files import claim
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.models import for_system
@@ -112,7 +112,7 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
         If labels and model do not fit together.
     """
     directory = Path(directory)
-    claim(directory / "job.json", job.model_dump(mode="json"), resume, "training")
+    claim(directory / "job.json", job, resume=resume, kind="training")
     labels, validation = job.data.load()
     result = fit(
         job.build(labels.systems[0]),
@@ -129,15 +129,3 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     path = save(result.force_field, directory / MODEL_FILE)
     (directory / "validation.json").write_text(json.dumps(evaluation.numbers(), indent=2) + "\n")
     return TrainedModel(result, evaluation, path)
-
-
-def claim(path: Path, values: dict[str, Any], resume: bool, kind: str) -> None:
-    """Write the description of a run as JSON into its new directory, or check that it is the one already there."""
-    directory, text = path.parent, json.dumps(values, indent=2) + "\n"
-    if directory.exists() and any(directory.iterdir()):
-        if not resume:
-            raise StoreError(f"{directory} is not empty; choose another directory, or resume to continue there")
-        if path.exists() and path.read_text() != text:
-            raise StoreError(f"{path} describes another {kind}; choose another directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

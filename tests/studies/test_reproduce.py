@@ -51,7 +51,7 @@ def test_leaves_a_report_and_every_file_it_names(tmp_path: Path) -> None:
     again = reproduce("120-degree", tmp_path / "out", size="tiny", resume=True, progress=False)
     assert again[:4] == lines[:4]
     assert (tmp_path / "out" / "training" / "model.safetensors").read_bytes() == weights
-    with pytest.raises(StoreError, match="something else"):
+    with pytest.raises(StoreError, match="another study"):
         reproduce("120-degree", tmp_path / "out", size="small", resume=True, progress=False)
 
 
