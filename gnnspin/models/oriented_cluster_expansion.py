@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,16 +13,15 @@ from torch import Tensor, nn
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.radius import SHELL_TOLERANCE
-from gnnspin.models.base import SpinModel
-from gnnspin.models.fixed_number import Membership, with_potential
+from gnnspin.models.fixed_number import Membership
 from gnnspin.models.lattice_kernels import KernelGeometry, Orientations, unique_displacements
+from gnnspin.models.layered_expansion import LayeredExpansion, LayeredHyperparameters
 from gnnspin.models.oriented_layer import OrientedLayer, OrientedSize
-from gnnspin.models.site_kinds import SiteHyperparameters, site_kinds
 from gnnspin.models.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
 
 
-class OrientedHyperparameters(SiteHyperparameters):
+class OrientedHyperparameters(LayeredHyperparameters):
     """Hyperparameters of `OrientedClusterExpansion`."""
 
     layers: int = Field(default=2, ge=1, description="message-passing layers")
@@ -67,7 +65,7 @@ class OrientedGeometry:
         return replace(self, site_kind=site_kind, membership=membership, kernels=kernels)
 
 
-class OrientedClusterExpansion(SpinModel):
+class OrientedClusterExpansion(LayeredExpansion):
     r"""Energies from products of neighbour spins with directions kept apart: for lattices.
 
     The spin cluster expansion sums products of densities over directions before its network sees them, so that the
@@ -152,8 +150,7 @@ class OrientedClusterExpansion(SpinModel):
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
         """See `SpinModel.for_system`; fills in the unit cell and the number of kinds of sites."""
-        kinds = site_kinds(system, values.get("site_kind", "species"))
-        return {"unit_cell": UnitCell.of(system), "n_kinds": int(kinds.max()) + 1, **values}
+        return {"unit_cell": UnitCell.of(system), **super().for_system(system, values)}
 
     @property
     def symmetries(self) -> frozenset[str]:
@@ -161,10 +158,7 @@ class OrientedClusterExpansion(SpinModel):
         return super().symmetries - {"space_rotation"}
 
     @property
-    def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
-        if self.hyperparameters.fixed_number:
-            return math.inf
+    def _reach(self) -> float:
         return self.spec.cutoff + (self.hyperparameters.layers - 1) * self._message_cutoff
 
     def prepare(self, system: SpinSystem) -> OrientedGeometry:
@@ -182,39 +176,20 @@ class OrientedClusterExpansion(SpinModel):
         return self._prepare(system, stencil=False)
 
     def _prepare(self, system: SpinSystem, *, stencil: bool) -> OrientedGeometry:
-        kinds = site_kinds(system, self.hyperparameters.site_kind, self.hyperparameters.n_kinds)
         kernels = []
         for layer in self.layers[:2]:
             assert isinstance(layer, OrientedLayer)
             kernels.append(layer.kernel.prepare(system, stencil=stencil))
-        return OrientedGeometry(torch.from_numpy(kinds.copy()), Membership.of(system), tuple(kernels))
+        kinds = torch.from_numpy(self._site_kinds(system).copy())
+        return OrientedGeometry(kinds, Membership.of(system), tuple(kernels))
 
-    def _site_energies(
-        self, data: OrientedGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
-    ) -> Tensor:
-        """Site energies (R, N); `center` (R, N, 3) replaces the spin of the centre in the last layer alone."""
-        return self._propagate(data, spins, center, calibrate=calibrate)[0]
+    def _start(self, kinds: Tensor, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        own = spins[:, :, None, None] * kinds  # (R, 3, 1, kinds, N)
+        return own, own, spins.new_zeros(len(spins), 1, 0, spins.shape[-1])
+
+    def _layer_geometry(self, data: OrientedGeometry, k: int) -> KernelGeometry:
+        return data.kernels[min(k, 1)]
 
     def _site_vectors(self, data: OrientedGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer, mean of all orientations; needs ``vector_output=True``."""
         return self._propagate(data, spins)[1].mean(2).permute(0, 2, 3, 1)
-
-    def _propagate(
-        self, data: OrientedGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        kinds = nn.functional.one_hot(data.site_kind, self.hyperparameters.n_kinds).to(spins.dtype).T
-        own = spins.transpose(-1, -2)[:, :, None, None] * kinds  # (R, 3, 1, kinds, N)
-        vectors, scalars = own, own.new_zeros(len(own), 1, 0, own.shape[-1])
-        sites = own.new_zeros(len(own), 1 + self.hyperparameters.fixed_number, own.shape[-1])
-        for k, layer in enumerate(self.layers):
-            if center is not None and k == len(self.layers) - 1:
-                own = center.transpose(-1, -2)[:, :, None, None] * kinds
-            kernel = data.kernels[min(k, 1)]
-            outputs, vectors, scalars = layer(kernel, own, vectors, scalars, calibrate=calibrate)
-            sites = sites + outputs
-        return with_potential(sites, data.membership), vectors
-
-    @torch.no_grad()
-    def calibrate(self, data: OrientedGeometry, spins: Tensor) -> None:
-        """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)

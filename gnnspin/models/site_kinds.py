@@ -1,29 +1,11 @@
-"""Kinds of sites, and the hyperparameters of models that tell them apart."""
+"""Kinds of sites, for models that tell them apart."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 
-from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import SpinSystem
-
-
-class SiteHyperparameters(Config):
-    """What the cluster expansions have in common: their symmetry in time, their electrons, their kinds of sites."""
-
-    time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
-    fixed_number: bool = Field(
-        default=False,
-        description="labels at fixed electron number: the chemical potential follows the mean of learned site charges",
-    )
-    site_kind: Literal["species", "basis"] = Field(
-        default="species", description="what tells kinds of sites apart: species, or the place in the unit cell"
-    )
-    n_kinds: int = Field(default=1, ge=1, description="kinds of sites; follows from the system")
 
 
 def site_kinds(system: SpinSystem, by: str, n_kinds: int | None = None) -> np.ndarray:

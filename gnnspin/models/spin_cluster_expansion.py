@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.base import SpinModel
 from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.models.cluster_layer import ClusterLayer, LayerSize
 from gnnspin.models.density import NeighborGeometry, prepare_geometry
-from gnnspin.models.fixed_number import with_potential
-from gnnspin.models.site_kinds import SiteHyperparameters, site_kinds
+from gnnspin.models.layered_expansion import LayeredExpansion, LayeredHyperparameters
 from gnnspin.systems import SpinSystem
 
 
-class ClusterExpansionHyperparameters(SiteHyperparameters):
+class ClusterExpansionHyperparameters(LayeredHyperparameters):
     """Hyperparameters of `SpinClusterExpansion`."""
 
     layers: int = Field(default=2, ge=1, description="message-passing layers")
@@ -31,7 +25,7 @@ class ClusterExpansionHyperparameters(SiteHyperparameters):
     n_radial: int = Field(default=8, ge=1, description="radial functions, where distances are continuous")
 
 
-class SpinClusterExpansion(SpinModel):
+class SpinClusterExpansion(LayeredExpansion):
     r"""Energies from products of neighbour densities in spin space and real space.
 
     One layer maps vectors :math:`v_i^c` (odd under time reversal, rotating with the spins) and scalars :math:`s_i^f`:
@@ -72,7 +66,6 @@ class SpinClusterExpansion(SpinModel):
     name = "spin_cluster_expansion"
     Hyperparameters = ClusterExpansionHyperparameters
     hyperparameters: ClusterExpansionHyperparameters
-    layers: nn.ModuleList
 
     def __init__(
         self, spec: GraphSpec, hyperparameters: ClusterExpansionHyperparameters, *, vector_output: bool = False
@@ -98,16 +91,9 @@ class SpinClusterExpansion(SpinModel):
             self.layers.append(layer)
             vectors, scalars = h.channels, h.scalars
 
-    @classmethod
-    def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """Set `n_kinds` to the kinds of sites that `system` has."""
-        kinds = site_kinds(system, values.get("site_kind", "species"))
-        return {"n_kinds": int(kinds.max()) + 1} | values
-
     @property
-    def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
-        return math.inf if self.hyperparameters.fixed_number else self.hyperparameters.layers * self.spec.cutoff
+    def _reach(self) -> float:
+        return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
         """See `SpinModel.prepare`.
@@ -117,35 +103,15 @@ class SpinClusterExpansion(SpinModel):
         InvalidInput
             If `system` has more kinds of sites than the model knows, or does not fit its graph specification.
         """
-        kinds = site_kinds(system, self.hyperparameters.site_kind, self.hyperparameters.n_kinds)
-        return prepare_geometry(system, self.spec, self._radial, self._angular, kinds)
+        return prepare_geometry(system, self.spec, self._radial, self._angular, self._site_kinds(system))
 
-    def _site_energies(
-        self, data: NeighborGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
-    ) -> Tensor:
-        """Site energies (R, N); `center` (R, N, 3) replaces the spin of the centre in the last layer alone."""
-        return self._propagate(data, spins, center, calibrate=calibrate)[0]
+    def _start(self, kinds: Tensor, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return spins, spins[:, :, None] * kinds, spins.new_zeros(len(spins), 0, spins.shape[-1])
+
+    def _layer_geometry(self, data: NeighborGeometry, k: int) -> NeighborGeometry:
+        del k
+        return data
 
     def _site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer; needs ``vector_output=True``."""
         return self._propagate(data, spins)[1].permute(0, 2, 3, 1)
-
-    def _propagate(
-        self, data: NeighborGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        spin = spins.transpose(-1, -2)  # (R, 3, N)
-        kinds = nn.functional.one_hot(data.site_kind, self.hyperparameters.n_kinds).to(spin.dtype).T
-        vectors = spin[:, :, None] * kinds
-        scalars = spin.new_zeros(spin.shape[0], 0, spin.shape[2])
-        sites = spin.new_zeros(spin.shape[0], 1 + self.hyperparameters.fixed_number, spin.shape[2])
-        for k, layer in enumerate(self.layers):
-            if center is not None and k == len(self.layers) - 1:
-                spin = center.transpose(-1, -2)
-            outputs, vectors, scalars = layer(data, spin, vectors, scalars, calibrate=calibrate)
-            sites = sites + outputs
-        return with_potential(sites, data.membership), vectors
-
-    @torch.no_grad()
-    def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:
-        """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
