@@ -20,6 +20,7 @@ from pydantic import Field
 import gnnspin as gs
 from gnnspin.cli import read_config
 from gnnspin.core.config import Config
+from gnnspin.core.files import claim
 from gnnspin.datasets import LabelSet, open_labels
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.models.pretrained import pretrained_folder
@@ -95,6 +96,8 @@ def make(name: str, output: Path, workers: int) -> Path:
     train, validation, tests = _split(recipe, sets)
     model = recipe.model.build(train.systems[0])
     folder = output / name
+    fixed = recipe.model_copy(update={"title": "", "data": "", "validity": ""})
+    claim(folder / "training" / "recipe.json", fixed, resume=True, kind="recipe")
     result = gs.training.fit(model, train, validation, recipe.training, directory=folder / "training", resume=True)
     if result.interrupted:
         raise typer.Exit(130)
@@ -146,7 +149,9 @@ def _split(recipe: Recipe, sets: dict[str, LabelSet]) -> tuple[LabelSet, LabelSe
 
     train = joined(lambda name: [k for k in range(len(sets[name])) if k not in held[name]], recipe.train)
     validation = gs.datasets.JoinedLabels([sets[v.labels].subset(v.holds(sets[v.labels])) for v in recipe.validation])
-    tests = {key: sets[part.labels].subset(part.holds(sets[part.labels])) for key, part in recipe.test.items()}
+    tests: dict[str, LabelSet] = {
+        key: sets[part.labels].subset(part.holds(sets[part.labels])) for key, part in recipe.test.items()
+    }
     return train, validation, tests
 
 
