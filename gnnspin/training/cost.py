@@ -38,7 +38,14 @@ class FieldCost:
     n_threads: int
 
 
-def field_cost(path: str | Path, system: SpinSystem, *, seconds: float = 5.0, compiled: bool = False) -> FieldCost:
+def field_cost(
+    path: str | Path,
+    system: SpinSystem,
+    *,
+    seconds: float = 5.0,
+    compiled: bool = False,
+    max_sites: int | None = None,
+) -> FieldCost:
     """Measure the field evaluation of a saved model on `system` in a process of its own.
 
     Parameters
@@ -50,20 +57,26 @@ def field_cost(path: str | Path, system: SpinSystem, *, seconds: float = 5.0, co
         Time to spend on repetitions, at least three.
     compiled : bool
         Compile the model first; the time this takes is not counted.
+    max_sites : int, optional
+        Evaluate in windows of at most this many sites, see `ForceField.tile`.
 
     Returns
     -------
     FieldCost
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled).result()
+        return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled, max_sites).result()
 
 
-def _measure(path: str, system: SpinSystem, seconds: float, n_threads: int, compiled: bool) -> FieldCost:
+def _measure(
+    path: str, system: SpinSystem, seconds: float, n_threads: int, compiled: bool, max_sites: int | None
+) -> FieldCost:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     torch.set_num_threads(n_threads)
     before = _peak_megabytes()
     force_field = load(path, system)
+    if max_sites is not None:
+        force_field = force_field.tile(max_sites)
     if compiled:
         force_field.compile()
     spins = random_spins(system.n_sites, seed=0).to(force_field.dtype)
