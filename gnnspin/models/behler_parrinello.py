@@ -103,6 +103,12 @@ class BehlerParrinello(SpinModel):
         rest = {name: value for name, value in given.items() if name not in ("kind", "lattice")}
         return {**values, "descriptor": GroupIrrepsConfig.for_system(system, **rest)}
 
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """See `SpinModel.symmetries`; irreps are those of the lattice in its place."""
+        irreps = isinstance(self.hyperparameters.descriptor, GroupIrrepsConfig)
+        return super().symmetries - {"space_rotation"} if irreps else super().symmetries
+
     def prepare(self, system: SpinSystem) -> Any:
         """See `SpinModel.prepare`."""
         return self.descriptor.prepare(system)

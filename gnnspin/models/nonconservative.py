@@ -118,6 +118,13 @@ class Nonconservative(SpinModel):
         return self.hyperparameters.head == "energy"
 
     @property
+    def symmetries(self) -> frozenset[str]:
+        """See `SpinModel.symmetries`; a drive singles out a direction of space."""
+        driven = self.hyperparameters.drive is not None
+        kept = super().symmetries & self._first.base.symmetries
+        return kept - {"point_group", "space_rotation"} if driven else kept
+
+    @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`."""
         further = self.spec.cutoff if self.hyperparameters.drive is not None else 0.0
