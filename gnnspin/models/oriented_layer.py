@@ -67,7 +67,7 @@ class OrientedLayer(nn.Module):
         site_outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.size, self.time_reversal, self.emits, self.site_outputs = size, time_reversal, emits, site_outputs
+        self.size, self.time_reversal, self.emits = size, time_reversal, emits
         self.kernel = LatticeKernel(in_vectors, size.filters, cell, orientations, cutoff)
         self.mixing = None if first else OrientationMixing(in_vectors, orientations)
         self.own_weight = None if first else _mixing(size.filters, in_vectors)
@@ -81,8 +81,8 @@ class OrientedLayer(nn.Module):
         n_invariants = 2 * size.factors + size.filters + 2 * in_scalars + self.triples
         self.standardization = Standardization(n_invariants)
         self.terms = size.mixtures + (not time_reversal)
-        n_out = site_outputs + emits * (size.scalars + self.terms * size.channels)
-        self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
+        self.outputs = [site_outputs, emits * size.scalars, emits * self.terms * size.channels]
+        self.network = site_network([n_invariants, size.hidden, size.hidden, sum(self.outputs)])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:
             self.vector_mixing = _mixing(self.terms * size.channels, n_sums)
@@ -94,23 +94,20 @@ class OrientedLayer(nn.Module):
 
         With `calibrate`, mean and spread of the invariants are stored first.
         """
-        sums = self._vector_sums(vectors, geometry)
+        messages = self._messages(vectors, geometry)
         spin = own.sum(3, keepdim=True)  # (R, 3, 1, 1, N)
-        sums = torch.cat([own.expand(-1, -1, sums.shape[2], -1, -1), sums], dim=3)  # (R, 3, G, X, N)
-        features = self._invariants(spin, own.shape[3], sums, scalars, geometry)
+        features = self._invariants(spin, _mixed(self.factors, own, messages), messages, scalars, geometry)
         if calibrate:
             self.standardization.measure(features.transpose(2, 3))
         linear, out = standardized_outputs(self.network, self.standardization, self.linear_energy, features)
-        sites = out[:, :, : self.site_outputs]
+        sites, next_scalars, gates = out.split(self.outputs, dim=2)
         sites = torch.cat([linear[:, :, None] + sites[:, :, :1], sites[:, :, 1:]], dim=2).mean(1)
         if not self.emits:
             return sites, vectors, scalars
-        next_scalars, gates = out[:, :, self.site_outputs :].split(
-            [self.size.scalars, self.terms * self.size.channels], dim=2
-        )
-        return sites, _bounded(self._gated_vectors(spin, sums, gates), (1, 3)), _bounded(next_scalars, (2,))
+        gated = self._gated_vectors(spin, _mixed(self.vector_mixing, own, messages), gates)
+        return sites, _bounded(gated, (1, 3)), _bounded(next_scalars, (2,))
 
-    def _vector_sums(self, vectors: Tensor, geometry: KernelGeometry) -> Tensor:
+    def _messages(self, vectors: Tensor, geometry: KernelGeometry) -> Tensor:
         """Messages A (R, 3, G, filters, N)."""
         flat = vectors.flatten(0, 1)
         if self.mixing is None or self.own_weight is None:
@@ -121,12 +118,11 @@ class OrientedLayer(nn.Module):
         return messages.unflatten(0, vectors.shape[:2])
 
     def _invariants(
-        self, spin: Tensor, n_kinds: int, sums: Tensor, scalars: Tensor, geometry: KernelGeometry
+        self, spin: Tensor, factors: Tensor, messages: Tensor, scalars: Tensor, geometry: KernelGeometry
     ) -> Tensor:
         """Invariants (R, G, *, N) of spin rotation: products, ``S . A``, scalars, and triple products where allowed."""
-        factors = self.factors @ sums
         following = factors.roll(1, 3)
-        invariants = [factors.square().sum(1), (factors * following).sum(1), (spin * sums[:, :, :, n_kinds:]).sum(1)]
+        invariants = [factors.square().sum(1), (factors * following).sum(1), (spin * messages).sum(1)]
         if self.scalar_kernel is not None and self.scalar_mixing is not None:
             mixed = scalars + self.scalar_mixing(scalars)
             invariants += [mixed, self.scalar_kernel(mixed, geometry)]
@@ -134,11 +130,10 @@ class OrientedLayer(nn.Module):
             invariants.append((spin * torch.linalg.cross(factors, following, dim=1)).sum(1))
         return torch.cat(invariants, dim=2)
 
-    def _gated_vectors(self, spin: Tensor, sums: Tensor, gates: Tensor) -> Tensor:
+    def _gated_vectors(self, spin: Tensor, mixed: Tensor, gates: Tensor) -> Tensor:
         """Next vectors (R, 3, G, channels, N)."""
         terms = (self.terms, self.size.channels)
-        mixed = (self.vector_mixing @ sums).unflatten(3, terms)
-        gates = gates[:, None].unflatten(3, terms)
+        mixed, gates = mixed.unflatten(3, terms), gates[:, None].unflatten(3, terms)
         if self.time_reversal:
             return (gates * mixed).sum(3)
         turned = torch.linalg.cross(spin.expand_as(mixed[:, :, :, 0]), mixed[:, :, :, -1], dim=1)
@@ -152,6 +147,12 @@ def _bounded(features: Tensor, dims: tuple[int, ...]) -> Tensor:
     """
     squares = features.square().sum(dims, keepdim=True) / max(features.shape[dims[-1]], 1)
     return features * (1 + squares).rsqrt()
+
+
+def _mixed(matrix: Tensor, own: Tensor, messages: Tensor) -> Tensor:
+    """Mixtures of the own spins, equal in all orientations, and the messages: matrix @ (own, messages)."""
+    kinds = own.shape[3]
+    return matrix[:, kinds:] @ messages + matrix[:, :kinds] @ own
 
 
 def _mixing(outputs: int, inputs: int) -> nn.Parameter:
