@@ -68,8 +68,7 @@ def standardized_outputs(
     assert isinstance(first, nn.Linear)
     weight = torch.cat([first.weight, linear[None]]) * standardization.inverse_spread
     bias = nn.functional.pad(first.bias, (0, 1)) - weight @ standardization.mean
-    hidden = weight @ features + bias[:, None]
-    energy, hidden = hidden[..., -1, :], hidden[..., :-1, :]
+    hidden, energy = (weight @ features + bias[:, None]).split([first.out_features, 1], dim=-2)
     for layer in others:
         hidden = layer.weight @ hidden + layer.bias[:, None] if isinstance(layer, nn.Linear) else layer(hidden)
-    return energy, hidden
+    return energy.squeeze(-2), hidden
