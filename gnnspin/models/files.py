@@ -63,6 +63,7 @@ def save(force_field: ForceField, path: str | Path) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replaced(path) as temporary:
         save_file(tensors, temporary, metadata={"gnnspin": json.dumps(header)})
+        temporary.chmod(0o644)  # safetensors keeps others from reading it
     return path
 
 

@@ -41,6 +41,10 @@ def test_header_tells_everything(source: gs.ForceField, tmp_path: Path) -> None:
     assert header["versions"]["gnnspin"] == gs.__version__
 
 
+def test_others_may_read_a_model(source: gs.ForceField, tmp_path: Path) -> None:
+    assert gs.save(source, tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_foreign_and_damaged_files(source: gs.ForceField, tmp_path: Path) -> None:
     path = gs.save(source, tmp_path / "model.safetensors")
     with pytest.raises(StoreError, match="does not exist"):
