@@ -16,6 +16,7 @@ SYSTEMS = {
     "kondo_square_random": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
     "tetrahedral": gs.systems.triangular(10, 10),
+    "tetrahedral_fast": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
 }
 
