@@ -1,0 +1,43 @@
+"""Time and memory of a field on a lattice: plain, compiled, and in windows of several sizes.
+
+    python scripts/benchmarks/field_cost.py pretrained:tetrahedral pretrained:tetrahedral_fast --length 48 --compiled
+    python scripts/benchmarks/field_cost.py pretrained:triangular_120 --length 1024 --windows 64 128 256
+
+Each row is a process of its own, with one thread: processor time per site of the lattice, and by how much its largest
+resident memory grew.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+import gnnspin as gs
+from gnnspin.training.cost import field_cost
+
+
+def main() -> None:
+    """Parse the arguments and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="model files, or pretrained:NAME")
+    parser.add_argument("--lattice", default="triangular", choices=["triangular", "square"])
+    parser.add_argument("--length", type=int, default=48, help="sites along each side")
+    parser.add_argument("--windows", type=int, nargs="*", default=[], help="sites along a window's side")
+    parser.add_argument("--compiled", action="store_true", help="also through torch.compile")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    system = getattr(gs.systems, arguments.lattice)(arguments.length, arguments.length)
+    print(f"{system}, torch {torch.__version__}, one thread")
+    print(f"{'µs per site':>12s} {'MB':>8s}  model")
+    for model in arguments.models:
+        rows = [("", field_cost(model, system))]
+        if arguments.compiled:
+            rows.append((", compiled", field_cost(model, system, compiled=True)))
+        rows += [(f", {n}x{n} windows", field_cost(model, system, max_sites=n * n)) for n in arguments.windows]
+        for how, cost in rows:
+            print(f"{cost.microseconds_per_site:12.1f} {cost.megabytes:8.0f}  {model}{how}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
