@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ class NeighborTable:
         Indices; 0 where a site has fewer than n.
     radial : (K, N, n)
         Radial functions; 0 on the padding.
-    angular : (N, M, n)
+    angular : (M, N, n)
     """
 
     neighbor: Tensor
@@ -145,7 +146,7 @@ def _neighbor_table(system: SpinSystem, spec: GraphSpec, radial: RadialBasis, an
     padded, _ = to_dense_batch(values, center, batch_size=system.n_sites)  # (N, n, K + M)
     neighbor, _ = to_dense_batch(sender, center, batch_size=system.n_sites)
     phi, y = padded.split([radial.size, angular.n_components], dim=2)
-    return NeighborTable(neighbor, phi.permute(2, 0, 1).contiguous(), y.transpose(1, 2).contiguous())
+    return NeighborTable(neighbor, *(values.permute(2, 0, 1).contiguous() for values in (phi, y)))
 
 
 def _lattice_stencil(
@@ -224,17 +225,41 @@ class NeighborDensity(nn.Module):
 
 
 def _gather(features: Tensor, table: NeighborTable, weight: Tensor) -> Tensor:
-    """Densities (B, C_out, M, N) of features (B, C, N), C split into groups of C_in, by a matrix product per site."""
+    """Densities (B, C_out, M, N) of features (B, C, N) by products per site; C_in is C, or 1 for grouped outputs.
+
+    The neighbours of a site lie side by side in all arrays, so that the factors of the products are views.
+    """
     out_channels, inputs, components, n_radial = weight.shape
     batch, channels, n_sites = features.shape
-    width, groups = table.neighbor.shape[1], channels // inputs
-    radial = weight.reshape(-1, n_radial) @ table.radial.reshape(n_radial, -1)
-    kernel = radial.reshape(groups, -1, inputs, components, n_sites, width).permute(0, 4, 1, 3, 2, 5)
-    kernel = kernel * table.angular[:, None, :components, None]  # (G, N, C_out / G, M, C_in, n)
-    arrived = features.permute(1, 2, 0).contiguous().index_select(1, table.neighbor.flatten())  # (C, N n, B)
-    arrived = arrived.reshape(groups, inputs, n_sites, width, batch).transpose(1, 2)
-    density = kernel.flatten(4, 5).flatten(2, 3) @ arrived.flatten(2, 3)  # (G, N, C_out M / G, B)
-    return density.permute(3, 0, 2, 1).reshape(batch, out_channels, components, n_sites)
+    angular = table.angular[:components]
+    width = angular.shape[-1]
+    arrived = features.reshape(-1, n_sites).index_select(1, table.neighbor.flatten())  # (B C, N n)
+    if inputs > 1:
+        basis = (table.radial[:, None] * angular).reshape(-1, n_sites, width).permute(1, 2, 0)  # (N, n, K M)
+        sums = _ContiguousGradient.apply(arrived.reshape(-1, n_sites, width).transpose(0, 1) @ basis)
+        sums = sums.reshape(n_sites, batch, inputs, n_radial, components)
+        return torch.einsum("nbckm,ocmk->bomn", sums, weight)
+    grouped = weight.reshape(channels, -1, components, n_radial).permute(1, 2, 0, 3)
+    radial = grouped.reshape(-1, n_radial) @ table.radial.reshape(n_radial, -1)
+    kernel = radial.reshape(-1, components, channels, n_sites, width) * angular[:, None]
+    kernel = kernel.reshape(-1, channels * n_sites, width).permute(1, 2, 0)  # (C N, n, C_out M / C)
+    density = _ContiguousGradient.apply(arrived.reshape(batch, -1, width).transpose(0, 1) @ kernel)
+    density = density.reshape(channels, n_sites, batch, -1, components)
+    return density.permute(2, 0, 3, 4, 1).reshape(batch, out_channels, components, n_sites)
+
+
+class _ContiguousGradient(torch.autograd.Function):
+    """The identity, whose gradient is contiguous: batched products fall back to a loop over sites otherwise."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        del ctx
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        del ctx
+        return gradient.contiguous()
 
 
 def convolve(features: Tensor, stencil: LatticeStencil, weight: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
-"""Time and memory of a field on a lattice: plain, compiled, and in windows of several sizes.
+"""Time and memory of a field: plain, compiled, and in windows of several sizes.
 
     python scripts/benchmarks/field_cost.py pretrained:tetrahedral pretrained:tetrahedral_fast --length 48 --compiled
     python scripts/benchmarks/field_cost.py pretrained:triangular_120 --length 1024 --windows 64 128 256
+    python scripts/benchmarks/field_cost.py pretrained:amorphous_sd --lattice amorphous --length 40 --compiled
 
-Each row is a process of its own, with one thread: processor time per site of the lattice, and by how much its largest
-resident memory grew.
+Each row is a process of its own, with one thread: processor time per site, and by how much its largest resident
+memory grew.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="model files, or pretrained:NAME")
-    parser.add_argument("--lattice", default="triangular", choices=["triangular", "square"])
-    parser.add_argument("--length", type=int, default=48, help="sites along each side")
+    parser.add_argument("--lattice", default="triangular", choices=["triangular", "square", "amorphous"])
+    parser.add_argument("--length", type=int, default=48, help="sites along each side; its square if amorphous")
     parser.add_argument("--windows", type=int, nargs="*", default=[], help="sites along a window's side")
     parser.add_argument("--compiled", action="store_true", help="also through torch.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    system = getattr(gs.systems, arguments.lattice)(arguments.length, arguments.length)
+    system = _system(arguments.lattice, arguments.length)
     print(f"{system}, torch {torch.__version__}, one thread")
     print(f"{'µs per site':>12s} {'MB':>8s}  model")
     for model in arguments.models:
@@ -37,6 +38,13 @@ def main() -> None:
         rows += [(f", {n}x{n} windows", field_cost(model, system, max_sites=n * n)) for n in arguments.windows]
         for how, cost in rows:
             print(f"{cost.microseconds_per_site:12.1f} {cost.megabytes:8.0f}  {model}{how}", flush=True)
+
+
+def _system(lattice: str, length: int) -> gs.SpinSystem:
+    if lattice != "amorphous":
+        return getattr(gs.systems, lattice)(length, length)
+    n_sites = length * length
+    return gs.systems.amorphous(n_sites, box=(n_sites / 0.8) ** (1 / 3), min_distance=0.5, seed=0)
 
 
 if __name__ == "__main__":
