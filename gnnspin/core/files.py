@@ -47,7 +47,8 @@ def claim(path: Path, settings: Config, *, resume: bool, kind: str) -> None:
         If the directory is not empty and `resume` is false, or it holds another run or none.
     """
     directory = path.parent
-    if directory.exists() and any(directory.iterdir()):
+    leftover = f".{path.name}.*.tmp"  # of a run killed while it wrote its description
+    if directory.exists() and any(not file.match(leftover) for file in directory.iterdir()):
         if not resume:
             raise StoreError(f"{directory} is not empty; choose another directory, or resume to continue there")
         if not path.exists():

@@ -9,7 +9,7 @@ from typing import Any
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting.comparison import accuracy_against_cost, learning_curves
-from gnnspin.training.comparison import ComparisonConfig, by_data, compare, front, table
+from gnnspin.training.comparison import ComparisonConfig, by_data, compare, front, over_seeds, table
 
 
 def run_comparison(
@@ -55,7 +55,7 @@ def run_comparison(
     text = table(rows)
     for name, own in by_data(rows):
         arena = config.data[name]
-        largest = [row for row in own if row["n_training"] == max(r["n_training"] for r in own)]
+        largest = over_seeds([row for row in own if row["n_training"] == max(r["n_training"] for r in own)])
         known = [(k.name, k.torque_rmse, k.microseconds_per_site) for k in arena.known]
         figure = name.replace("/", "_")
         accuracy_against_cost(largest, output / f"{figure}_cost.png", known=known, floors=arena.floors)

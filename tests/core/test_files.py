@@ -56,6 +56,12 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
         claim(tmp_path / "run.json", Settings(size=3), resume=True, kind="walk")
 
 
+def test_a_run_killed_while_it_claimed_its_directory_can_start_again(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.0123.tmp").touch()
+    claim(tmp_path / "run.json", Settings(size=3), resume=False, kind="walk")
+    assert (tmp_path / "run.json").exists()
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     with replaced(path) as temporary:

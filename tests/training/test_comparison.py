@@ -11,7 +11,7 @@ from gnnspin.core import InvalidInput, StoreError
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.models.symmetries import symmetry_violations
 from gnnspin.studies.comparison import run_comparison
-from gnnspin.training.comparison import ComparisonConfig, compare, front
+from gnnspin.training.comparison import ComparisonConfig, compare, front, over_seeds
 
 SMALL = {"layers": 1, "channels": 2, "hidden": 4, "max_degree": 2}
 
@@ -89,6 +89,29 @@ def test_front_keeps_what_nothing_beats_in_both():
         for name, error, cost in (("a", 1.0, 1.0), ("b", 2.0, 0.5), ("c", 2.0, 2.0), ("d", 0.5, 9.0))
     ]
     assert [row["model"] for row in front(rows)] == ["a", "b", "d"]
+
+
+def test_seeds_are_summed_up_in_one_row():
+    """Mean error with its spread, the worst symmetry, the cost least disturbed; other sizes and models stay apart."""
+    keys = ("seed", "test_torque_rmse", "microseconds_per_site", "violation_translation")
+    runs = [
+        {
+            "data": "d",
+            "model": "m",
+            "n_training": 9,
+            "compiled_microseconds_per_site": None,
+            **dict(zip(keys, run, strict=True)),
+        }
+        for run in ((0, 1.0, 5.0, 1e-6), (1, 3.0, 4.0, 1e-5))
+    ]
+    other = {**runs[0], "n_training": 4}
+    both, single = over_seeds([*runs, other])
+    assert both["seeds"] == 2
+    assert both["test_torque_rmse"] == 2.0
+    assert both["test_torque_rmse_spread"] == pytest.approx(2**0.5)
+    assert (both["microseconds_per_site"], both["violation_translation"]) == (4.0, 1e-5)
+    assert both["compiled_microseconds_per_site"] is None
+    assert (single["seeds"], single["test_torque_rmse_spread"]) == (1, None)
 
 
 def test_violations_tell_a_broken_symmetry():
