@@ -51,7 +51,7 @@ def ribbons(
     rows = []
     for drive in (None, ALONG_X):
         for head in HEADS:
-            row, evaluation = trained(head, drive, train, test, epochs, output / "ribbons")
+            row, evaluation = trained(head, drive, train, test, epochs, output / f"ribbons_{voltage:g}_{snapshots}")
             field = row.pop("force_field")
             walls = evaluate(field, test[1::2])
             own = evaluate(field, train)
@@ -114,7 +114,8 @@ def trained_committee(directory: Path, name: str, snapshots: int, members: int, 
     for seed in range(members):
         config = TrainingConfig(max_epochs=epochs, validate_every=epochs, batch_size=2, seed=seed, device="cpu")
         model = ModelConfig(cutoff=1.8, hyperparameters=NETWORK, seed=seed).build(train.systems[0])
-        run = fit(model, train, train[:1], config, directory=directory / f"{seed}", resume=True, progress=False)
+        folder = directory / f"{seed}_{epochs}"
+        run = fit(model, train, train[:1], config, directory=folder, resume=True, progress=False)
         fields.append(run.force_field)
     return gs.Committee(fields)
 
@@ -170,7 +171,7 @@ def trained(
     values = {"head": head, "hyperparameters": NETWORK, "drive": drive}
     model = ModelConfig(name="nonconservative", cutoff=2.3, hyperparameters=values).build(train.systems[0])
     config = TrainingConfig(max_epochs=epochs, validate_every=epochs, device="cpu")
-    name = f"{head}_{'directed' if drive else 'symmetric'}"
+    name = f"{head}_{'directed' if drive else 'symmetric'}_{epochs}"
     result = fit(model, train, train[:1], config, directory=directory / name, resume=True, progress=False)
     row = {
         "head": head,

@@ -35,7 +35,8 @@ def claim(path: Path, settings: Config, *, resume: bool, kind: str) -> None:
     path : Path
         JSON file in the directory of the run.
     settings : Config
-        Options that a stored description does not know yet have their defaults there.
+        Options that a stored description does not know yet have their defaults there; one whose default is None was
+        not recorded, and is not compared.
     resume : bool
         Accept a directory that holds files.
     kind : str
@@ -64,4 +65,6 @@ def _describes(text: str, settings: Config) -> bool:
         stored = type(settings).model_validate_json(text)
     except ValidationError:
         return False
-    return stored.model_dump(mode="json") == settings.model_dump(mode="json")
+    fields = type(settings).model_fields
+    unknown = {name for name in fields.keys() - stored.model_fields_set if fields[name].default is None}
+    return stored.model_dump(mode="json", exclude=unknown) == settings.model_dump(mode="json", exclude=unknown)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.joined import JoinedLabels
-from gnnspin.datasets.labels import Label, LabelSet, StackedLabels
+from gnnspin.datasets.labels import COPY, Label, LabelSet, StackedLabels
 from gnnspin.systems.system import SpinSystem
 
 
@@ -27,7 +27,7 @@ def time_reversed(labels: LabelSet) -> LabelSet:
 def with_time_reversed(labels: LabelSet) -> LabelSet:
     """`labels` followed by their `time_reversed` copies: the data augmentation of the glass paper (below eq. 16).
 
-    Split into training and validation sets first, so that no copy of a training label is validated on.
+    Split into training and validation sets first; copies are not divided, lest one of a training label is validated on.
     """
     return JoinedLabels([labels, time_reversed(labels)])
 
@@ -36,7 +36,7 @@ def spin_rotated(labels: LabelSet, copies: int = 4, *, seed: int = 0) -> LabelSe
     """`copies` of every label, each with all spins and fields turned by a random rotation of its own.
 
     True of electrons without spin-orbit coupling and external field: ``E(R S) = E(S)`` and ``H(R S) = R H(S)``. The
-    unrotated labels are not among the copies.
+    unrotated labels are not among the copies. Split into training and validation sets first: copies are not divided.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class _SpinRotated(LabelSet):
 
     def _label(self, index: int) -> Label:
         label, turn = self.parent._label(index % len(self.parent)), self.rotations[index].T
-        return replace(label, spins=label.spins @ turn, field=label.field @ turn)
+        provenance = {**label.provenance, COPY: "spins rotated"}
+        return replace(label, spins=label.spins @ turn, field=label.field @ turn, provenance=provenance)
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
         stacked, turn = self.parent._stacked(indices % len(self.parent)), self.rotations[indices].mT
@@ -102,7 +103,7 @@ class _TimeReversed(LabelSet):
 
     def _label(self, index: int) -> Label:
         label = self.parent._label(index)
-        provenance = {**label.provenance, "time_reversed": True}
+        provenance = {**label.provenance, COPY: "time reversed"}
         return replace(label, spins=-label.spins, field=-label.field, provenance=provenance)
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from gnnspin.systems.system import SpinSystem
 
 #: The numbers a label may carry; None where the source does not know them.
 SCALARS = ("energy", "internal_energy", "entropy", "mu", "n_electrons")
+
+#: Key of the provenance of labels made from another label, with how.
+COPY = "copy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +183,20 @@ class LabelSet(ABC):
         if len(found) > 1:
             raise InvalidInput(f"the labels belong to {len(found)} systems; stack each of by_system() by itself")
         return self._stacked(chosen)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the number of labels, their systems, and spins and fields of up to 64 of them, spread evenly.
+
+        Tells another set, another order and another split apart without reading all labels.
+        """
+        digest = hashlib.sha256(f"{len(self)} {self.system_index.tolist()}".encode())
+        for system in self.systems:
+            digest.update(system.fingerprint.encode())
+        for index in np.unique(np.linspace(0, len(self) - 1, min(64, len(self))).round().astype(int)):
+            label = self[int(index)]
+            digest.update(label.spins.contiguous().numpy().tobytes() + label.field.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def by_system(self) -> dict[SpinSystem, NDArray[np.int64]]:
         """For each system that occurs, the indices of its labels."""

@@ -12,7 +12,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets import published
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.datasets.label_store import LabelStore
-from gnnspin.datasets.labels import LabelSet, LabelSubset
+from gnnspin.datasets.labels import COPY, LabelSet, LabelSubset
 
 _PUBLISHED = "published:"
 _BLOCKS = 10
@@ -54,7 +54,7 @@ def holdout(labels: LabelSet, fraction: float, *, seed: int = 0) -> tuple[LabelS
     Raises
     ------
     InvalidInput
-        If `fraction` is out of range or either side would be empty.
+        If `fraction` is out of range, either side would be empty, or labels are copies of others.
     """
     if not 0 < fraction < 1:
         raise InvalidInput(f"fraction={fraction} of labels to hold out must lie between 0 and 1")
@@ -94,7 +94,8 @@ def k_folds(
     Raises
     ------
     InvalidInput
-        If a number is out of range, or there are too few independent parts to fill the folds.
+        If a number is out of range, there are too few independent parts to fill the folds, or labels are copies of
+        others.
     """
     if count < 2 or (blocks is not None and blocks < 1):
         raise InvalidInput(f"folds={count} must be at least 2, blocks={blocks} at least 1 (or None)")
@@ -129,6 +130,11 @@ def _trajectories(labels: LabelSet) -> list[NDArray[np.int64]]:
     """Indices of the labels of each trajectory; an independent snapshot is one of its own."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for k, label in enumerate(labels):
+        if COPY in label.provenance:
+            raise InvalidInput(
+                f"label {k} is a copy of another ({label.provenance[COPY]}); split the labels first, then augment the "
+                "part to train on"
+            )
         sampler = label.provenance.get("sampler", {})
         if "step" in sampler:
             key: tuple[object, ...] = (label.system.fingerprint, sampler["kind"], label.provenance.get("seed"))

@@ -45,6 +45,25 @@ class SpinModel(nn.Module, ABC):
     def prepare(self, system: SpinSystem) -> Any:
         """Freeze the geometry of `system`: graph, stencils, radial and angular factors; has ``.to(device, dtype)``."""
 
+    @property
+    def tells_species(self) -> bool:
+        """Whether it tells sites of different species apart; if not, `check_species` refuses several. Default: no."""
+        return False
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its fields go through `torch.compile`. Default: yes."""
+        return True
+
+    def check_species(self, system: SpinSystem) -> None:
+        """InvalidInput if `system` has several species and they are all the same to the model."""
+        found = sorted(set(system.species.tolist()))
+        if len(found) > 1 and not self.tells_species:
+            raise InvalidInput(
+                f"the system has species {found}, which {self.name} does not tell apart; use spin_cluster_expansion or "
+                "oriented_cluster_expansion, or give all sites one species"
+            )
+
     @abstractmethod
     def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
         """Dimensionless site energies (R, N) of spins (R, N, 3).
@@ -123,7 +142,7 @@ class SpinModel(nn.Module, ABC):
         return frozenset(names | {"time_reversal"} if even else names)
 
     def start_from(self, labels: LabelSet) -> None:
-        """Set weights that have a solution in closed form; called after `calibrate`, before training. Default: none."""
+        """Set weights that have a solution in closed form; called before `calibrate` and training. Default: none."""
         del labels
 
     @property

@@ -251,10 +251,15 @@ def _gather(features: Tensor, table: NeighborTable, weight: Tensor) -> Tensor:
 class _ContiguousGradient(torch.autograd.Function):
     """The identity, whose gradient is contiguous: batched products fall back to a loop over sites otherwise."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        del ctx
+    def forward(features: Tensor) -> Tensor:
         return features.view_as(features)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

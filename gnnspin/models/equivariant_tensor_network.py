@@ -103,6 +103,11 @@ class EquivariantTensorNetwork(SpinModel):
             even, odd = layer.even_out, layer.odd_out
 
     @property
+    def compiles(self) -> bool:
+        """See `SpinModel.compiles`."""
+        return False
+
+    @property
     def symmetries(self) -> frozenset[str]:
         """See `SpinModel.symmetries`; locked spins are turned with space, not alone."""
         alone = {"spin_rotation", "point_group", "space_rotation"} if self._locked else set()

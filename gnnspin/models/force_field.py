@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnspin.core.errors import NoEnergyError
+from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.source import FieldSource
 from gnnspin.models.base import SpinModel
 from gnnspin.models.tiling import Tiling
@@ -54,6 +54,7 @@ class ForceField(FieldSource):
         self.provenance = provenance or {}
         self._tiling: Tiling | None = None
         self._prepared = model.prepare(system)
+        self.model.check_species(system)
         self.has_energy = self.model.conservative
         self.to(next(model.parameters()).device if device is None else device, dtype)
 
@@ -66,7 +67,15 @@ class ForceField(FieldSource):
         return self
 
     def compile(self, **options: Any) -> ForceField:
-        """Compile the model with `torch.compile` (options are passed on), in place; returns itself."""
+        """Compile the model with `torch.compile` (options are passed on), in place; returns itself.
+
+        Raises
+        ------
+        InvalidInput
+            If the architecture does not go through it.
+        """
+        if not self.model.compiles:
+            raise InvalidInput(f"{self.model.name} does not go through torch.compile; use it as it is")
         self.model.compile(**options)
         return self
 
@@ -79,8 +88,13 @@ class ForceField(FieldSource):
         Raises
         ------
         InvalidInput
-            If the system is no lattice that repeats from cell to cell, or a window has no room inside its border.
+            If the system is no lattice that repeats from cell to cell, the model has no translations (onsite disorder),
+            or a window has no room inside its border.
         """
+        if "translation" not in self.model.symmetries:
+            raise InvalidInput(
+                f"{self.model.name} with this Hamiltonian differs from cell to cell; it cannot run in tiles"
+            )
         self._tiling = Tiling.of(self.system, self.model.torque_receptive_radius, max_sites)
         self._max_sites = max_sites
         self._prepared = self.model.prepare(self._tiling.window)

@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
 from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec, triplets
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
@@ -85,6 +86,11 @@ class InvariantMessagePassing(SpinModel):
     ----------
     spec : GraphSpec
     hyperparameters : InvariantMessageHyperparameters
+
+    Raises
+    ------
+    InvalidInput
+        If no neighbour is within the cutoff of triplets.
     """
 
     name = "invariant_message_passing"
@@ -217,6 +223,10 @@ def _short_spec(spec: GraphSpec, cutoff: float) -> GraphSpec:
     """Specification of the edges that triplets are made of."""
     cutoff = min(cutoff, spec.cutoff)
     shells = spec.shells and tuple(d for d in spec.shells if d <= cutoff + SHELL_TOLERANCE)
+    if spec.shells and not shells:
+        raise InvalidInput(
+            f"triplet_cutoff={cutoff:g} is below the nearest neighbours at {spec.shells[0]:.4f}; increase it"
+        )
     return GraphSpec(cutoff=cutoff, shells=shells, dimension=spec.dimension)
 
 

@@ -62,6 +62,17 @@ class LayeredExpansion(SpinModel):
         return {"n_kinds": int(kinds.max()) + 1} | values
 
     @property
+    def tells_species(self) -> bool:
+        """See `SpinModel.tells_species`."""
+        return True
+
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """See `SpinModel.symmetries`; operations of the point group may exchange places in the unit cell."""
+        h = self.hyperparameters
+        return super().symmetries - ({"point_group"} if h.site_kind == "basis" and h.n_kinds > 1 else set())
+
+    @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`; infinite at fixed number, where all sites share one potential."""
         return math.inf if self.hyperparameters.fixed_number else self._reach

@@ -127,6 +127,16 @@ class MomentModel(SpinModel):
         return self.hamiltonian.time_reversal
 
     @property
+    def compiles(self) -> bool:
+        """See `SpinModel.compiles`; the recursion has derivatives of its own."""
+        return False
+
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """See `SpinModel.symmetries`; those of the hopping."""
+        return self.hamiltonian.symmetries
+
+    @property
     def closure_radius(self) -> float:
         """Radius within which the closure of a site depends on spins."""
         return self.hops * self.hamiltonian.hop_length

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
+from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
 from gnnspin.models.directed import DirectedReadout, DirectedVectors, PreparedWithDrive
@@ -97,6 +98,10 @@ class Nonconservative(SpinModel):
             return DirectedFunction(base, self.spec, h)
         if h.head == "site_pairs" and not base.resolves_sites():
             raise InvalidInput(f"{base.name} does not separate a site's spin from its environment; choose head vectors")
+        if h.head == "site_pairs" and getattr(base.hyperparameters, "fixed_number", False):
+            raise InvalidInput(
+                "head site_pairs needs energies of single sites, but fixed_number: true ties them together"
+            )
         return SiteFunction(base)
 
     @property
@@ -125,6 +130,16 @@ class Nonconservative(SpinModel):
         return kept - {"point_group", "space_rotation"} if driven else kept
 
     @property
+    def tells_species(self) -> bool:
+        """See `SpinModel.tells_species`; as the architecture under the head."""
+        return self._first.base.tells_species
+
+    @property
+    def compiles(self) -> bool:
+        """See `SpinModel.compiles`; as the architecture under the head."""
+        return self._first.base.compiles
+
+    @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`."""
         further = self.spec.cutoff if self.hyperparameters.drive is not None else 0.0
@@ -139,6 +154,13 @@ class Nonconservative(SpinModel):
         """See `SpinModel.calibrate`."""
         for function in self.functions:
             function.calibrate(data, spins)  # type: ignore[operator]
+
+    def start_from(self, labels: LabelSet) -> None:
+        """See `SpinModel.start_from`; an energy head starts as its architecture does."""
+        base = self._first.base
+        base.energy_scale.copy_(self.energy_scale)
+        if self.conservative:
+            base.start_from(labels)
 
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile the site functions; derivatives are taken outside them."""

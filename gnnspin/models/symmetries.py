@@ -49,8 +49,9 @@ def symmetry_violations(source: FieldSource, *, seed: int = 0) -> dict[str, floa
     if system.lattice_shape is None:
         if isinstance(source, ForceField):
             matrix = random_rotation(seed + 1).numpy() @ np.diag([1.0, 1.0, -1.0])
+            axis = None if system.polar_axis is None else matrix @ np.asarray(system.polar_axis)
             moved = SpinSystem(
-                system.positions @ matrix.T, cell=system.cell @ matrix.T, pbc=system.pbc, species=system.species
+                system.positions @ matrix.T, system.cell @ matrix.T, system.pbc, system.species, polar_axis=axis
             )
             result["space_rotation"] = violation(spins, reference, source.on(moved))
         return result

@@ -30,8 +30,8 @@ def accuracy_against_cost(
     Parameters
     ----------
     rows : sequence of mappings
-        With ``model``, ``test_torque_rmse``, ``microseconds_per_site``; ``compiled_microseconds_per_site``, where it is
-        given, makes a second, hollow marker.
+        With ``model``, ``test_torque_rmse``, ``microseconds_per_site``; where they are given,
+        ``test_torque_rmse_spread`` makes error bars and ``compiled_microseconds_per_site`` a second, hollow marker.
     path : path
         File to write.
     known : sequence of (name, torque_rmse, microseconds_per_site or None)
@@ -52,7 +52,8 @@ def accuracy_against_cost(
             cost = [row["microseconds_per_site"] for row in own]
             error = [row["test_torque_rmse"] for row in own]
             marker, color = _MARKERS[k % len(_MARKERS)], style.PALETTE[k % len(style.PALETTE)]
-            axes.plot(cost, error, marker, color=color, label=name, linestyle="none")
+            spread = [row.get("test_torque_rmse_spread") or 0.0 for row in own]
+            axes.errorbar(cost, error, spread, fmt=marker, color=color, label=name, linestyle="none")
             compiled = [row.get("compiled_microseconds_per_site") or math.nan for row in own]
             axes.plot(compiled, error, marker, color=color, markerfacecolor="none", linestyle="none")
         for other, known_error, known_cost in known:

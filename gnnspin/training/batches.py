@@ -33,6 +33,11 @@ class Batch:
     field: Tensor
     energy: Tensor | None
 
+    @property
+    def n_snapshots(self) -> int:
+        """Snapshots in the batch, of one system or of many."""
+        return len(self.spins) * self.system.n_graphs
+
     def to(self, device: torch.device) -> Batch:
         """Copy on `device`."""
         dtype = self.spins.dtype
@@ -130,6 +135,7 @@ class SnapshotTable:
         cache = system.n_graphs == 1
         data = self._prepared.get(system.fingerprint) if cache else None
         if data is None:
+            self._model.check_species(system)
             data = self._model.prepare(system).to("cpu", self._dtype)
             if cache:
                 self._prepared[system.fingerprint] = data

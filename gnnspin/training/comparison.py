@@ -85,10 +85,11 @@ class Arena(Config):
 
 
 class RunSettings(Config):
-    """What a run's folder is claimed for: model, training, and labels."""
+    """What a run's folder is claimed for: model, training, where its labels are, and what they were."""
 
     competitor: Competitor
     data: Arena
+    labels: tuple[str, ...] | None = None
 
 
 class ComparisonConfig(Config):
@@ -132,12 +133,13 @@ class ComparisonConfig(Config):
             update={key: max(1, round(factor * getattr(training, key))) for key in ("max_epochs", "validate_every")}
         )
 
-    def settings(self, run: Run) -> RunSettings:
-        """What decides the outcome of one run."""
+    def settings(self, run: Run, labels: tuple[str, ...]) -> RunSettings:
+        """What decides the outcome of one run; `labels` are the fingerprints of its sets."""
         arena = self.data[run.data]
         return RunSettings(
             competitor=Competitor(model=self.models[run.model].model, training=self.training(run)),
             data=Arena(train=arena.train, test=arena.test, validation=arena.validation),
+            labels=labels,
         )
 
 
@@ -164,7 +166,8 @@ def compare(
     Parameters
     ----------
     config : ComparisonConfig
-        May gain models, labels, sizes and seeds between calls with one directory.
+        May gain models, labels and seeds between calls with one directory, and sizes; with `equal_steps` none above
+        the largest, which sets the epochs of all.
     directory : path
         Keeps one folder per run.
     n_workers : int
@@ -186,15 +189,17 @@ def compare(
     """
     directory = Path(directory)
     runs = config.runs()
+    fingerprints = {}
     for data, arena in config.data.items():
-        train = arena.load()[0]
+        sets = arena.load()
+        train, fingerprints[data] = sets[0], tuple(labels.fingerprint for labels in sets)
         if arena.sizes and arena.sizes[-1] > len(train):
             raise InvalidInput(f"{data}: {arena.sizes[-1]} training labels asked for, {len(train)} are there")
     waiting = [run for run in runs if not (directory / run.folder / RESULT_FILE).exists()]
     for run in runs:
         claim(
             directory / run.folder / "run.json",
-            config.settings(run),
+            config.settings(run, fingerprints[run.data]),
             resume=True,
             kind=f"run of {run.model} on {run.data}",
         )
@@ -226,7 +231,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     path = save(result.force_field, folder / MODEL_FILE)
     system = train.systems[0] if arena.timing_system is None else arena.timing_system.build()
     cost = field_cost(path, system)
-    compiled = _compiled_cost(path, system) if config.compiled else None
+    compiled = _compiled_cost(path, system) if config.compiled and model.compiles else None
     row = {
         **{"data": run.data, "model": run.model, "architecture": model.name, "seed": run.seed},
         "n_training": len(train),
@@ -246,9 +251,9 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
 
 
 def over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each model, set of labels and size: mean errors, largest symmetry violations, smallest costs.
+    """One row for each model, set of labels and size: means over seeds, largest symmetry violations, smallest costs.
 
-    Costs differ between seeds only by what else the machine does. ``seeds`` counts the runs, and
+    The cost of a field differs between seeds only by what else the machine does. ``seeds`` counts the runs, and
     ``test_torque_rmse_spread`` is the standard deviation of their torque errors (None of a single one).
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -265,9 +270,9 @@ def _over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
             continue
         if key.startswith("violation_"):
             summary[key] = max(values)
-        elif key in ("microseconds_per_site", "compiled_microseconds_per_site", "megabytes", "training_seconds"):
+        elif key in ("microseconds_per_site", "compiled_microseconds_per_site", "megabytes"):
             summary[key] = min(values)
-        elif key.startswith("test_"):
+        elif key.startswith("test_") or key == "training_seconds":
             summary[key] = fmean(values)
     errors = [run["test_torque_rmse"] for run in runs]
     return {**summary, "seeds": len(runs), "test_torque_rmse_spread": stdev(errors) if len(runs) > 1 else None}

@@ -97,7 +97,8 @@ def cross_validate(
         return model.build(labels.systems[0]) if isinstance(model, ModelConfig) else model()
 
     split = {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed}
-    settings = _settings(build(), config, labels, split)
+    first_seed = model.seed if isinstance(model, ModelConfig) else None
+    settings = _settings(build(), config, labels, split, first_seed)
     claim(directory / "cross_validation.json", settings, resume=resume, kind="cross-validation")
     evaluations: list[Evaluation] = []
     paths: list[Path] = []
@@ -139,9 +140,13 @@ class _Settings(Config):
     training: TrainingConfig
     labels: dict[str, Any]
     split: dict[str, Any]
+    fingerprint: str | None = None
+    model_seed: int | None = None
 
 
-def _settings(model: SpinModel, config: TrainingConfig, labels: LabelSet, split: dict[str, Any]) -> _Settings:
+def _settings(
+    model: SpinModel, config: TrainingConfig, labels: LabelSet, split: dict[str, Any], model_seed: int | None
+) -> _Settings:
     return _Settings(
         model=model.name,
         hyperparameters=model.hyperparameters.model_dump(mode="json", exclude_defaults=True),
@@ -149,4 +154,6 @@ def _settings(model: SpinModel, config: TrainingConfig, labels: LabelSet, split:
         training=config,
         labels={"count": len(labels), "systems": [system.fingerprint for system in labels.systems]},
         split=split,
+        fingerprint=labels.fingerprint,
+        model_seed=model_seed,
     )

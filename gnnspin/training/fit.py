@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
+import math
 import time
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.files import replaced
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.base import SpinModel
@@ -48,9 +51,10 @@ class FitResult:
     history : dict of lists
         Columns of the log, one entry per logged epoch; missing values are NaN.
     directory : Path
-        Holds ``metrics.csv``, the checkpoints ``best.ckpt`` and ``last.ckpt``, and ``tensorboard`` if asked for.
+        Holds ``metrics.csv``, ``labels.json`` (fingerprints of the labels), the checkpoints ``best.ckpt`` and
+        ``last.ckpt``, and ``tensorboard`` if asked for.
     seconds : float
-        Wall time of this call.
+        Wall time of all epochs, those of earlier calls that this one resumed included; of a linear model, of its fit.
     interrupted : bool
         True when the training was stopped by the user; ``fit(..., resume=True)`` continues it.
     """
@@ -94,9 +98,10 @@ def fit(
     Raises
     ------
     InvalidInput
-        If a set is empty, the loss asks for energies the labels lack, or TensorBoard is asked for and not installed.
+        If a set is empty or has no torque, the loss asks for energies the labels lack, `compiled` is asked for and the
+        model does not compile, or TensorBoard and it is not installed.
     StoreError
-        If `directory` holds another training and `resume` is false.
+        If `directory` holds another training and `resume` is false, or one on other labels.
     """
     config = config or TrainingConfig()
     directory = Path(directory)
@@ -109,14 +114,15 @@ def fit(
     model.to("cpu", dtype)
     table = SnapshotTable(train, model, config.batch_size, dtype)
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
-    _check_energies(config, model, table, valid)
-    started = time.perf_counter()
-    if trained:
-        model.requires_grad_(True)
-    else:
+    _check(config, model, table, valid)
+    _claim_labels(directory / "labels.json", train, validation, new=not last.exists())
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        model.requires_grad_(True)  # frozen by the force field it was taken from
+    if not trained:
+        _scale_energies(model, table)
+        if not last.exists():
+            model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
         _calibrate(model, table)
-    if not (trained or last.exists()):
-        model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
     interrupted = False
     if isinstance(model, LinearSpinModel):
         _solve(model, table, valid, config, directory)
@@ -130,11 +136,12 @@ def fit(
         "snapshots": len(train),
         "labels": dict(train[0].provenance),
     }
+    history = read_history(directory)
     return FitResult(
         force_field=ForceField(model, train[0].system, provenance),
-        history=read_history(directory),
+        history=history,
         directory=directory,
-        seconds=time.perf_counter() - started,
+        seconds=sum(seconds for seconds in history.get("seconds", ()) if not math.isnan(seconds)),
         interrupted=interrupted,
     )
 
@@ -157,7 +164,7 @@ def _train(
             devices=1,
             max_epochs=config.max_epochs,
             gradient_clip_val=config.gradient_clip,
-            check_val_every_n_epoch=min(config.validate_every, config.max_epochs),
+            check_val_every_n_epoch=config.validate_every,
             logger=TensorBoardLogger(directory, name="tensorboard", version="") if config.tensorboard else False,
             callbacks=_callbacks(config, directory, progress),
             enable_progress_bar=False,
@@ -174,16 +181,20 @@ def _solve(
     model: LinearSpinModel, table: SnapshotTable, valid: SnapshotTable, config: TrainingConfig, directory: Path
 ) -> None:
     """Least squares in place of a training, with a log of one line; see `fit_linear`."""
+    started = time.perf_counter()
     losses = fit_linear(model, table, valid, config)
+    seconds = time.perf_counter() - started
     with (directory / "metrics.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, CsvLog.columns)
         writer.writeheader()
-        writer.writerow({"epoch": 0, **{name: value for name, value in losses.items() if name in CsvLog.columns}})
+        known = {name: value for name, value in losses.items() if name in CsvLog.columns}
+        writer.writerow({"epoch": 0, "seconds": seconds, **known})
     torch.save({"state_dict": model.state_dict(), "epoch": 0}, directory / f"{_LAST}.ckpt")
 
 
 def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[Callback]:
     callbacks: list[Callback] = [
+        LastValidation(),
         CsvLog(directory / "metrics.csv"),
         ModelCheckpoint(
             directory, filename=_BEST, monitor="validation_loss", save_top_k=1, enable_version_counter=False
@@ -201,6 +212,14 @@ def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[
     return callbacks
 
 
+class LastValidation(Callback):
+    """Validate after the last epoch, whatever the interval."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class TimeLimit(Callback):
     """Stop at the end of the first epoch that ends after `max_minutes` of this run."""
 
@@ -216,6 +235,7 @@ class CsvLog(Callback):
 
     columns = (
         "epoch",
+        "seconds",
         "learning_rate",
         "train_loss",
         "train_torque_mse",
@@ -229,11 +249,16 @@ class CsvLog(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Append the epoch's line."""
         values: dict[str, Any] = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.columns}
         values["epoch"] = trainer.current_epoch
+        values["seconds"] = time.perf_counter() - self._start
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
             values = {k: v for k, v in values.items() if not k.startswith("validation")}
@@ -253,10 +278,18 @@ def read_history(directory: str | Path) -> dict[str, list[float]]:
     with path.open(newline="") as file:
         rows = {row["epoch"]: row for row in csv.DictReader(file)}
     ordered = sorted(rows.values(), key=lambda row: int(row["epoch"]))
-    return {name: [float(row[name] or "nan") for row in ordered] for name in CsvLog.columns}
+    return {name: [float(row.get(name) or "nan") for row in ordered] for name in CsvLog.columns}
 
 
-def _check_energies(config: TrainingConfig, model: SpinModel, *tables: SnapshotTable) -> None:
+def _check(config: TrainingConfig, model: SpinModel, *tables: SnapshotTable) -> None:
+    statistics = tables[0].statistics
+    if statistics.torque <= 1e-20 * statistics.field:
+        raise InvalidInput(
+            f"the training labels have no torque (mean square {statistics.torque:.1e}, field {statistics.field:.1e}): "
+            "states in equilibrium teach a model nothing about forces; add perturbed or random spins"
+        )
+    if config.compiled and not (model.compiles and model.conservative):
+        raise InvalidInput(f"compiled=True: {model.name} does not go through torch.compile; set compiled to false")
     wants = any(config.energy_weight_at(epoch) > 0 for epoch in range(config.max_epochs))
     if wants and not model.conservative:
         raise InvalidInput(f"energy_weight > 0, but the field of {model.name} has no energy. Set energy_weight to 0")
@@ -271,10 +304,22 @@ def _check_tensorboard(config: TrainingConfig) -> None:
         )
 
 
-def _calibrate(model: SpinModel, table: SnapshotTable) -> None:
-    """Scale of energies from the labels, statistics of features from snapshots of as many systems as possible."""
-    model.energy_scale.fill_(max(table.statistics.torque**0.5, 1e-12))
+def _claim_labels(path: Path, train: LabelSet, validation: LabelSet, *, new: bool) -> None:
+    """Record what a training learns from, or check that it is what the one in the directory began with."""
+    found = {"train": train.fingerprint, "validation": validation.fingerprint}
+    if not new and path.exists() and json.loads(path.read_text()) != found:
+        raise StoreError(f"{path.parent} holds a training on other labels, or another split; choose another directory")
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _scale_energies(model: SpinModel, table: SnapshotTable) -> None:
+    model.energy_scale.fill_(table.statistics.torque**0.5)
     model.energy_shift.fill_(table.statistics.energy_mean)
+
+
+def _calibrate(model: SpinModel, table: SnapshotTable) -> None:
+    """Statistics of features from snapshots of as many systems as possible."""
     batches = table.plan(torch.Generator().manual_seed(0))
     members = [m for turn in zip_longest(*batches) for m in turn if m is not None]
     sites = table.batch(members[:1]).spins.shape[-2]

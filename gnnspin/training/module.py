@@ -54,11 +54,11 @@ class FieldFitting(lightning.LightningModule):
             result["energy"] = ((energy - batch.energy).square() / sites).mean().to(error.dtype)
         return result
 
-    def loss(self, errors: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of the errors in units of the mean square torque."""
+    def loss(self, errors: dict[str, Tensor], epoch: int) -> Tensor:
+        """Weighted sum of the errors in units of the mean square torque, with the energy weight of `epoch`."""
         weight_torque, weight_field = self.config.weights
         total = weight_torque * errors["torque"] + weight_field * errors["field"]
-        eta = self.config.energy_weight_at(self.current_epoch)
+        eta = self.config.energy_weight_at(epoch)
         if eta > 0:
             total = total + eta * errors["energy"]
         return total / self.units.torque
@@ -66,25 +66,26 @@ class FieldFitting(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """One step of gradient descent; ConvergenceError where the loss is not finite."""
         errors = self.errors(batch, create_graph=True)
-        loss = self.loss(errors)
+        loss = self.loss(errors, self.current_epoch)
         if not bool(torch.isfinite(loss)):
             raise ConvergenceError(
                 f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}; train anew with a "
                 f"learning_rate below {self.config.learning_rate:g}, or gradient_clip below {self.config.gradient_clip}"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.spins))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_snapshots)
         self._log("train", batch, errors)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Errors on validation labels."""
+        """Errors on validation labels, all epochs by the objective of the last one."""
         errors = self.errors(batch, create_graph=False)
-        self.log("validation_loss", self.loss(errors), batch_size=len(batch.spins))
+        loss = self.loss(errors, self.config.max_epochs - 1)
+        self.log("validation_loss", loss, batch_size=batch.n_snapshots)
         self._log("validation", batch, errors)
 
     def _log(self, stage: str, batch: Batch, errors: dict[str, Tensor]) -> None:
         means = {f"{stage}_{name}_mse": value for name, value in errors.items()}
-        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch.spins))
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=batch.n_snapshots)
 
     def backward(self, loss: Tensor, *args: object, **kwargs: object) -> None:
         """Gradient with respect to the weights alone: nobody needs second derivatives with respect to spins."""

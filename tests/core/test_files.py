@@ -19,6 +19,7 @@ class Settings(Config):
     size: int
     labels: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     later: bool = False
+    digest: str | None = None
 
 
 def test_a_directory_belongs_to_one_configuration(tmp_path: Path) -> None:
@@ -48,6 +49,15 @@ def test_options_that_came_later_do_not_lock_a_run_out(tmp_path: Path) -> None:
     path.write_text(json.dumps({"size": 3, "gone": 1}))
     with pytest.raises(StoreError, match="another walk"):
         claim(path, settings, resume=True, kind="walk")
+
+
+def test_what_was_not_recorded_is_not_compared(tmp_path: Path) -> None:
+    """A default of None stands for a value that older versions did not write down; from then on it is held to."""
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"size": 3}))
+    claim(path, Settings(size=3, digest="a"), resume=True, kind="walk")
+    with pytest.raises(StoreError, match="another walk"):
+        claim(path, Settings(size=3, digest="b"), resume=True, kind="walk")
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
-"""Time-reversed labels against the exact solver."""
+"""Time-reversed labels against the exact solver; copies stay together."""
 
+import pytest
 import torch
 
 import gnnspin as gs
-from gnnspin.core import random_spins
-from gnnspin.datasets import Label, LabelStore
-from gnnspin.datasets.augmentation import time_reversed, with_time_reversed
+from gnnspin.core import InvalidInput, random_spins
+from gnnspin.datasets import Label, LabelStore, holdout, k_folds
+from gnnspin.datasets.augmentation import spin_rotated, time_reversed, with_time_reversed
 
 
 def label(system: gs.systems.SpinSystem, spins: torch.Tensor) -> Label:
@@ -33,3 +34,16 @@ def test_time_reversed_labels_are_what_the_solver_gives(tmp_path) -> None:
     assert torch.equal(stacked.spins, torch.stack([both[k].spins for k in (0, 2, 3, 5)]))
     assert torch.equal(stacked.torque[:2], stacked.torque[2:])
     assert torch.equal(stacked.energy[:2], stacked.energy[2:])
+
+
+@pytest.mark.parametrize("augmented", [with_time_reversed, spin_rotated])
+def test_copies_are_not_divided(tmp_path, augmented) -> None:
+    """A copy of a training label among those held out would pass for a new one."""
+    store = LabelStore.create(tmp_path / "labels.h5")
+    system = gs.systems.square(4, 4)
+    for seed in range(4):
+        spins = random_spins(16, seed=seed)
+        store.append(Label(system, spins, spins))
+    for split in (lambda labels: holdout(labels, 0.3), lambda labels: k_folds(labels, 2)):
+        with pytest.raises(InvalidInput, match="split the labels first"):
+            split(augmented(store))

@@ -13,7 +13,9 @@ from physics_suite import ModelPhysics, close, force_field
 from torch import Tensor
 
 import gnnspin as gs
+from gnnspin.classical import Heisenberg
 from gnnspin.core import InvalidInput, random_spins
+from gnnspin.datasets import Label, LabelStore
 from gnnspin.datasets.labels import LabelSet, StackedLabels
 from gnnspin.datasets.published import PublishedLabels
 from gnnspin.electrons import ExponentialHopping, NearestNeighborHopping, ShellHopping
@@ -22,8 +24,9 @@ from gnnspin.electrons.hopping.rashba import RashbaHopping
 from gnnspin.electrons.hopping.wannier import CellHopping
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import SpinModel
-from gnnspin.models.moment_network import MomentModel
+from gnnspin.models.moment_network import MomentModel, moment_invariants
 from gnnspin.systems import SpinSystem
+from gnnspin.training import TrainingConfig, fit
 
 
 class TestMomentNetwork(ModelPhysics):
@@ -160,6 +163,33 @@ def test_linear_part_survives_calibration() -> None:
     model.calibrate(model.prepare(SQUARE).to("cpu", torch.float64), stack.spins)
     field = gs.ForceField(model, SQUARE, dtype=torch.float64).field(stack.spins)
     assert torch.allclose(field, stack.field, atol=1e-4)
+
+
+def test_features_are_standard_on_systems_of_several_sizes(tmp_path: Path) -> None:
+    """The bounds of the spectrum are those of all systems before anything is measured in their units."""
+    store = LabelStore.create(tmp_path / "labels.h5")
+    for k in range(8):
+        system = gs.systems.square(*((6, 6) if k % 2 else (8, 8)))
+        spins = random_spins(system.n_sites, seed=k)
+        store.append(Label(system, spins, Heisenberg(system, 1.0).field(spins)))
+    model = build(system=store[0].system, hopping=RULE, hops=1).float()
+    config = TrainingConfig(max_epochs=1, batch_size=2, learning_rate=1e-12, final_learning_rate=0)
+    model = fit(model, store, store, config, directory=tmp_path / "run", progress=False).force_field.model
+    for system, indices in store.by_system().items():
+        data = model.prepare(system).to("cpu", torch.float32)
+        spins = store.stacked(indices).spins.float()
+        moments = model._closure_moments(data, spins)
+        features = moment_invariants(spins, moments.scalar, moments.vector).transpose(1, 2)
+        standard = model.standardization(features).flatten(0, 1)
+        varies = model.standardization.inverse_spread > 0
+        assert float(standard.mean(0)[varies].abs().max()) < 0.5
+        assert 0.5 < float(standard.std(0)[varies].min()) <= float(standard.std(0)[varies].max()) < 2
+
+
+def test_hops_end_within_the_cutoff() -> None:
+    """The receptive radius follows from the cutoff where the rule does not tell it."""
+    with pytest.raises(InvalidInput, match="hops as far as 2"):
+        build(hopping=ShellHopping((1.0, 0.5, 0.4)), J=1.0, hops=1)
 
 
 def test_without_a_linear_part() -> None:

@@ -243,6 +243,7 @@ def test_impossible_heads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"head": "site_pairs", "model": "blind"}, "environment"),
         ({"head": "vectors", "model": "blind"}, "no vectors"),
         ({"model": "nothing"}, "unknown model"),
+        ({"head": "site_pairs", "hyperparameters": {"fixed_number": True}}, "fixed_number"),
         ({"drive": (0, 0, 1)}, "in the plane"),
         ({"drive": (0, 0, 0)}, "other than zero"),
         ({"hyperparameters": {"chanels": 2}}, "chanels"),

@@ -59,6 +59,14 @@ def test_every_site_is_owned_once_and_far_from_cut_edges(shape: tuple[int, int, 
     assert bool((count == 1).all())
 
 
+def test_a_disordered_hamiltonian_cannot_be_tiled() -> None:
+    rules = [{"kind": "nearest_neighbor"}, {"kind": "disorder", "width": 1.0, "seed": 1}]
+    values = {**MODELS["moment_network"], "hopping": {"kind": "sum", "rules": rules}}
+    source = force_field("moment_network", gs.systems.square(20, 20), cutoff=1.1, **values)
+    with pytest.raises(InvalidInput, match="from cell to cell"):
+        source.tile(200)
+
+
 def test_what_cannot_be_tiled() -> None:
     source = force_field(
         "spin_cluster_expansion", gs.systems.square(20, 20), cutoff=1.1, **MODELS["spin_cluster_expansion"]

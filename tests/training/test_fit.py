@@ -126,7 +126,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert signal.getsignal(signal.SIGINT) is handler
     second = fit(model(square), train, test, config, directory=tmp_path / "cut", resume=True, progress=False)
     assert not second.interrupted
-    assert second.history == whole.history
+    assert {**second.history, "seconds": None} == {**whole.history, "seconds": None}
+    assert second.seconds == pytest.approx(sum(second.history["seconds"]))
+    assert len(second.history["seconds"]) == 6
     state = whole.force_field.model.state_dict()
     for name, tensor in second.force_field.model.state_dict().items():
         assert torch.equal(tensor, state[name]), name
@@ -138,6 +140,69 @@ def test_existing_training_is_not_overwritten(tmp_path: Path, square: SpinSystem
     fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
     with pytest.raises(StoreError, match="resume"):
         fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
+
+
+def test_a_training_goes_on_with_its_own_labels_alone(tmp_path: Path, square: SpinSystem) -> None:
+    """Labels that grew in between would move what was held out into what is trained on."""
+    config = TrainingConfig(max_epochs=1)
+    train = labels(tmp_path / "a.h5", [square], 4)
+    fit(model(square), train[:2], train[2:], config, directory=tmp_path / "run", progress=False)
+    fit(model(square), train[:2], train[2:], config, directory=tmp_path / "run", resume=True, progress=False)
+    with pytest.raises(StoreError, match="other labels"):
+        fit(model(square), train[1:3], train[3:], config, directory=tmp_path / "run", resume=True, progress=False)
+
+
+def test_the_last_epoch_is_validated_whatever_the_interval(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2)
+    config = TrainingConfig(max_epochs=5, validate_every=3)
+    losses = fit(model(square), train, train, config, directory=tmp_path / "run", progress=False).history
+    assert [math.isnan(loss) for loss in losses["validation_loss"]] == [True, True, False, True, False]
+
+
+def test_validation_weighs_every_snapshot_alike(tmp_path: Path) -> None:
+    """Five packings in unions of four and one; no step is taken worth mentioning."""
+    store = LabelStore.create(tmp_path / "a.h5")
+    for k in range(5):
+        system = gs.systems.amorphous(20, 3.0, 0.6, seed=k)
+        size = 1.0 + 9.0 * (k == 4)
+        store.append(Label(system, random_spins(20, seed=k), size * torch.randn(20, 3, dtype=torch.float64)))
+    config = TrainingConfig(max_epochs=1, batch_size=4, validate_every=1, learning_rate=1e-12, final_learning_rate=0)
+    result = fit(model(store[0].system), store, store, config, directory=tmp_path / "run", progress=False)
+    error = evaluate(result.force_field, store).torque_mse_per_spin
+    assert result.history["validation_torque_mse"][-1] == pytest.approx(error, rel=1e-4)
+
+
+def test_validation_keeps_one_objective(tmp_path: Path, square: SpinSystem) -> None:
+    """The weight of energies rises in training; what chooses the weights counts them from the start."""
+    train = labels(tmp_path / "a.h5", [square], 4)
+    config = TrainingConfig(
+        max_epochs=4, validate_every=1, energy_weight=EnergyWeight(final=1.0, start_epoch=3, ramp_epochs=1)
+    )
+    log = fit(model(square), train, train, config, directory=tmp_path / "run", progress=False).history
+    unit = SnapshotTable(train, model(square), 4, torch.float32).statistics.torque
+    for loss, torques, energies in zip(
+        *(log[f"validation_{name}"] for name in ("loss", "torque_mse", "energy_mse")), strict=True
+    ):
+        assert loss == pytest.approx((torques + energies) / unit, rel=1e-4)
+
+
+def test_labels_without_torque_are_refused(tmp_path: Path, square: SpinSystem) -> None:
+    store = LabelStore.create(tmp_path / "a.h5")
+    up = torch.zeros(36, 3, dtype=torch.float64)
+    up[:, 2] = 1
+    store.append(Label(square, up, 2 * up))
+    with pytest.raises(InvalidInput, match="no torque"):
+        fit(model(square), store, store, TrainingConfig(loss="field"), directory=tmp_path / "run", progress=False)
+
+
+def test_only_models_that_compile_are_compiled(tmp_path: Path, square: SpinSystem) -> None:
+    train = labels(tmp_path / "a.h5", [square], 2)
+    for name, values in (("equivariant_tensor_network", {}), ("nonconservative", {"head": "vectors"})):
+        other = gs.models.for_system(name, square, 1.5, **values)
+        with pytest.raises(InvalidInput, match="set compiled to false"):
+            fit(other, train, train, TrainingConfig(compiled=True), directory=tmp_path / "run", progress=False)
+    with pytest.raises(InvalidInput, match=r"torch\.compile"):
+        gs.ForceField(gs.models.for_system("moment_network", square, 1.5, J=1.0), square).compile()
 
 
 def test_early_stopping_and_time_limit(tmp_path: Path, square: SpinSystem) -> None:
@@ -219,7 +284,7 @@ def test_compiled_gradients_of_the_loss_are_the_plain_ones(tmp_path: Path, squar
         table = SnapshotTable(train, trained, 2, torch.float32)
         trained.calibrate(*((batch := table.batch([(0, 0), (0, 1)])).data, batch.spins))
         module = FieldFitting(trained, config, table.statistics, total_steps=1)
-        loss = module.loss(module.errors(batch, create_graph=True))
+        loss = module.loss(module.errors(batch, create_graph=True), epoch=0)
         gradients.append(torch.autograd.grad(loss, list(trained.parameters()), allow_unused=True))
     for plain, fast in zip(*gradients, strict=True):
         if plain is not None:

@@ -77,7 +77,7 @@ def test_loss_is_that_of_the_papers(tmp_path: Path) -> None:
     model = MODEL.build(SQUARE).double()
     table = SnapshotTable(store, model, 1, torch.float64)
     module = FieldFitting(model, TrainingConfig(recipe="glass"), table.statistics, total_steps=1)
-    loss = module.loss(module.errors(table.batch([(0, 0)]), create_graph=False))
+    loss = module.loss(module.errors(table.batch([(0, 0)]), create_graph=False), epoch=0)
     energy, field = gs.ForceField(model, SQUARE, dtype=torch.float64).energy_and_field(store[0].spins)
     torque_error = torch.linalg.cross(store[0].spins, field) - store[0].torque
     assert store[0].energy is not None
@@ -139,7 +139,7 @@ def test_weights_do_not_ask_for_gradients_of_the_spins(tmp_path: Path) -> None:
     gradients = []
     for backward in (module.backward, torch.Tensor.backward):
         module.zero_grad()
-        loss = module.loss(module.errors(table.batch([(0, 0), (0, 1)]), create_graph=True))
+        loss = module.loss(module.errors(table.batch([(0, 0), (0, 1)]), create_graph=True), epoch=0)
         backward(loss)
         gradients.append([None if p.grad is None else p.grad.clone() for p in module.parameters()])
     for ours, plain in zip(*gradients, strict=True):
@@ -227,3 +227,12 @@ def test_a_diverging_training_stops_with_the_remedy(tmp_path: Path) -> None:
     )
     with pytest.raises(ConvergenceError, match="learning_rate below 1e\\+30"):
         fit(MODEL.build(SQUARE), train, train, config, directory=tmp_path / "run", progress=False)
+
+
+def test_cross_validation_goes_on_with_its_own_labels_alone(tmp_path: Path) -> None:
+    config = TrainingConfig(max_epochs=1)
+    first, second = labels(tmp_path / "a.h5", 6), labels(tmp_path / "b.h5", 6, first_seed=50)
+    cross_validate(MODEL, first, config, folds=2, directory=tmp_path / "run", progress=False)
+    for model, other in ((MODEL, second), (MODEL.model_copy(update={"seed": 1}), first)):
+        with pytest.raises(StoreError, match="another cross-validation"):
+            cross_validate(model, other, config, folds=2, directory=tmp_path / "run", resume=True, progress=False)

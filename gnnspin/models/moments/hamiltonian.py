@@ -36,6 +36,7 @@ from gnnspin.electrons.hopping.rules import (
     SumHopping,
 )
 from gnnspin.graphs import GraphSpec
+from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
 from gnnspin.models.moments.walks import HoppingTerms
@@ -109,8 +110,8 @@ class ModelHamiltonian(nn.Module):
     Parameters
     ----------
     spec : GraphSpec
-        Its cutoff bounds learned hopping and hopping of infinite range (`ExponentialHopping`), which is switched off
-        smoothly between 0.75 and 1 times the cutoff; other rules keep their own range.
+        No hop may be longer than its cutoff. Learned hopping ends there, and hopping of infinite range
+        (`ExponentialHopping`) is switched off smoothly between 0.75 and 1 times the cutoff.
     hyperparameters : ElectronHyperparameters
 
     Raises
@@ -159,6 +160,16 @@ class ModelHamiltonian(nn.Module):
         return not contains(self.config, (PeierlsConfig, TwistedConfig, Wannier90Config))
 
     @property
+    def symmetries(self) -> frozenset[str]:
+        """Operations that leave moments as they are; of space only those that the rule has on every system."""
+        kept = {"spin_rotation"}
+        if not contains(self.config, (OnsiteConfig, DisorderConfig)):
+            kept.add("translation")
+            if self.time_reversal:
+                kept |= {"point_group", "space_rotation"}
+        return frozenset(kept | {"time_reversal"} if self.time_reversal else kept)
+
+    @property
     def hop_length(self) -> float:
         """Longest hop; the cutoff where the rule alone does not tell."""
         shells, config = self.spec.shells, self.config
@@ -176,7 +187,8 @@ class ModelHamiltonian(nn.Module):
         Raises
         ------
         InvalidInput
-            If the rule has more than one orbital per site or acts on the spin, or is complex and `angular` is given.
+            If the rule has more than one orbital per site, acts on the spin or hops beyond the cutoff, or is complex
+            and `angular` is given.
         """
         if self.config is None:
             return self._learned_terms(system, angular)
@@ -188,6 +200,11 @@ class ModelHamiltonian(nn.Module):
             raise InvalidInput(f"moments need hopping without spin-orbit terms; {rule} acts on the spin")
         if contains(self.config, (ExponentialConfig,)):
             hops = hops.times(_switch(np.linalg.norm(hops.vector, axis=1) / self.spec.cutoff))
+        longest = float(np.linalg.norm(hops.vector[hops.amplitude != 0], axis=-1).max(initial=0.0))
+        if longest > self.spec.cutoff + SHELL_TOLERANCE:
+            raise InvalidInput(
+                f"{rule} hops as far as {longest:.4f}, beyond the model's cutoff={self.spec.cutoff:g}; increase it"
+            )
         matrix = hops.matrix(system.n_sites)
         matrix.eliminate_zeros()
         imaginary = sparse.csr_array(matrix.imag) if np.iscomplexobj(matrix.data) else None
