@@ -31,7 +31,7 @@ app = typer.Typer(
 analyze = typer.Typer(no_args_is_help=True, help="Measure properties of Hamiltonians and models.")
 app.add_typer(analyze, name="analyze")
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the results go; must not exist yet.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the results go; new, unless --resume.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted in OUTPUT.")]
 Configuration = Annotated[Path, typer.Argument(help="YAML file; `gnnspin info` documents its keys.")]
 
@@ -50,10 +50,12 @@ def generate(
 
     A configuration of 12 random snapshots:
 
-        systems: [{kind: triangular, shape: [12, 12]}]
-        hamiltonian: {J: 6.0}
-        solver: {kT: 0.002, filling: 0.5}
-        samplers: [{kind: random, count: 12}]
+    ```yaml
+    systems: [{kind: triangular, shape: [12, 12]}]
+    hamiltonian: {J: 6.0}
+    solver: {kT: 0.002, filling: 0.5}
+    samplers: [{kind: random, count: 12}]
+    ```
 
     Interrupt with Ctrl-C; `--resume` gives the same store as a run without interruption.
     """
@@ -70,11 +72,11 @@ def generate(
 def train(config: Configuration, output: Output, resume: Resume = False) -> None:
     """Fit a model to labels; leaves model.safetensors, errors, log and figures in the folder OUTPUT.
 
-        data: {train: labels.h5, validation: 0.15}
-
-        model: {name: spin_cluster_expansion, cutoff: 2.1}
-
-        training: {max_epochs: 100}
+    ```yaml
+    data: {train: labels.h5, validation: 0.15}
+    model: {name: spin_cluster_expansion, cutoff: 2.1}
+    training: {max_epochs: 100}
+    ```
 
     Ctrl-C stops in good order and keeps the best model so far; `--resume` goes on to the last epoch.
     """
@@ -93,9 +95,11 @@ def train(config: Configuration, output: Output, resume: Resume = False) -> None
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file (.safetensors).")],
+    model: Annotated[Path, typer.Argument(help="Model file (.safetensors), or pretrained:NAME.")],
     labels: Annotated[str, typer.Argument(help="Label store, or published:NAME.")],
-    figure: Annotated[Path | None, typer.Option(help="Write a parity plot and error histogram here (png).")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write a parity plot and error histogram here (png, pdf, svg).")
+    ] = None,
 ) -> None:
     """Print a model's errors on labels: torque first, then field and energy."""
     from gnnspin.datasets import open_labels
@@ -103,6 +107,8 @@ def evaluate(
     from gnnspin.plotting import parity_and_histogram
     from gnnspin.training import evaluate as run
 
+    if figure is not None and figure.suffix[1:] not in ("png", "pdf", "svg"):
+        raise InvalidInput(f"--figure {figure}: choose a name that ends in .png, .pdf or .svg")
     opened = open_labels(labels)
     if len(opened) == 0:
         raise InvalidInput(f"{labels} holds no labels")
@@ -117,17 +123,14 @@ def evaluate(
 def simulate(config: Configuration, output: Output, resume: Resume = False) -> None:
     """Integrate the Landau-Lifshitz-Gilbert equation; OUTPUT is the trajectory (HDF5).
 
-        system: {kind: triangular, shape: [96, 96]}
-
-        source: {model: model.safetensors}
-
-        dt: 1.0
-
-        n_steps: 500
-
-        damping: 0.3
-
-        kT: 0.002
+    ```yaml
+    system: {kind: triangular, shape: [96, 96]}
+    source: {model: model.safetensors}
+    dt: 1.0
+    n_steps: 500
+    damping: 0.3
+    kT: 0.002
+    ```
 
     In place of `model`, `source` takes a `hamiltonian` and a `solver`: the same run with exact electrons.
     """
@@ -148,11 +151,13 @@ def compare(
 ) -> None:
     """Train, evaluate and time several models on common labels; leaves tables, figures and models in OUTPUT.
 
-        models:
-          default: {model: {cutoff: 2.1}, training: {max_epochs: 40}}
-          cheap: {model: {cutoff: 1.1, hyperparameters: {channels: 4}}, training: {max_epochs: 40}}
-        data:
-          mine: {train: labels.h5, test: 0.2}
+    ```yaml
+    models:
+      default: {model: {cutoff: 2.1}, training: {max_epochs: 40}}
+      cheap: {model: {cutoff: 1.1, hyperparameters: {channels: 4}}, training: {max_epochs: 40}}
+    data:
+      mine: {train: labels.h5, test: 0.2}
+    ```
 
     The same command continues an interrupted comparison.
     """
@@ -168,13 +173,12 @@ def locality(config: Configuration, output: Output, resume: Resume = False) -> N
 
     Spins outside the cutoff are drawn again and the exact torque at the centre computed again.
 
-        system: {kind: square, shape: [30, 30]}
-
-        source: {hamiltonian: {J: 3.5}, solver: {kind: pole_expansion, kT: 0.001, filling: 0.48}}
-
-        ensemble: {kind: random, count: 4}
-
-        radii: [3.0, 4.3, 8.1]
+    ```yaml
+    system: {kind: square, shape: [30, 30]}
+    source: {hamiltonian: {J: 3.5}, solver: {kind: pole_expansion, kT: 0.001, filling: 0.48}}
+    ensemble: {kind: random, count: 4}
+    radii: [3.0, 4.3, 8.1]
+    ```
     """
     from gnnspin.labels import LocalityConfig, analyze_locality
     from gnnspin.plotting import locality_figure
@@ -200,7 +204,9 @@ def reproduce(
 
 @app.command()
 def info(
-    topic: Annotated[str | None, typer.Argument(help="A file, a model name, or generate, train, simulate.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(help="A file, a model, or generate, train, simulate, compare, locality.")
+    ] = None,
 ) -> None:
     """Describe this installation, a file (labels, model, trajectory), a model, or the keys of a configuration."""
     from gnnspin.information import describe
@@ -219,21 +225,40 @@ def read_config(path: Path, kind: type[C]) -> C:
         If a key is unknown or a value is out of range; names the key.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text())
+        values: Any = yaml.load(path.read_text(), _OneOfEachKey)
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise StoreError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        raise InvalidInput(f"{path} is empty; `gnnspin info` documents the keys")
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
         raise InvalidInput(f"{path}: {one_line(error)}") from error
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def one_line(error: pydantic.ValidationError) -> str:
     """All problems of a validation error in one line."""
     problems = []
-    for problem in error.errors():
+    found = error.errors()
+    places = {problem["loc"] for problem in found}
+    for problem in found:
+        if problem["type"] == "too_short" and any(
+            place[: len(problem["loc"])] == problem["loc"] != place for place in places
+        ):
+            continue  # its members are wrong, not too few
         place = ".".join(str(part) for part in problem["loc"]) or "top level"
         message = (
             "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
@@ -243,10 +268,15 @@ def one_line(error: pydantic.ValidationError) -> str:
 
 
 def main() -> None:
-    """Entry point: errors are one line, without a traceback unless GNNSPIN_DEBUG is set."""
+    """Entry point of the command line."""
+    run(app)
+
+
+def run(application: typer.Typer) -> None:
+    """Run a command line: errors are one line, without a traceback unless GNNSPIN_DEBUG is set."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        app(standalone_mode=True)
+        application(standalone_mode=True)
     except (GnnspinError, pydantic.ValidationError) as error:
         if os.environ.get("GNNSPIN_DEBUG"):
             raise

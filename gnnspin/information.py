@@ -115,5 +115,5 @@ def _file(path: Path) -> str:
         with Trajectory(path) as run:
             last = f"{len(run)} frames, last time {run.times[-1]:g}" if len(run) else "no frames"
             return f"trajectory of {run.system}: {last}; observables: {', '.join(run.observables) or 'none'}"
-    lines = [f"{len(store)} labels of {len(store.systems)} systems", *(f"  {system}" for system in store.systems)]
+    lines = [str(store), *(f"  {system}" for system in store.systems)]
     return "\n".join([*lines, json.dumps(store.metadata, indent=2)])

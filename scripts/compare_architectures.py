@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from gnnspin.cli import read_config
+from gnnspin.cli import read_config, run
 from gnnspin.studies.comparison import run_comparison
 from gnnspin.training.comparison import ComparisonConfig
 
@@ -22,7 +22,9 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder for trainings, tables and figures.")] = Path("runs/comparison"),
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be given several times.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="Only this set of labels; may be given several times.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; may be given several times.")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="This seed in place of the file's; several times for more.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Trainings at a time.")] = 1,
 ) -> None:
     """Compare and print the table."""
@@ -33,6 +35,6 @@ def main(
 
 
 if __name__ == "__main__":
-    main_app = typer.Typer(add_completion=False)
-    main_app.command()(main)
-    main_app()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    run(app)

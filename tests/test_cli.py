@@ -125,6 +125,11 @@ def test_help_teaches() -> None:
         (GENERATE | {"solver": {"kT": 0.1, "filling": 1.5}}, "solver.filling"),
         (GENERATE | {"solver": {"kT": 0.1}}, "give exactly one"),
         (GENERATE | {"systems": [{"kind": "square", "shape": [4]}]}, "needs 2 numbers"),
+        (GENERATE | {"solver": {"kT": 0.1, "mu": float("nan")}}, "solver.mu: Input should be a finite number"),
+        (GENERATE | {"hamiltonian": {"J": float("inf")}}, "finite number"),
+        (GENERATE | {"systems": [{"kind": "kagom", "shape": [4, 4]}]}, "'kagom'"),
+        (GENERATE | {"samplers": [{"kind": "random", "count": 2, "odd": 1}]}, "odd: unknown key"),
+        (None, "is empty"),
         ("just text", "top level"),
     ],
 )
@@ -135,6 +140,45 @@ def test_bad_configuration_is_one_line(tmp_path: Path, values: object, message: 
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "labels.h5").exists()
+
+
+def test_a_mistake_does_not_block_its_correction(chain: Path, tmp_path: Path) -> None:
+    """What stops a run before it has a result leaves its output free."""
+    wrong = GENERATE | {"hamiltonian": {"J": [1.0, 2.0]}}
+    assert (
+        gnnspin("generate", config(tmp_path / "g.yaml", wrong), "-o", tmp_path / "x.h5", "--workers", 1).returncode == 2
+    )
+    done = gnnspin("generate", config(tmp_path / "g.yaml", GENERATE), "-o", tmp_path / "x.h5", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    train = TRAIN | {"data": {"train": str(chain / "labels.h5"), "validation": 0.25}}
+    for change in ({"model": {"cutoff": 1.1, "hyperparameters": {"chanels": 4}}}, {"data": {"train": "none.h5"}}):
+        done = gnnspin("train", config(tmp_path / "t.yaml", train | change), "-o", tmp_path / "run")
+        assert done.returncode == 2
+    done = gnnspin("train", config(tmp_path / "t.yaml", train), "-o", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_resumed_simulation_may_grow_and_nothing_else(chain: Path, tmp_path: Path) -> None:
+    values = SIMULATE | {"source": {"model": str(chain / "training" / "model.safetensors")}, "observers": []}
+    output = tmp_path / "run.h5"
+    assert gnnspin("simulate", config(tmp_path / "s.yaml", values), "-o", output).returncode == 0
+    for change in (
+        {"dt": 0.2},
+        {"kT": 0.5},
+        {"damping": 0.3},
+        {"seed": 7},
+        {"n_steps": 10},
+        {"initial": {"replicas": 2}},
+    ):
+        done = gnnspin("simulate", config(tmp_path / "s.yaml", values | change), "-o", output, "--resume")
+        assert done.returncode == 2
+        assert next(iter(change)) in done.stderr
+    longer = config(tmp_path / "s.yaml", values | {"n_steps": 30})
+    assert gnnspin("simulate", longer, "-o", output, "--resume").returncode == 0
+    assert gnnspin("simulate", longer, "-o", tmp_path / "whole.h5").returncode == 0
+    with Trajectory(output) as resumed, Trajectory(tmp_path / "whole.h5") as whole:
+        assert resumed.state.step == 30
+        assert (resumed.state.spins == whole.state.spins).all()
 
 
 def test_existing_outputs_are_kept(chain: Path, tmp_path: Path) -> None:
@@ -154,6 +198,8 @@ def test_existing_outputs_are_kept(chain: Path, tmp_path: Path) -> None:
 
 def test_other_errors_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1, 2")
+    (tmp_path / "twice.yaml").write_text("hamiltonian: {J: 1.0, J: 2.0}")
+    config(tmp_path / "gpu.yaml", SIMULATE | {"source": {"model": "pretrained:tetrahedral", "device": "gpu"}})
     cases = [
         (("generate", tmp_path / "none.yaml", "-o", tmp_path / "x.h5"), "does not exist"),
         (("generate", tmp_path / "broken.yaml", "-o", tmp_path / "x.h5"), "YAML"),
@@ -161,6 +207,12 @@ def test_other_errors_are_one_line(tmp_path: Path) -> None:
         (("reproduce", "120-degree", "--size", "huge", "-o", tmp_path / "s"), "unknown size"),
         (("evaluate", tmp_path / "none.safetensors", "published:nothing"), "unknown published set"),
         (("info", "nothing"), "neither a file"),
+        (("generate", tmp_path / "twice.yaml", "-o", tmp_path / "x.h5"), "J is given twice"),
+        (
+            ("evaluate", "pretrained:tetrahedral", "published:nothing", "--figure", "x.foo"),
+            "choose a name that ends in",
+        ),
+        (("simulate", tmp_path / "gpu.yaml", "-o", tmp_path / "x.h5"), "source.device"),
     ]
     for arguments, message in cases:
         done = gnnspin(*arguments)

@@ -30,6 +30,8 @@ def replaced(path: Path) -> Iterator[Path]:
 def claim(path: Path, settings: Config, *, resume: bool, kind: str) -> None:
     """Describe a run in a file of its new directory, or check that it is the run already there.
 
+    A directory that holds nothing but a description is new: nothing was computed yet.
+
     Parameters
     ----------
     path : Path
@@ -45,11 +47,11 @@ def claim(path: Path, settings: Config, *, resume: bool, kind: str) -> None:
     Raises
     ------
     StoreError
-        If the directory is not empty and `resume` is false, or it holds another run or none.
+        If the directory holds results and `resume` is false, or those of another run or none.
     """
     directory = path.parent
     leftover = f".{path.name}.*.tmp"  # of a run killed while it wrote its description
-    if directory.exists() and any(not file.match(leftover) for file in directory.iterdir()):
+    if directory.exists() and any(file != path and not file.match(leftover) for file in directory.iterdir()):
         if not resume:
             raise StoreError(f"{directory} is not empty; choose another directory, or resume to continue there")
         if not path.exists():

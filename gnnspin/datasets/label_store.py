@@ -128,6 +128,14 @@ class LabelStore(LabelSet):
     def __len__(self) -> int:
         return len(self._locations)
 
+    def __str__(self) -> str:
+        text = f"{len(self)} labels of {len(self.systems)} systems"
+        return (
+            text
+            if len(self)
+            else f"{text}; labels appended and not compacted are in {self._pending}, which is not here"
+        )
+
     def __repr__(self) -> str:
         return f"LabelStore({str(self.path)!r}, {len(self)} labels of {len(self.systems)} systems)"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,7 +37,7 @@ def export_trajectory(
     format: str | None = None,
     replica: int = 0,
     part: int = 0,
-    frames: slice = slice(None),
+    frames: slice | Sequence[int] = slice(None),
     binary: bool = True,
 ) -> list[Path]:
     """Write the stored frames of one replica in another format, one frame in memory at a time.
@@ -54,8 +54,8 @@ def export_trajectory(
         Which replica, counted row-major over the leading dimensions of the spins.
     part : int
         Which system, when the trajectory is that of a union.
-    frames : slice
-        Which frames, e.g. ``slice(None, None, 10)``.
+    frames : slice or sequence of int
+        Which frames, e.g. ``slice(None, None, 10)`` or ``[0, -1]``.
     binary : bool
         Binary data in VTK and OVF files, or text.
 
@@ -67,7 +67,7 @@ def export_trajectory(
     Raises
     ------
     InvalidInput
-        If the format, replica or part does not exist.
+        If the format, replica, part or a frame does not exist.
     StoreError
         If the trajectory cannot be read.
     """
@@ -77,6 +77,7 @@ def export_trajectory(
     )
     if name not in EXPORTS:
         raise InvalidInput(f"format {name!r} of {path.name} is unknown; known: {', '.join(sorted(EXPORTS))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     opened = trajectory if isinstance(trajectory, Trajectory) else Trajectory(trajectory)
     try:
         return EXPORTS[name](path, _frames(opened, replica, part, frames), binary)
@@ -111,7 +112,7 @@ def write_extxyz(
     write(str(path), atoms, format="extxyz", append=append)
 
 
-def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice) -> Iterator[Frame]:
+def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Sequence[int]) -> Iterator[Frame]:
     """Frames of one replica and part, read one at a time; arguments are checked before anything is written."""
     parts = trajectory.system.parts
     if not 0 <= part < len(parts):
@@ -123,7 +124,11 @@ def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice) -> I
     offset = sum(p.n_sites for p in parts[:part])
     sites = slice(offset, offset + parts[part].n_sites)
     times, steps = trajectory.times, trajectory.steps
-    numbers = range(len(times))[frames]
+    try:
+        every = range(len(times))
+        numbers = every[frames] if isinstance(frames, slice) else [every[k] for k in frames]
+    except IndexError as error:
+        raise InvalidInput(f"frames={frames}: the trajectory has {len(times)} frames") from error
 
     def read() -> Iterator[Frame]:
         for k in numbers:

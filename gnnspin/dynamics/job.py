@@ -10,11 +10,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from gnnspin.core.config import Config
-from gnnspin.core.errors import StoreError
+from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.dynamics.observers import Observer
 from gnnspin.dynamics.simulate import Run, resume, simulate
+from gnnspin.dynamics.trajectory import Trajectory
 from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
 from gnnspin.models.files import load
 from gnnspin.observables import magnetization, neighbor_correlation, perturbed, reference_order
@@ -26,7 +27,7 @@ class SourceConfig(Config):
     """What pushes the spins: a learned model, or a Hamiltonian with an exact solver."""
 
     model: str | None = Field(default=None, description="file of a learned force field")
-    device: str = Field(default="cpu", description="where a learned force field runs: cpu or cuda")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="where a learned force field runs")
     hamiltonian: HamiltonianConfig | None = None
     solver: SolverConfig | None = None
 
@@ -39,6 +40,8 @@ class SourceConfig(Config):
 
     def build(self, system: SpinSystem) -> FieldSource:
         """The field source on `system`."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InvalidInput("source.device=cuda, but torch finds no CUDA device here; set it to cpu")
         if self.model is not None:
             return load(self.model, system).to(self.device)
         assert self.hamiltonian is not None
@@ -86,13 +89,17 @@ class SimulationConfig(Config):
     dtype: Literal["float32", "float64"] = Field(default="float64", description="precision of the spins")
 
     def run(self, output: str | Path, *, continue_run: bool = False, progress: bool = True) -> Run:
-        """Simulate into the trajectory file `output`; errors as in `simulate`."""
+        """Simulate into the trajectory file `output`, or continue the run there; errors as in `simulate` and `resume`.
+
+        A continued run may have more steps than before, and nothing else may differ.
+        """
         system = self.system.build()
         source = self.source.build(system)
         observers: dict[str, Observer] = {name: _observer(name, source) for name in self.observers}
         path = Path(output)
         if path.exists() and continue_run:
-            return resume(path, source, observers=observers, progress=progress)
+            steps = self._steps_left(path)
+            return resume(path, source, n_steps=steps, observers=observers, progress=progress)
         if path.exists():
             raise StoreError(f"{path} exists; choose another output, or --resume to continue it")
         return simulate(
@@ -110,6 +117,24 @@ class SimulationConfig(Config):
             save_every=self.save_every,
             progress=progress,
         )
+
+    def _steps_left(self, path: Path) -> int:
+        """Steps that are missing in a trajectory; InvalidInput if it is a run of other settings."""
+        with Trajectory(path) as stored:
+            saved = {**stored.settings, "damping": stored.damping, "kT": stored.kT, "dtype": stored.state.spins.dtype}
+            step, replicas = stored.state.step, len(stored.state.spins)
+        given = {name: getattr(self, name) for name in ("damping", "kT", "integrator", "seed", "observe_every")}
+        given["dtype"] = getattr(torch, self.dtype)
+        given |= {} if self.dt == "auto" else {"dt": self.dt}
+        given |= {} if self.save_every is None else {"save_every": self.save_every}
+        differing = [f"{name}={value} (stored {saved[name]})" for name, value in given.items() if saved[name] != value]
+        if replicas != self.initial.replicas:
+            differing.append(f"initial.replicas={self.initial.replicas} (stored {replicas})")
+        if self.n_steps < step:
+            differing.append(f"n_steps={self.n_steps} (it has done {step})")
+        if differing:
+            raise InvalidInput(f"{path} is a run with other settings: {', '.join(differing)}; only n_steps may grow")
+        return self.n_steps - step
 
 
 def _observer(name: ObserverName, source: FieldSource) -> Observer:

@@ -85,7 +85,15 @@ def require_same_source(source: FieldSource, specification: dict[str, Any]) -> N
     given, specification = plain(source.specification()), _completed(specification)
     if given != specification:
         keys = sorted(key for key in given.keys() | specification.keys() if given.get(key) != specification.get(key))
-        raise InvalidInput(f"the source {given} is not the stored one {specification}; they differ in {keys}")
+        differences = ", ".join(
+            f"{key} ({_short(given.get(key))}, stored {_short(specification.get(key))})" for key in keys
+        )
+        raise InvalidInput(f"the source is not the stored one: they differ in {differences}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _completed(value: Any) -> Any:

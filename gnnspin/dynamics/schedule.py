@@ -14,7 +14,7 @@ class Schedule:
     Raises
     ------
     InvalidInput
-        If `last_step` is negative or a period is smaller than 1.
+        If a number is not whole, `last_step` is negative or a period is smaller than 1.
     """
 
     last_step: int
@@ -22,6 +22,13 @@ class Schedule:
     save_every: int
 
     def __post_init__(self) -> None:
+        for name, value in (
+            ("n_steps", self.last_step),
+            ("observe_every", self.observe_every),
+            ("save_every", self.save_every),
+        ):
+            if int(value) != value:
+                raise InvalidInput(f"{name}={value} must be a whole number of steps")
         if self.last_step < 0:
             raise InvalidInput(f"n_steps={self.last_step} must not be negative")
         if self.observe_every < 1 or self.save_every < 1:

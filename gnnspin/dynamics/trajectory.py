@@ -166,7 +166,11 @@ def open_trajectory(path: Path) -> h5py.File:
     found = (file.attrs.get("format"), file.attrs.get("format_version"))
     if found != (FORMAT, FORMAT_VERSION):
         file.close()
-        raise StoreError(f"{path} is {found[0] or 'no trajectory'} {found[1]}; expected {FORMAT} {FORMAT_VERSION}")
+        if found[0] == FORMAT:
+            raise StoreError(
+                f"{path} has version {found[1]} of the trajectory format; this gnnspin reads {FORMAT_VERSION}"
+            )
+        raise StoreError(f"{path} is no trajectory ({found[0] or 'another HDF5 file'}); give one that simulate wrote")
     return file
 
 

@@ -73,6 +73,8 @@ def generate(
 
 
 def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> LabelStore:
+    if output.exists() and _holds_nothing(output):
+        output.unlink()
     if not output.exists():
         metadata = {
             "config": config.model_dump(mode="json"),
@@ -86,6 +88,12 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
     if store.metadata.get("config_fingerprint") != config.fingerprint:
         raise StoreError(f"{output} was made with another configuration; resume with that one or choose another output")
     return store
+
+
+def _holds_nothing(output: Path) -> bool:
+    """Whether a run was stopped, by a mistake in its configuration for instance, before it had a label."""
+    store = LabelStore(output)
+    return len(store) == 0 and "config_fingerprint" in store.metadata
 
 
 def _missing(plan: Plan, store: LabelStore) -> Iterator[Task]:

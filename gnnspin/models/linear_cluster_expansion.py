@@ -160,4 +160,6 @@ def _fixed_density(size: int, angular: AngularBasis) -> NeighborDensity:
 def _gram(density: Tensor) -> Tensor:
     """Products k <= k' (R, pairs, N) of densities (R, A, K, m, N), summed over A and m."""
     size = density.shape[2]
+    if size == 0:
+        return density.new_zeros(len(density), 0, density.shape[-1])
     return torch.cat([(density[:, :, k : k + 1] * density[:, :, k:]).sum((1, 3)) for k in range(size)], dim=1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
+from gnnspin.graphs.lattice import cell_neighbors, is_lattice
 from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.fixed_number import Membership
 from gnnspin.models.lattice_kernels import KernelGeometry, Orientations, unique_displacements
@@ -167,7 +168,8 @@ class OrientedClusterExpansion(LayeredExpansion):
         Raises
         ------
         InvalidInput
-            If a neighbour sits where the model's lattice has none, or `system` has kinds of sites it does not know.
+            If `system` is another lattice, a neighbour sits where the model's lattice has none, or there are kinds of
+            sites it does not know.
         """
         return self._prepare(system, stencil=True)
 
@@ -176,12 +178,29 @@ class OrientedClusterExpansion(LayeredExpansion):
         return self._prepare(system, stencil=False)
 
     def _prepare(self, system: SpinSystem, *, stencil: bool) -> OrientedGeometry:
+        self._check_lattice(system)
         kernels = []
         for layer in self.layers[:2]:
             assert isinstance(layer, OrientedLayer)
             kernels.append(layer.kernel.prepare(system, stencil=stencil))
         kinds = torch.from_numpy(self._site_kinds(system).copy())
         return OrientedGeometry(kinds, Membership.of(system), tuple(kernels))
+
+    def _check_lattice(self, system: SpinSystem) -> None:
+        """InvalidInput for another lattice, even if its neighbours all sit where the model's lattice has some."""
+        own = self.hyperparameters.unit_cell
+        assert own is not None
+        if not is_lattice(system) or sum((given := UnitCell.of(system)).extended) != sum(own.extended):
+            return
+        cutoff = self.spec.cutoff + SHELL_TOLERANCE
+        here, there = (
+            sorted(set(np.bincount(cell_neighbors(cell.system(), cutoff)[1]).tolist())) for cell in (given, own)
+        )
+        if here != there:
+            raise InvalidInput(
+                f"{system} has {here} neighbours within {self.spec.cutoff:g}, the lattice that the model was made for "
+                f"has {there}; train a model on this lattice"
+            )
 
     def _start(self, kinds: Tensor, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         own = spins[:, :, None, None] * kinds  # (R, 3, 1, kinds, N)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -53,4 +53,4 @@ class AmorphousConfig(Config):
         return amorphous(self.n_sites, self.box, self.min_distance, seed=seed)
 
 
-SystemConfig = LatticeConfig | AmorphousConfig
+SystemConfig = Annotated[LatticeConfig | AmorphousConfig, Field(discriminator="kind")]

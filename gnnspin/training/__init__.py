@@ -4,6 +4,7 @@ from gnnspin.training.config import EnergyWeight, TrainingConfig
 from gnnspin.training.cross_validation import CrossValidation, cross_validate
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import FitResult, fit
+from gnnspin.training.job import ModelConfig
 from gnnspin.training.recipes import RECIPES, Recipe
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "EnergyWeight",
     "Evaluation",
     "FitResult",
+    "ModelConfig",
     "Recipe",
     "TrainingConfig",
     "cross_validate",

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
@@ -73,6 +73,16 @@ class Arena(Config):
             raise ValueError(f"sizes={list(sizes)} must be positive numbers of labels")
         return tuple(sorted(sizes))
 
+    @model_validator(mode="after")
+    def _tests_on_other_labels(self) -> Arena:
+        if not isinstance(self.test, float):
+            train, test = ({names} if isinstance(names, str) else set(names) for names in (self.train, self.test))
+            if train & test:
+                raise ValueError(
+                    f"test: {', '.join(sorted(train & test))} is trained on; give other labels, or a share"
+                )
+        return self
+
     def load(self) -> tuple[LabelSet, LabelSet, LabelSet]:
         """Training, validation and test labels; the test labels are set aside first."""
         labels = open_labels(self.train)
@@ -107,12 +117,16 @@ class ComparisonConfig(Config):
         description="`max_epochs` holds for the largest size; smaller ones see their labels more often",
     )
 
-    def runs(self) -> list[Run]:
-        """All trainings, small ones first."""
+    @model_validator(mode="after")
+    def _only_what_is_listed(self) -> ComparisonConfig:
         for data, names in self.only.items():
             for name in names:
                 if data not in self.data or name not in self.models:
-                    raise InvalidInput(f"only: {data}: {name} names a set of labels or a model that is not listed")
+                    raise ValueError(f"only: {data}: {name} names a set of labels or a model that is not listed")
+        return self
+
+    def runs(self) -> list[Run]:
+        """All trainings, small ones first."""
         runs = [
             Run(data, name, size, seed)
             for data, arena in self.data.items()
@@ -183,7 +197,7 @@ def compare(
     Raises
     ------
     InvalidInput
-        If labels, models and sizes do not fit together.
+        If labels, models and sizes do not fit together, before any training.
     StoreError
         If the directory holds runs of a different configuration of the same names.
     """
@@ -193,6 +207,8 @@ def compare(
     for data, arena in config.data.items():
         sets = arena.load()
         train, fingerprints[data] = sets[0], tuple(labels.fingerprint for labels in sets)
+        for name in config.only.get(data, tuple(config.models)):
+            config.models[name].model.build(train.systems[0])
         if arena.sizes and arena.sizes[-1] > len(train):
             raise InvalidInput(f"{data}: {arena.sizes[-1]} training labels asked for, {len(train)} are there")
     waiting = [run for run in runs if not (directory / run.folder / RESULT_FILE).exists()]

@@ -33,6 +33,9 @@ from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppab
 
 _BEST, _LAST = "best", "last"
 
+#: What of a configuration a resumed training may change.
+_MAY_CHANGE = {"device", "compiled", "max_minutes", "tensorboard"}
+
 #: Features are standardised on up to so many snapshots, of up to so many sites together.
 CALIBRATION_SNAPSHOTS, CALIBRATION_SITES = 16, 20_000
 
@@ -51,7 +54,7 @@ class FitResult:
     history : dict of lists
         Columns of the log, one entry per logged epoch; missing values are NaN.
     directory : Path
-        Holds ``metrics.csv``, ``labels.json`` (fingerprints of the labels), the checkpoints ``best.ckpt`` and
+        Holds ``metrics.csv``, ``training.json`` (what it is a training of), the checkpoints ``best.ckpt`` and
         ``last.ckpt``, and ``tensorboard`` if asked for.
     seconds : float
         Wall time of all epochs, those of earlier calls that this one resumed included; of a linear model, of its fit.
@@ -86,7 +89,7 @@ def fit(
     train, validation : LabelSet
     config : TrainingConfig, optional
     directory : path
-        Where log and checkpoints go; must be empty or new unless `resume`.
+        Where log and checkpoints go; must not hold a training unless `resume`.
     trained : bool
         The model has been trained before, ``gs.load(...).model`` for instance: go on from its weights, with its feature
         statistics and energy scale.
@@ -101,21 +104,25 @@ def fit(
         If a set is empty or has no torque, the loss asks for energies the labels lack, `compiled` is asked for and the
         model does not compile, or TensorBoard and it is not installed.
     StoreError
-        If `directory` holds another training and `resume` is false, or one on other labels.
+        If `directory` is a file, or holds a training and `resume` is false or that is another one.
     """
     config = config or TrainingConfig()
     directory = Path(directory)
     last = directory / f"{_LAST}.ckpt"
     if last.exists() and not resume:
         raise StoreError(f"{directory} holds a training already; pass resume=True (--resume) or another directory")
+    if directory.is_file():
+        raise StoreError(f"{directory} is a file; choose a directory")
     _check_tensorboard(config)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("device=cuda, but torch finds no CUDA device here; set it to auto or cpu")
     directory.mkdir(parents=True, exist_ok=True)
     dtype = torch.float32
     model.to("cpu", dtype)
     table = SnapshotTable(train, model, config.batch_size, dtype)
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
     _check(config, model, table, valid)
-    _claim_labels(directory / "labels.json", train, validation, new=not last.exists())
+    _claim_training(directory / "training.json", model, config, train, validation, new=not last.exists())
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # frozen by the force field it was taken from
     if not trained:
@@ -304,11 +311,28 @@ def _check_tensorboard(config: TrainingConfig) -> None:
         )
 
 
-def _claim_labels(path: Path, train: LabelSet, validation: LabelSet, *, new: bool) -> None:
-    """Record what a training learns from, or check that it is what the one in the directory began with."""
-    found = {"train": train.fingerprint, "validation": validation.fingerprint}
-    if not new and path.exists() and json.loads(path.read_text()) != found:
-        raise StoreError(f"{path.parent} holds a training on other labels, or another split; choose another directory")
+def _claim_training(
+    path: Path, model: SpinModel, config: TrainingConfig, train: LabelSet, validation: LabelSet, *, new: bool
+) -> None:
+    """Record what a training is, or check that it is the one that the directory began with."""
+    found = {
+        "model": [
+            model.name,
+            model.spec.to_dict(),
+            model.hyperparameters.model_dump(mode="json", exclude_defaults=True),
+        ],
+        "configuration": config.model_dump(mode="json", exclude_defaults=True, exclude=_MAY_CHANGE),
+        "training labels": train.fingerprint,
+        "validation labels": validation.fingerprint,
+    }
+    found = json.loads(json.dumps(found))
+    if not new and path.exists():
+        stored = json.loads(path.read_text())
+        differing = [name for name, value in found.items() if stored.get(name) != value]
+        if differing:
+            raise StoreError(
+                f"{path.parent} holds a training of another {', '.join(differing)}; choose another directory"
+            )
     with replaced(path) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import ordered
 
+import gnnspin as gs
 from gnnspin.classical import (
     Biquadratic,
     DzyaloshinskiiMoriya,
@@ -16,7 +17,7 @@ from gnnspin.classical import (
     effective_exchange,
     shell_bond_list,
 )
-from gnnspin.core import InvalidInput, random_spins
+from gnnspin.core import InvalidInput, NoEnergyError, random_spins
 from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
 from gnnspin.systems import amorphous, chain, square, triangular, union
 
@@ -140,3 +141,10 @@ def test_errors(options, match):
         effective_exchange(Heisenberg(square(4, 4)), **options)
     with pytest.raises(InvalidInput, match="union"):
         effective_exchange(Heisenberg(union([chain(2), chain(2)])), random_spins(4, seed=0))
+
+
+def test_a_field_without_energy_has_no_couplings() -> None:
+    system = gs.systems.square(4, 4)
+    source = gs.ForceField(gs.models.for_system("nonconservative", system, 1.1, head="vectors"), system)
+    with pytest.raises(NoEnergyError, match="no gradient"):
+        effective_exchange(source, random_spins(16, seed=0))

@@ -25,7 +25,9 @@ class Settings(Config):
 def test_a_directory_belongs_to_one_configuration(tmp_path: Path) -> None:
     """Taken by its first run; the same run may go on there, and another may not."""
     path, settings = tmp_path / "run" / "run.json", Settings(size=3, labels={"a": (1, 2)})
-    claim(path, settings, resume=False, kind="walk")
+    claim(path, settings.model_copy(update={"size": 5}), resume=False, kind="walk")
+    claim(path, settings, resume=False, kind="walk")  # corrected before there was a result
+    (path.parent / "result").touch()
     with pytest.raises(StoreError, match="not empty"):
         claim(path, settings, resume=False, kind="walk")
     claim(path, settings, resume=True, kind="walk")
@@ -36,13 +38,14 @@ def test_a_directory_belongs_to_one_configuration(tmp_path: Path) -> None:
     ):
         with pytest.raises(StoreError, match="another walk"):
             claim(path, other, resume=True, kind="walk")
-    assert [entry.name for entry in path.parent.iterdir()] == ["run.json"]
+    assert {entry.name for entry in path.parent.iterdir()} == {"run.json", "result"}
 
 
 def test_options_that_came_later_do_not_lock_a_run_out(tmp_path: Path) -> None:
     """A description that an older version left stands for today's defaults."""
     path, settings = tmp_path / "run.json", Settings(size=3)
     claim(path, settings, resume=False, kind="walk")
+    (tmp_path / "result").touch()
     path.write_text(json.dumps({"size": 3}))
     claim(path, settings, resume=True, kind="walk")
     assert json.loads(path.read_text())["later"] is False
@@ -55,6 +58,7 @@ def test_what_was_not_recorded_is_not_compared(tmp_path: Path) -> None:
     """A default of None stands for a value that older versions did not write down; from then on it is held to."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"size": 3}))
+    (tmp_path / "result").touch()
     claim(path, Settings(size=3, digest="a"), resume=True, kind="walk")
     with pytest.raises(StoreError, match="another walk"):
         claim(path, Settings(size=3, digest="b"), resume=True, kind="walk")

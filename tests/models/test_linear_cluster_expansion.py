@@ -24,3 +24,9 @@ def test_odd_terms_are_chiralities() -> None:
     source = force_field(NAME, gs.systems.square(6, 6), time_reversal=False)
     spins = random_spins(36, seed=1)
     assert float((source.field(-spins) + source.field(spins)).abs().max()) > 1e-3
+
+
+def test_one_shell_has_no_chirality() -> None:
+    """Antisymmetric pairs of radial functions need two of them."""
+    source = force_field(NAME, gs.systems.kagome(4, 4), cutoff=1.1)
+    assert source.field(random_spins(48, seed=0)).shape == (48, 3)

@@ -181,8 +181,14 @@ def test_kinds_of_sites_are_told_apart() -> None:
 
 def test_other_lattices_are_refused() -> None:
     source = force_field(NAME, SYSTEMS["square"], **SMALL)
-    with pytest.raises(InvalidInput, match="none of the displacements"):
+    with pytest.raises(InvalidInput, match="train a model on this lattice"):
         source.on(gs.systems.triangular(7, 7))
+    with pytest.raises(InvalidInput, match="train a model on this lattice"):  # all its neighbours are displacements
+        gs.load("pretrained:tetrahedral_fast", gs.systems.kagome(4, 4))
+    shifted = gs.systems.square(7, 7).positions + 0.1 * np.eye(49, 3)
+    with pytest.raises(InvalidInput, match="none of the displacements"):
+        source.on(SpinSystem(shifted, 7 * np.eye(3), (True, True, False)))
+    source.on(gs.systems.square(9, 2, pbc=(True, False)))  # a ribbon of the same lattice
     with pytest.raises(InvalidInput, match="lattices"):
         force_field(NAME, SYSTEMS["amorphous"], **SMALL)
     with pytest.raises(InvalidInput, match="unit_cell"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pydantic
 import pytest
 
 import gnnspin as gs
@@ -75,8 +76,15 @@ def test_bad_requests_are_named_before_any_training(labels, tmp_path):
     config = configuration(labels)
     with pytest.raises(InvalidInput, match="'third' is no model"):
         run_comparison(config, tmp_path, models=["third"])
-    with pytest.raises(InvalidInput, match="third"):
-        configuration(labels, only={"small": ["third"]}).runs()
+    for only in ({"small": ["third"]}, {"large": ["first"]}):
+        with pytest.raises(pydantic.ValidationError, match=r"third|large"):
+            configuration(labels, only=only)
+    with pytest.raises(pydantic.ValidationError, match="is trained on"):
+        configuration(labels, data={"small": {"train": str(labels), "test": str(labels)}})
+    misspelt = configuration(labels).model_dump(mode="json")
+    misspelt["models"]["second"]["model"]["hyperparameters"] = {"chanels": 2}
+    with pytest.raises(InvalidInput, match="chanels"):
+        compare(ComparisonConfig.model_validate(misspelt), tmp_path / "none", progress=False)
     too_many = configuration(labels, data={"small": {"train": str(labels), "sizes": [100]}})
     with pytest.raises(InvalidInput, match="100 training labels asked for"):
         compare(too_many, tmp_path / "none", progress=False)
