@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.core.errors import InvalidInput, NoEnergyError
+from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.systems.system import IntArray
@@ -108,10 +108,7 @@ def effective_exchange(
     NoEnergyError
         If the source has no energy.
     """
-    if not source.has_energy:
-        raise NoEnergyError(
-            "couplings are derivatives of an energy, and this field is no gradient; give another source"
-        )
+    source._require_energy()
     spins = as_spins(reference_spins, source.system.n_sites).detach().to("cpu", torch.float64)
     _check(source, spins, step)
     chosen = _checked_sites(np.arange(source.system.n_sites) if sites is None else sites, source.system.n_sites)

@@ -130,11 +130,7 @@ class LabelStore(LabelSet):
 
     def __str__(self) -> str:
         text = f"{len(self)} labels of {len(self.systems)} systems"
-        return (
-            text
-            if len(self)
-            else f"{text}; labels appended and not compacted are in {self._pending}, which is not here"
-        )
+        return text if len(self) else f"{text}; labels appended and not compacted belong in {self._pending} beside it"
 
     def __repr__(self) -> str:
         return f"LabelStore({str(self.path)!r}, {len(self)} labels of {len(self.systems)} systems)"

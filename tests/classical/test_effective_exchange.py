@@ -146,5 +146,5 @@ def test_errors(options, match):
 def test_a_field_without_energy_has_no_couplings() -> None:
     system = gs.systems.square(4, 4)
     source = gs.ForceField(gs.models.for_system("nonconservative", system, 1.1, head="vectors"), system)
-    with pytest.raises(NoEnergyError, match="no gradient"):
+    with pytest.raises(NoEnergyError, match="not a gradient"):
         effective_exchange(source, random_spins(16, seed=0))
