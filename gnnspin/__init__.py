@@ -9,50 +9,62 @@ from gnnspin.core.version import __version__
 
 if TYPE_CHECKING:
     from gnnspin import (
+        analysis,
         classical,
         core,
         datasets,
+        descriptors,
         dynamics,
         electrons,
+        force_fields,
         graphs,
         labels,
         models,
         observables,
         plotting,
+        runs,
+        sampling,
         studies,
         systems,
         training,
+        trajectories,
     )
-    from gnnspin.models.committee import Committee
-    from gnnspin.models.files import load, save
-    from gnnspin.models.force_field import ForceField
+    from gnnspin.force_fields.committee import Committee
+    from gnnspin.force_fields.files import load, save
+    from gnnspin.force_fields.force_field import ForceField
 
 __all__ = [
     "Committee",
     "ForceField",
     "__version__",
+    "analysis",
     "classical",
     "core",
     "datasets",
+    "descriptors",
     "dynamics",
     "electrons",
+    "force_fields",
     "graphs",
     "labels",
     "load",
     "models",
     "observables",
     "plotting",
+    "runs",
+    "sampling",
     "save",
     "studies",
     "systems",
     "training",
+    "trajectories",
 ]
 
 _HOME = {
-    "Committee": "gnnspin.models.committee",
-    "ForceField": "gnnspin.models.force_field",
-    "load": "gnnspin.models.files",
-    "save": "gnnspin.models.files",
+    "Committee": "gnnspin.force_fields.committee",
+    "ForceField": "gnnspin.force_fields.force_field",
+    "load": "gnnspin.force_fields.files",
+    "save": "gnnspin.force_fields.files",
 }
 
 

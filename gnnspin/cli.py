@@ -103,7 +103,7 @@ def evaluate(
 ) -> None:
     """Print a model's errors on labels: torque first, then field and energy."""
     from gnnspin.datasets import open_labels
-    from gnnspin.models.files import load
+    from gnnspin.force_fields.files import load
     from gnnspin.plotting import parity_and_histogram
     from gnnspin.training import evaluate as run
 
@@ -161,8 +161,8 @@ def compare(
 
     The same command continues an interrupted comparison.
     """
-    from gnnspin.studies.comparison import run_comparison
-    from gnnspin.training.comparison import ComparisonConfig
+    from gnnspin.analysis.comparison import ComparisonConfig
+    from gnnspin.analysis.comparison_report import run_comparison
 
     typer.echo(run_comparison(read_config(config, ComparisonConfig), output, n_workers=workers))
 
@@ -180,8 +180,7 @@ def locality(config: Configuration, output: Output, resume: Resume = False) -> N
     radii: [3.0, 4.3, 8.1]
     ```
     """
-    from gnnspin.labels import LocalityConfig, analyze_locality
-    from gnnspin.plotting import locality_figure
+    from gnnspin.analysis import LocalityConfig, analyze_locality, locality_figure
 
     result = analyze_locality(read_config(config, LocalityConfig), output, resume=resume)
     locality_figure(result, output / "locality.png")

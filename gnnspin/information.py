@@ -13,17 +13,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gnnspin import __version__
+from gnnspin.analysis import LocalityConfig
+from gnnspin.analysis.comparison import ComparisonConfig
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.datasets import LabelStore, published
-from gnnspin.dynamics import Trajectory
 from gnnspin.dynamics.job import SimulationConfig
-from gnnspin.labels import GenerateConfig, LocalityConfig
-from gnnspin.models import available, hyperparameters, model_card, pretrained
-from gnnspin.models.files import read_header
-from gnnspin.models.pretrained import PREFIX
+from gnnspin.force_fields import model_card, pretrained
+from gnnspin.force_fields.files import read_header
+from gnnspin.force_fields.pretrained import PREFIX
+from gnnspin.labels import GenerateConfig
+from gnnspin.models import available, hyperparameters
 from gnnspin.studies import STUDIES
-from gnnspin.training.comparison import ComparisonConfig
 from gnnspin.training.job import TrainJob
+from gnnspin.trajectories import Trajectory
 
 _CONFIGURATIONS: dict[str, type[BaseModel]] = {
     "generate": GenerateConfig,

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
+from gnnspin.analysis.comparison import ComparisonConfig
+from gnnspin.analysis.comparison_report import run_comparison
 from gnnspin.cli import read_config, run
-from gnnspin.studies.comparison import run_comparison
-from gnnspin.training.comparison import ComparisonConfig
 
 
 def main(

@@ -18,15 +18,15 @@ import typer
 from pydantic import Field
 
 import gnnspin as gs
+from gnnspin.analysis.cost import field_cost
 from gnnspin.cli import read_config
 from gnnspin.core.config import Config
-from gnnspin.core.files import claim
 from gnnspin.datasets import LabelSet, open_labels
+from gnnspin.force_fields.pretrained import pretrained_folder
 from gnnspin.labels import GenerateConfig, generate
-from gnnspin.models.pretrained import pretrained_folder
+from gnnspin.runs.files import claim
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training import Evaluation, TrainingConfig, evaluate
-from gnnspin.training.cost import field_cost
 from gnnspin.training.job import ModelConfig
 
 RECIPES = Path(__file__).parent / "pretrained"

@@ -15,8 +15,9 @@ import torch
 import typer
 
 import gnnspin as gs
+from gnnspin.analysis import response_agreement
 from gnnspin.core.errors import InvalidInput
-from gnnspin.labels import GenerateConfig, response_agreement
+from gnnspin.labels import GenerateConfig
 
 
 def main(

@@ -19,7 +19,7 @@ import yaml
 import gnnspin as gs
 from gnnspin.cli import main
 from gnnspin.datasets import LabelStore
-from gnnspin.dynamics import Trajectory
+from gnnspin.trajectories import Trajectory
 
 GENERATE = {
     "systems": [{"kind": "square", "shape": [4, 4]}],

@@ -12,6 +12,7 @@ PACKAGE = Path(gnnspin.__file__).parent
 #: From the bottom; names in one group may import each other.
 LAYERS = [
     {"core"},
+    {"runs"},
     {"systems"},
     {"graphs"},
     {"datasets"},
@@ -20,10 +21,15 @@ LAYERS = [
     {"electrons"},
     {"descriptors"},
     {"models"},
+    {"force_fields"},
+    {"trajectories"},
     {"dynamics"},
+    {"sampling"},
     {"training", "labels"},
     {"plotting"},
+    {"analysis"},
     {"studies"},
+    {"testing"},
     {"cli", "information"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

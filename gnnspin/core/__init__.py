@@ -1,16 +1,30 @@
-"""The field-source protocol, spin utilities, counter-based noise and errors."""
+"""The field-source protocol, spin utilities, counter-based noise, registries and errors."""
 
-from gnnspin.core.errors import ConvergenceError, GnnspinError, InvalidInput, NoEnergyError, StoreError
+from gnnspin.core.dilution import Diluted
+from gnnspin.core.errors import (
+    ConvergenceError,
+    GnnspinError,
+    InvalidInput,
+    NoEnergyError,
+    SimulationError,
+    StoreError,
+)
 from gnnspin.core.noise import thermal_noise
+from gnnspin.core.registry import Registry
 from gnnspin.core.source import FieldSource, SumSource
 from gnnspin.core.spins import as_spins, normalize, project_tangent, random_rotation, random_spins, torque
+from gnnspin.core.state import State
 
 __all__ = [
     "ConvergenceError",
+    "Diluted",
     "FieldSource",
     "GnnspinError",
     "InvalidInput",
     "NoEnergyError",
+    "Registry",
+    "SimulationError",
+    "State",
     "StoreError",
     "SumSource",
     "as_spins",

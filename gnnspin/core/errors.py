@@ -21,3 +21,7 @@ class StoreError(GnnspinError, OSError):
 
 class ConvergenceError(GnnspinError, ArithmeticError):
     """An iteration did not reach its tolerance."""
+
+
+class SimulationError(GnnspinError, ArithmeticError):
+    """A trajectory left the unit sphere or became NaN; the message names step and site."""

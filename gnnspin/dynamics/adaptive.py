@@ -9,9 +9,10 @@ from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.source import FieldSource
+from gnnspin.core.state import State
 from gnnspin.dynamics.algebra import Vectors, cross, dot, normalized, scaled
 from gnnspin.dynamics.drive import Drive, Terms, rotation
-from gnnspin.dynamics.state import State, StepParameters
+from gnnspin.dynamics.parameters import StepParameters
 
 _NODES = (0.0, 1 / 5, 3 / 10, 3 / 5, 1.0, 7 / 8)
 _STAGES = (

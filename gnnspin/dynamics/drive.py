@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from gnnspin.core.errors import SimulationError
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
+from gnnspin.core.state import State
 from gnnspin.dynamics.algebra import Vectors, as_components, components, cross, plus, tangent, vectors
-from gnnspin.dynamics.state import SimulationError, State, StepParameters
+from gnnspin.dynamics.parameters import StepParameters
 
 #: Sites per block on a CPU, per thread: the planes of one block stay in the second-level cache.
 BLOCK = 16384

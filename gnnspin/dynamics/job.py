@@ -13,14 +13,14 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
-from gnnspin.dynamics.observers import Observer
 from gnnspin.dynamics.simulate import Run, resume, simulate
-from gnnspin.dynamics.trajectory import Trajectory
 from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
-from gnnspin.models.files import load
+from gnnspin.force_fields.files import load
 from gnnspin.observables import magnetization, neighbor_correlation, perturbed, reference_order
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import SystemConfig
+from gnnspin.trajectories.observers import Observer
+from gnnspin.trajectories.trajectory import Trajectory
 
 
 class SourceConfig(Config):

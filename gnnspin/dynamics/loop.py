@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnspin.core.source import FieldSource
-from gnnspin.dynamics.observers import ObservableLog
+from gnnspin.core.state import State
+from gnnspin.dynamics.parameters import StepParameters
 from gnnspin.dynamics.progress import StepProgress
-from gnnspin.dynamics.schedule import Schedule
-from gnnspin.dynamics.state import State, StepParameters
 from gnnspin.dynamics.steps import Step
 from gnnspin.dynamics.timestep import TurnMonitor
-from gnnspin.dynamics.writer import TrajectoryWriter
+from gnnspin.trajectories.observers import ObservableLog
+from gnnspin.trajectories.schedule import Schedule
+from gnnspin.trajectories.writer import TrajectoryWriter
 
 
 @dataclass(frozen=True)

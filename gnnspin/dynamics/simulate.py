@@ -12,22 +12,23 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from gnnspin.core.dilution import Diluted
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
+from gnnspin.core.state import State
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.loop import Run, integrate
-from gnnspin.dynamics.observers import ObservableLog, Observers, named_observers
+from gnnspin.dynamics.parameters import NoiseTerms, StepParameters
 from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from
-from gnnspin.dynamics.rebuild import require_same_source
-from gnnspin.dynamics.schedule import Schedule
-from gnnspin.dynamics.state import NoiseTerms, State, StepParameters
 from gnnspin.dynamics.steps import Step, heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
 from gnnspin.dynamics.timestep import suggest_timestep
-from gnnspin.dynamics.trajectory import Trajectory
-from gnnspin.dynamics.vacancies import Diluted
-from gnnspin.dynamics.writer import TrajectoryWriter, refuse_existing
+from gnnspin.trajectories.observers import ObservableLog, Observers, named_observers
+from gnnspin.trajectories.rebuild import require_same_source
+from gnnspin.trajectories.schedule import Schedule
+from gnnspin.trajectories.trajectory import Trajectory
+from gnnspin.trajectories.writer import TrajectoryWriter, refuse_existing
 
 #: Name of each integrator and its step.
 INTEGRATORS: dict[str, Step] = {
@@ -167,7 +168,13 @@ def simulate(
     writer = None
     if trajectory is not None:
         writer = TrajectoryWriter.create(
-            trajectory, source, state, parameters, schedule, log, integrator=integrator, save_dtype=save_dtype
+            trajectory,
+            source,
+            state,
+            log,
+            settings=_settings(source, state, parameters, schedule, integrator),
+            parameters=_stored_values(state, parameters),
+            save_dtype=save_dtype,
         )
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
@@ -229,6 +236,34 @@ def resume(
     writer = TrajectoryWriter.reopen(path, state, log, schedule)
     step = integrator_named(settings["integrator"])
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
+
+
+def _settings(
+    source: FieldSource, state: State, parameters: StepParameters, schedule: Schedule, integrator: str
+) -> dict[str, Any]:
+    """What a trajectory file holds of a run's settings, as JSON; `_restored_parameters` reads it."""
+    return {
+        "integrator": integrator,
+        "dt": parameters.dt,
+        "gamma": parameters.gamma,
+        "noise": parameters.noise,
+        "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,
+        "tolerance": parameters.tolerance,
+        "compiled": parameters.compiled,
+        "seed": parameters.seed,
+        "replicas": parameters.replicas,
+        "last_step": schedule.last_step,
+        "observe_every": schedule.observe_every,
+        "save_every": schedule.save_every,
+        "device": str(state.spins.device),
+        "source_device": str(source.device),
+    }
+
+
+def _stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
+    """Settings that may differ from site to site."""
+    values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
+    return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
 
 
 def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:

@@ -21,7 +21,7 @@ from scipy.signal import get_window
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.dynamics.state import State
+from gnnspin.core.state import State
 from gnnspin.systems.system import SpinSystem
 
 

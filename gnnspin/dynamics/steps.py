@@ -30,9 +30,10 @@ import torch
 
 from gnnspin.core.errors import ConvergenceError
 from gnnspin.core.source import FieldSource
+from gnnspin.core.state import State
 from gnnspin.dynamics.algebra import Vectors, cayley, cross, dot, implicit_midpoint, normalized, plus, rodrigues, scaled
 from gnnspin.dynamics.drive import Drive, Terms, rotation, velocity
-from gnnspin.dynamics.state import State, StepParameters
+from gnnspin.dynamics.parameters import StepParameters
 
 Step: TypeAlias = Callable[[State, FieldSource, StepParameters], State]
 

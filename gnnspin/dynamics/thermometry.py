@@ -24,8 +24,8 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import normalize, project_tangent, torque
-from gnnspin.dynamics.observers import Observer
-from gnnspin.dynamics.state import State
+from gnnspin.core.state import State
+from gnnspin.trajectories.observers import Observer
 
 #: Rotation of the spins in the finite difference of the curvature, radians.
 _ANGLE = 1e-4

@@ -12,7 +12,8 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, torque
-from gnnspin.dynamics.state import State, StepParameters, per_site
+from gnnspin.core.state import State
+from gnnspin.dynamics.parameters import StepParameters, per_site
 
 #: Largest root-mean-square turn of the spins in one step, in radians, without a warning.
 LARGEST_TURN = 0.5

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.dynamics.state import NoiseTerms
+from gnnspin.dynamics.parameters import NoiseTerms
 
 #: CODATA 2018: joule per electronvolt, Bohr magneton (J/T), Boltzmann constant (J/K), reduced Planck constant (J s).
 ELECTRONVOLT = 1.602176634e-19

@@ -1,5 +1,6 @@
 """Generation of exact labels: a fixed plan of spin configurations, solved and stored one by one."""
 
+from gnnspin.core.moved import moved_names
 from gnnspin.labels.config import (
     GenerateConfig,
     PerturbedOrderSampler,
@@ -8,23 +9,27 @@ from gnnspin.labels.config import (
     Sampler,
 )
 from gnnspin.labels.generate import generate
-from gnnspin.labels.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
-from gnnspin.labels.response import Agreement, response, response_agreement
 from gnnspin.labels.workers import default_workers
 
 __all__ = [
-    "Agreement",
     "GenerateConfig",
-    "Locality",
-    "LocalityConfig",
     "PerturbedOrderSampler",
     "RandomSampler",
     "RelaxationSampler",
     "Sampler",
-    "analyze_locality",
-    "conditional_variance",
     "default_workers",
     "generate",
-    "response",
-    "response_agreement",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    {
+        "Agreement": "gnnspin.analysis",
+        "Locality": "gnnspin.analysis",
+        "LocalityConfig": "gnnspin.analysis",
+        "analyze_locality": "gnnspin.analysis",
+        "conditional_variance": "gnnspin.analysis",
+        "response": "gnnspin.analysis",
+        "response_agreement": "gnnspin.analysis",
+    },
+)

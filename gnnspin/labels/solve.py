@@ -17,10 +17,10 @@ from gnnspin.core.spins import random_spins
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import Label
 from gnnspin.dynamics import simulate
+from gnnspin.force_fields.files import load
+from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler
 from gnnspin.labels.plan import Job, make_plan
-from gnnspin.models.files import load
-from gnnspin.models.force_field import ForceField
 from gnnspin.observables.orders import perturbed, reference_order
 from gnnspin.systems import SpinSystem
 

@@ -1,8 +1,8 @@
 """Figures: drawn without a display and without touching matplotlib's global state."""
 
+from gnnspin.core.moved import moved_names
 from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
 from gnnspin.plotting.curves import length_against_time
-from gnnspin.plotting.locality import locality_figure
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.reciprocal import structure_factor_map
 
@@ -11,7 +11,8 @@ __all__ = [
     "error_statistics",
     "lattice_map",
     "length_against_time",
-    "locality_figure",
     "parity_and_histogram",
     "structure_factor_map",
 ]
+
+__getattr__ = moved_names(__name__, {"locality_figure": "gnnspin.analysis"})

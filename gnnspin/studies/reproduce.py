@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gnnspin.core import State
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.files import claim
 from gnnspin.core.spins import random_spins
 from gnnspin.datasets import LabelSet, LabelStore
-from gnnspin.dynamics import State, Trajectory, simulate
 from gnnspin.dynamics import resume as resume_run
+from gnnspin.dynamics import simulate
+from gnnspin.force_fields.files import load
 from gnnspin.labels import GenerateConfig, default_workers, generate
-from gnnspin.models.files import load
 from gnnspin.observables import (
     correlation_length,
     high_symmetry_points,
@@ -28,12 +28,14 @@ from gnnspin.observables import (
     wave_vectors,
 )
 from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
+from gnnspin.runs.files import claim
 from gnnspin.studies import triangular_120
 from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
 from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
+from gnnspin.trajectories import Trajectory
 
 STUDIES: dict[str, dict[str, Study]] = {
     "120-degree": {"small": triangular_120.SMALL, "paper": triangular_120.PAPER},

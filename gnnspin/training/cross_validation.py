@@ -9,11 +9,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from gnnspin.core.config import Config
-from gnnspin.core.files import claim
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
+from gnnspin.force_fields.files import load, save
 from gnnspin.models.base import SpinModel
-from gnnspin.models.files import load, save
+from gnnspin.runs.files import claim
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import fit

@@ -12,8 +12,8 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
-from gnnspin.models.committee import Committee
-from gnnspin.models.force_field import ForceField
+from gnnspin.force_fields.committee import Committee
+from gnnspin.force_fields.force_field import ForceField
 from gnnspin.systems import SpinSystem
 
 

@@ -18,12 +18,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from gnnspin.core.errors import InvalidInput, StoreError
-from gnnspin.core.files import replaced
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.models.architectures.linear_cluster_expansion import LinearSpinModel
 from gnnspin.models.base import SpinModel
-from gnnspin.models.force_field import ForceField
-from gnnspin.models.linear_cluster_expansion import LinearSpinModel
+from gnnspin.runs.files import replaced
 from gnnspin.training.averaging import MovingAverage
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.config import TrainingConfig

@@ -11,12 +11,12 @@ import torch
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
-from gnnspin.core.files import claim
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
+from gnnspin.force_fields.files import load, save
 from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
-from gnnspin.models.files import load, save
+from gnnspin.runs.files import claim
 from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate

@@ -21,7 +21,7 @@ import torch
 
 import gnnspin as gs
 from gnnspin.core import random_spins
-from gnnspin.models.behler_parrinello import SITES_AT_ONCE, BehlerParrinello
+from gnnspin.models.architectures.behler_parrinello import SITES_AT_ONCE, BehlerParrinello
 from gnnspin.systems import SpinSystem
 
 COLUMNS = ("prepare", "features", "backward", "network", "backward", "field")

@@ -15,7 +15,7 @@ import argparse
 import torch
 
 import gnnspin as gs
-from gnnspin.training.cost import field_cost
+from gnnspin.analysis.cost import field_cost
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import argparse
 import torch
 
 import gnnspin as gs
+from gnnspin.analysis.symmetries import symmetry_violations
 from gnnspin.core import random_spins, torque
-from gnnspin.models.symmetries import symmetry_violations
 
 
 def main() -> None:

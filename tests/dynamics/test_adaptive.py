@@ -7,13 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from sources import Bilinear, ring, zeeman
 
-from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import Ramp, State, StepParameters, adaptive_step, resume, simulate
+from gnnspin.core import InvalidInput, State, random_spins
+from gnnspin.dynamics import Ramp, StepParameters, adaptive_step, resume, simulate
 from gnnspin.dynamics.adaptive import _slope, _trial
 from gnnspin.dynamics.drive import Drive
-
-from .sources import Bilinear, ring, zeeman
 
 
 @pytest.mark.parametrize("dt", [1.0, 0.5])

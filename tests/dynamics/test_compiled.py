@@ -6,12 +6,11 @@ import shutil
 
 import pytest
 import torch
+from sources import Bilinear, ring
 
 from gnnspin.core import noise as core_noise
 from gnnspin.core import random_spins, thermal_noise
 from gnnspin.dynamics import drive, resume, simulate
-
-from .sources import Bilinear, ring
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 STEPS = ["heun", "rotation", "semi_implicit", "spherical_midpoint"]

@@ -10,14 +10,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from sources import Paramagnet, ring
 
 import gnnspin as gs
-from gnnspin.core import random_spins
-from gnnspin.dynamics import State, StepParameters, simulate
+from gnnspin.core import State, random_spins
+from gnnspin.dynamics import StepParameters, simulate
 from gnnspin.dynamics.simulate import INTEGRATORS
 from gnnspin.dynamics.timestep import fastest_rate
-
-from .sources import Paramagnet, ring
 
 STEPS = sorted(set(INTEGRATORS) - {"adaptive"})
 

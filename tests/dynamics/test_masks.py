@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sources import ring
 
 import gnnspin as gs
-from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import INTEGRATORS, Diluted, Trajectory, resume, simulate
-
-from .sources import ring
+from gnnspin.core import Diluted, InvalidInput, random_spins
+from gnnspin.dynamics import INTEGRATORS, resume, simulate
+from gnnspin.trajectories import Trajectory
 
 
 @pytest.mark.parametrize("integrator", sorted(INTEGRATORS))

@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from sources import Paramagnet, ring
 
 from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import Anneal, Quench, Ramp, Table, Trajectory, resume, simulate
+from gnnspin.dynamics import Anneal, Quench, Ramp, Table, resume, simulate
 from gnnspin.dynamics.protocols import protocol_from
-
-from .sources import Paramagnet, ring
+from gnnspin.trajectories import Trajectory
 
 PROTOCOLS = [
     (Quench(before=1.0, after=0.1, time=2.0), {1.9: 1.0, 2.0: 0.1, 5.0: 0.1}),

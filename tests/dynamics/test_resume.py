@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from sources import Bilinear, Paramagnet, ring
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import StoredSource, Trajectory, rebuild_source, register_rebuilder, resume, simulate
-from gnnspin.dynamics.rebuild import model_weights, plain, require_same_source
-
-from .sources import Bilinear, Paramagnet, ring
+from gnnspin.dynamics import resume, simulate
+from gnnspin.trajectories import StoredSource, Trajectory, rebuild_source, register_rebuilder
+from gnnspin.trajectories.rebuild import model_weights, plain, require_same_source
 
 SYSTEM = gs.systems.triangular(4, 4)
 OBSERVERS = {"magnetization": lambda state: state.spins.mean(-2)}
@@ -135,7 +135,7 @@ def test_classes_of_the_user_can_be_registered(tmp_path):
         with pytest.raises(InvalidInput, match="is not the stored one"):
             resume(tmp_path / "b.h5", n_steps=2)
     finally:
-        from gnnspin.dynamics import rebuild
+        from gnnspin.trajectories import rebuild
 
         del rebuild._REBUILDERS["Bilinear"]
 

@@ -8,12 +8,12 @@ import signal
 import numpy as np
 import pytest
 import torch
+from sources import Bilinear, ring
 
 import gnnspin as gs
-from gnnspin.core import InvalidInput, StoreError, random_spins
-from gnnspin.dynamics import INTEGRATORS, SimulationError, Trajectory, simulate
-
-from .sources import Bilinear, ring
+from gnnspin.core import InvalidInput, SimulationError, StoreError, random_spins
+from gnnspin.dynamics import INTEGRATORS, simulate
+from gnnspin.trajectories import Trajectory
 
 
 class Exploding(Bilinear):

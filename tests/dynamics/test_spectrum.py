@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from gnnspin.classical import Heisenberg, Zeeman
-from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import State, simulate
-from gnnspin.dynamics.sampler import sample
-from gnnspin.dynamics.sampling import HeatBath
+from gnnspin.core import InvalidInput, State, random_spins
+from gnnspin.dynamics import simulate
 from gnnspin.dynamics.spectrum import DynamicStructureFactor
 from gnnspin.observables import structure_factor_at, wave_vectors
+from gnnspin.sampling.sampler import sample
+from gnnspin.sampling.updates import HeatBath
 from gnnspin.systems import chain, honeycomb, square
 
 

@@ -6,12 +6,11 @@ import math
 
 import pytest
 import torch
+from sources import Bilinear, ring, zeeman
 
 import gnnspin as gs
-from gnnspin.core import ConvergenceError, normalize, random_spins
-from gnnspin.dynamics import INTEGRATORS, State, StepParameters, simulate
-
-from .sources import Bilinear, ring, zeeman
+from gnnspin.core import ConvergenceError, State, normalize, random_spins
+from gnnspin.dynamics import INTEGRATORS, StepParameters, simulate
 
 ALL = sorted(set(INTEGRATORS) - {"adaptive"})
 TIME_STEPS = (0.05, 0.025)

@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from sources import Paramagnet, open_chain, ring
 
 from gnnspin.core import FieldSource, random_spins
 from gnnspin.dynamics import INTEGRATORS, simulate
-
-from .sources import Paramagnet, open_chain, ring
 
 
 def langevin(x: float) -> float:

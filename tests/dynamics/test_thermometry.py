@@ -7,16 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from sources import Paramagnet
 
 from gnnspin.classical import CubicAnisotropy, Heisenberg, UniaxialAnisotropy, Zeeman
-from gnnspin.core import InvalidInput, NoEnergyError, random_spins
-from gnnspin.dynamics import State, simulate
-from gnnspin.dynamics.sampler import sample
-from gnnspin.dynamics.sampling import HeatBath, Metropolis
+from gnnspin.core import InvalidInput, NoEnergyError, State, random_spins
+from gnnspin.dynamics import simulate
 from gnnspin.dynamics.thermometry import energy_per_site, spin_temperature, temperature_terms, torque_residual
+from gnnspin.sampling.sampler import sample
+from gnnspin.sampling.updates import HeatBath, Metropolis
 from gnnspin.systems import chain, square, triangular, union
-
-from .sources import Paramagnet
 
 
 def measured(terms) -> tuple[float, float]:

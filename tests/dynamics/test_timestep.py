@@ -7,13 +7,12 @@ import warnings
 
 import pytest
 import torch
+from sources import Bilinear, ring, zeeman
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.dynamics import TimeStepWarning, simulate, suggest_timestep
 from gnnspin.dynamics.timestep import fastest_rate
-
-from .sources import Bilinear, ring, zeeman
 
 
 def test_rate_of_free_spins_is_their_frequency():

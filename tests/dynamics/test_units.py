@@ -6,11 +6,10 @@ import math
 
 import pytest
 import torch
+from sources import Paramagnet, ring
 
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.dynamics import PhysicalUnits, gilbert_form, rate_form, review_form, simulate
-
-from .sources import Paramagnet, ring
 
 
 def gilbert_slope(spins, field, alpha, gamma):

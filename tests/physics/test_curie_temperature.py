@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gnnspin.classical import Heisenberg
-from gnnspin.dynamics.sampler import sample
-from gnnspin.dynamics.sampling import HeatBath
+from gnnspin.sampling.sampler import sample
+from gnnspin.sampling.updates import HeatBath
 from gnnspin.systems import simple_cubic
 
 #: Holm, Janke, Phys. Rev. B 48, 936 (1993), doi:10.1103/PhysRevB.48.936: J / kT_c = 0.6930(1), and the cumulant there,

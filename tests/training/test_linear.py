@@ -11,7 +11,7 @@ import gnnspin as gs
 from gnnspin.core import random_spins
 from gnnspin.datasets.labels import StackedLabels
 from gnnspin.datasets.published import PublishedLabels
-from gnnspin.models.linear_cluster_expansion import LinearClusterExpansion, LinearClusterHyperparameters
+from gnnspin.models.architectures.linear_cluster_expansion import LinearClusterExpansion, LinearClusterHyperparameters
 from gnnspin.training import TrainingConfig
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.linear import normal_equations

@@ -37,7 +37,7 @@ from gnnspin.electrons.hopping.rules import (
 )
 from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.radius import SHELL_TOLERANCE
-from gnnspin.models.bases import AngularBasis, RadialBasis
+from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
 from gnnspin.models.moments.walks import HoppingTerms
 from gnnspin.systems import SpinSystem

@@ -1,0 +1,24 @@
+"""What can be said about sources and models: locality, response, symmetries, cost, architectures compared."""
+
+from gnnspin.analysis.comparison import ComparisonConfig, compare
+from gnnspin.analysis.cost import FieldCost, field_cost
+from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
+from gnnspin.analysis.locality_figure import locality_figure
+from gnnspin.analysis.response import Agreement, response, response_agreement
+from gnnspin.analysis.symmetries import symmetry_violations
+
+__all__ = [
+    "Agreement",
+    "ComparisonConfig",
+    "FieldCost",
+    "Locality",
+    "LocalityConfig",
+    "analyze_locality",
+    "compare",
+    "conditional_variance",
+    "field_cost",
+    "locality_figure",
+    "response",
+    "response_agreement",
+    "symmetry_violations",
+]

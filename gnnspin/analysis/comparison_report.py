@@ -1,0 +1,94 @@
+"""A comparison of architectures from its configuration to tables and figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gnnspin.analysis.comparison import ComparisonConfig, by_data, compare, front, over_seeds, table
+from gnnspin.core.errors import InvalidInput
+from gnnspin.plotting.comparison import accuracy_against_cost, learning_curves
+
+
+def run_comparison(
+    config: ComparisonConfig,
+    output: str | Path,
+    *,
+    models: Sequence[str] = (),
+    data: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    n_workers: int = 1,
+    progress: bool = True,
+) -> str:
+    """Run a comparison, or the part of it that is asked for, and write its tables and figures.
+
+    Leaves ``results.csv``, ``table.md``, and for every set of labels ``DATA_cost.png`` and, with several sizes of the
+    training set, ``DATA_learning.png`` in `output`, beside one folder per training.
+
+    Parameters
+    ----------
+    config : ComparisonConfig
+    output : path
+        What is there already is not computed again.
+    models, data, seeds : sequences
+        Restrict the comparison; empty: everything.
+    n_workers : int
+        Trainings at a time.
+    progress : bool
+
+    Returns
+    -------
+    str
+        The table in Markdown, followed by the front of accuracy against cost of each set.
+
+    Raises
+    ------
+    InvalidInput
+        If a name is not in the configuration, or labels and models do not fit together.
+    """
+    config = _restricted(config, models, data, seeds)
+    output = Path(output)
+    rows = compare(config, output, n_workers=n_workers, progress=progress)
+    _write_csv(rows, output / "results.csv")
+    text = table(rows)
+    for name, own in by_data(rows):
+        arena = config.data[name]
+        largest = over_seeds([row for row in own if row["n_training"] == max(r["n_training"] for r in own)])
+        known = [(k.name, k.torque_rmse, k.microseconds_per_site) for k in arena.known]
+        figure = name.replace("/", "_")
+        accuracy_against_cost(largest, output / f"{figure}_cost.png", known=known, floors=arena.floors)
+        if len({row["n_training"] for row in own}) > 1:
+            learning_curves(own, output / f"{figure}_learning.png", signal=own[0]["test_torque_rms"])
+        text += f"\nfront of accuracy and cost on {name}: {', '.join(row['model'] for row in front(largest))}\n"
+    (output / "table.md").write_text(text)
+    return text
+
+
+def _restricted(
+    config: ComparisonConfig, models: Sequence[str], data: Sequence[str], seeds: Sequence[int]
+) -> ComparisonConfig:
+    for kind, asked, known in (("model", models, config.models), ("set of labels", data, config.data)):
+        for name in asked:
+            if name not in known:
+                raise InvalidInput(f"{name!r} is no {kind} of the configuration; there are {', '.join(known)}")
+    chosen_models = {name: config.models[name] for name in (models or config.models)}
+    chosen_data = {name: config.data[name] for name in (data or config.data)}
+    only = {
+        name: tuple(m for m in members if m in chosen_models)
+        for name, members in config.only.items()
+        if name in chosen_data
+    }
+    return config.model_copy(
+        update={"models": chosen_models, "data": chosen_data, "only": only, "seeds": tuple(seeds) or config.seeds}
+    )
+
+
+def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,101 @@
+"""What a field evaluation costs: time and memory per site."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from gnnspin.core.spins import random_spins
+from gnnspin.force_fields.files import load
+from gnnspin.systems import SpinSystem
+
+
+@dataclass(frozen=True)
+class FieldCost:
+    """Cost of one field evaluation of a force field.
+
+    Attributes
+    ----------
+    microseconds_per_site : float
+        Processor time of all threads, median over repetitions, for one replica; wall time on an idle machine with one
+        thread, and hardly different on a busy one.
+    megabytes : float
+        Growth of the largest resident memory of a fresh process from before the geometry is prepared.
+    n_sites, n_threads : int
+    """
+
+    microseconds_per_site: float
+    megabytes: float
+    n_sites: int
+    n_threads: int
+
+
+def field_cost(
+    path: str | Path,
+    system: SpinSystem,
+    *,
+    seconds: float = 5.0,
+    compiled: bool = False,
+    max_sites: int | None = None,
+) -> FieldCost:
+    """Measure the field evaluation of a saved model on `system` in a process of its own.
+
+    Parameters
+    ----------
+    path : path
+        Model file.
+    system : SpinSystem
+    seconds : float
+        Time to spend on repetitions, at least three.
+    compiled : bool
+        Compile the model first; the time this takes is not counted.
+    max_sites : int, optional
+        Evaluate in windows of at most this many sites, see `ForceField.tile`.
+
+    Returns
+    -------
+    FieldCost
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled, max_sites).result()
+
+
+def _measure(
+    path: str, system: SpinSystem, seconds: float, n_threads: int, compiled: bool, max_sites: int | None
+) -> FieldCost:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    torch.set_num_threads(n_threads)
+    before = _peak_megabytes()
+    force_field = load(path, system)
+    if max_sites is not None:
+        force_field = force_field.tile(max_sites)
+    if compiled:
+        force_field.compile()
+    spins = random_spins(system.n_sites, seed=0).to(force_field.dtype)
+    for _ in range(2 if compiled else 1):
+        force_field.field(spins)
+    durations: list[float] = []
+    while len(durations) < 3 or sum(durations) < seconds:
+        start = time.process_time()
+        force_field.field(spins)
+        durations.append(time.process_time() - start)
+    median = sorted(durations)[len(durations) // 2]
+    return FieldCost(1e6 * median / system.n_sites, _peak_megabytes() - before, system.n_sites, n_threads)
+
+
+def _peak_megabytes() -> float:
+    """Largest resident memory of this process; on Linux not that of the process it was started from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

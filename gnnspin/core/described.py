@@ -1,0 +1,258 @@
+"""Described objects: one declaration, the constructor's signature, for Python, files and configurations.
+
+A class that derives from `Described` is written once, as an ordinary typed constructor with a numpydoc docstring. From
+it follow the pydantic class of its parameters (`Described.parameters`: YAML keys, checks of types, defaults, help
+texts), the description of an instance (`Described.specification`) and rebuilding (`Recipe.build`). Nothing restates a
+parameter. This is the convention of scikit-learn's estimators: every argument is kept as an attribute of its name, or,
+where that name is taken by something derived from it, as ``_name``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_type_hints
+
+import numpy as np
+import pydantic
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.parameter_types import field_type
+from gnnspin.core.registry import Registry
+
+#: Arguments that say where an object is used, not what it is: given at building, not described.
+CONTEXT = ("system", "device")
+
+
+class Recipe(Config):
+    """Validated arguments of a described class; `build` makes the object. One subclass per class, see `parameters`."""
+
+    described_class: ClassVar[type[Described]]
+
+    def build(self, system: Any = None, device: Any = None) -> Any:
+        """The object, with everything inside it.
+
+        Parameters
+        ----------
+        system : SpinSystem, optional
+            For objects that live on one (sources, Hamiltonians) and everything inside them that does.
+        device : torch.device or str, optional
+            For those that can be placed.
+
+        Raises
+        ------
+        InvalidInput
+            If a value is out of range, or the object needs a system and there is none.
+        """
+        return self.described_class.from_recipe(self, system, device)
+
+    def inside(self) -> Iterator[Recipe]:
+        """The recipe itself and all recipes among its arguments, at any depth."""
+        yield self
+        for value in self.arguments().values():
+            for each in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(each, Recipe):
+                    yield from each.inside()
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by name, without the kind; recipes as they are."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+
+
+class Described(ABC):
+    """An object that a file can restore and a configuration can name, by the arguments of its constructor.
+
+    A base class of a family opens a registry: ``class HoppingRule(Described, family="hopping rule",
+    group="gnnspin.hopping_rules")``. A class with a name, ``class RashbaHopping(HoppingRule, kind="rashba")``, enters
+    the registry of its family when it is defined; a package outside this repository names its module in the entry-point
+    group, or is imported before the name is used.
+    """
+
+    #: Name in files and configurations; empty for classes that cannot be named.
+    kind: ClassVar[str] = ""
+    #: Classes of the family by kind.
+    registry: ClassVar[Registry[type[Described]]]
+
+    def __init_subclass__(
+        cls, *, family: str | None = None, group: str | None = None, kind: str | None = None, **options: Any
+    ) -> None:
+        super().__init_subclass__(**options)
+        if family is not None:
+            cls.registry = Registry(family, group or "")
+        cls.kind = kind or ""
+        if kind is not None:
+            cls.registry.register(kind, cls)
+
+    @classmethod
+    @cache
+    def parameters(cls) -> type[Recipe]:
+        """Pydantic class of the constructor's arguments: types, defaults and descriptions."""
+        hints = get_type_hints(cls.__init__, include_extras=True)
+        texts = _parameter_texts(cls)
+        fields: dict[str, Any] = {"kind": (str, Field(default=cls.kind, description="name of the class"))}
+        for name, parameter in _arguments(cls).items():
+            default = ... if parameter.default is inspect.Parameter.empty else plain(parameter.default)
+            fields[name] = (
+                field_type(hints.get(name, Any), Described),
+                Field(default=default, description=texts.get(name)),
+            )
+        made = pydantic.create_model(f"{cls.__name__}Parameters", __base__=Recipe, __module__=cls.__module__, **fields)
+        made.described_class = cls
+        return made
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, system: Any = None, device: Any = None) -> Self:
+        """Build from validated arguments; errors as in `Recipe.build`."""
+        known = inspect.signature(cls).parameters
+        arguments = {name: _built(value, system, device) for name, value in recipe.arguments().items()}
+        if "system" in known:
+            if system is None:
+                raise InvalidInput(f"{cls.kind or cls.__name__} lives on a system; give one")
+            arguments["system"] = system
+        if "device" in known and device is not None:
+            arguments["device"] = device
+        positional = [name for name, p in known.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
+        rest = [value for name in positional for value in arguments.pop(name)]
+        return cls(*rest, **arguments)
+
+    @classmethod
+    def from_specification(cls, specification: Mapping[str, Any], system: Any = None, device: Any = None) -> Any:
+        """The object that a specification describes; the inverse of `specification`.
+
+        Raises
+        ------
+        InvalidInput
+            If the kind or a parameter is unknown or out of range, or something is not stored in full (a function).
+        """
+        return cls.recipe(specification).build(system, device)
+
+    @classmethod
+    def recipe(cls, specification: Mapping[str, Any] | Described | Recipe) -> Recipe:
+        """Validated parameters from a mapping with a kind, from an object, or from a recipe itself.
+
+        Raises
+        ------
+        InvalidInput
+            If the kind is unknown, or a parameter is unknown or of the wrong type; names the parameter.
+        """
+        if isinstance(specification, Recipe):
+            return specification
+        if isinstance(specification, Described):
+            specification = specification.specification()
+        if not isinstance(specification, Mapping):
+            raise InvalidInput(f"{cls.registry.kind} is {specification!r}; give a mapping with a kind")
+        given = dict(specification)
+        if "kind" not in given:
+            raise InvalidInput(f"{cls.registry.kind} {given} has no kind; known: {', '.join(cls.registry.names())}")
+        kind = given["kind"]
+        found = cls.registry[str(kind)]
+        try:
+            return found.parameters().model_validate(given)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            known = ", ".join(name for name in found.parameters().model_fields if name != "kind")
+            raise InvalidInput(f"{kind}: {place}: {first['msg']}; known parameters: {known}") from error
+
+    def specification(self) -> dict[str, Any]:
+        """JSON-able description: the kind, and every argument of the constructor that says what the object is."""
+        return {"kind": type(self).kind, **{name: plain(self._argument(name)) for name in _arguments(type(self))}}
+
+    def _argument(self, name: str) -> Any:
+        for attribute in (f"_{name}", name):
+            if hasattr(self, attribute):
+                return getattr(self, attribute)
+        raise AttributeError(
+            f"{type(self).__name__} keeps no attribute {name}; keep every argument of the constructor under its name, "
+            "so that the object can be described"
+        )
+
+
+def require_same(given: Mapping[str, Any], stored: Mapping[str, Any], what: str) -> None:
+    """Raise InvalidInput unless two specifications are equal; names what differs, both values included."""
+    given, stored = as_stored(given), as_stored(stored)
+    keys = sorted(key for key in given.keys() | stored.keys() if given.get(key) != stored.get(key))
+    if keys:
+        differences = ", ".join(f"{key} ({_short(given.get(key))}, stored {_short(stored.get(key))})" for key in keys)
+        raise InvalidInput(f"the {what} is not the stored one: they differ in {differences}")
+
+
+def as_stored(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification as a file gives it back."""
+    return json.loads(json.dumps(specification))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: described objects by their specification, arrays as lists, functions by name."""
+    if isinstance(value, Described):
+        return value.specification()
+    if isinstance(value, pydantic.BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        if np.iscomplexobj(value):
+            return {"real": value.real.tolist(), "imag": value.imag.tolist()}
+        return value.tolist()
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if callable(value):
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return {"function": f"{getattr(value, '__module__', '')}.{name}"}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if sparse.issparse(value):
+        raise InvalidInput("a bare matrix has no description; wrap it in a rule")
+    raise InvalidInput(f"{type(value).__name__} {value!r} cannot be described")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Parameters of the constructor that say what an object is."""
+    kept = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name not in CONTEXT and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            kept[name] = parameter
+    return kept
+
+
+def _built(value: Any, system: Any, device: Any) -> Any:
+    if isinstance(value, Recipe):
+        return value.build(system, device)
+    if isinstance(value, list | tuple):
+        return type(value)(_built(each, system, device) for each in value)
+    return value
+
+
+@cache
+def _parameter_texts(cls: type) -> dict[str, str]:
+    """First sentence on each parameter, from the numpydoc section of the class and its bases."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(base.__doc__ or ""), re.S)
+        if section is None:
+            continue
+        for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M):
+            sentence = " ".join(line.strip() for line in text.splitlines())
+            texts.update({name.strip(): sentence for name in names.split(",")})
+    return texts

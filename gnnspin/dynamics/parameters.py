@@ -1,0 +1,204 @@
+"""Parameters of the equation of motion, checked against the spins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.dynamics.protocols import TemperatureFunction
+
+#: Where the noise enters: the precession term alone, or both terms.
+NoiseTerms: TypeAlias = Literal["precession", "both"]
+
+
+@dataclass(frozen=True)
+class StepParameters:
+    """Parameters of ``dS/dt = gamma S x (H + eta) - gamma lambda S x (S x H)``.
+
+    Numbers, or tensors that broadcast against ``(..., N)``, the spins' shape without the components: ``(R, 1)`` per
+    replica, ``(N,)`` per site, ``(R, N)`` both.
+
+    Attributes
+    ----------
+    dt : float
+        Time step in 1/(gamma t).
+    damping : float or tensor
+        The dimensionless damping lambda of the canonical (Landau-Lifshitz) form.
+    gamma : float
+        Gyromagnetic ratio.
+    kT : float, tensor or function of time
+        Temperature in units of the hopping. A function, for instance a `Protocol`, is evaluated at the middle of every
+        step.
+    noise : "precession" or "both"
+        Terms the noise enters: the precession alone (canonical), or precession and damping, with a variance divided by
+        ``1 + lambda^2``. Averages are the same.
+    seed : int
+        Seed of the thermal noise.
+    replicas : sequence of int, optional
+        Identity of each replica (row-major over the leading dimensions) for the noise; default ``0 .. R-1``. With
+        `part_sizes` one identity per replica and part, the parts innermost.
+    part_sizes : sequence of int, optional
+        Sizes of the parts of a union of systems; each part then has the noise of a replica of its own.
+    pinned : tensor of bool, optional
+        True where a spin stays as it is.
+    tolerance, max_iterations : float, int
+        Implicit steps: largest accepted change of a spin in the last fixed-point iteration, and the number of
+        iterations allowed; default tolerance 1e-12 in float64, 1e-6 in float32. Adaptive step: largest accepted error
+        of a spin per substep, default 1e-7, in float32 1e-5.
+    compiled : bool
+        Run the arithmetic of the steps and of the noise through `torch.compile`.
+    """
+
+    dt: float
+    damping: float | Tensor
+    gamma: float = 1.0
+    kT: float | Tensor | TemperatureFunction = 0.0
+    noise: NoiseTerms = "precession"
+    seed: int = 0
+    replicas: tuple[int, ...] | None = None
+    part_sizes: tuple[int, ...] | None = None
+    pinned: Tensor | None = None
+    tolerance: float | None = None
+    max_iterations: int = 100
+    compiled: bool = False
+
+    def temperature(self, time: float, spins: Tensor) -> float | Tensor:
+        """Temperature at `time`, a number or a tensor that broadcasts against ``spins.shape[:-1]``."""
+        return per_site(self.kT(time), "kT", spins) if callable(self.kT) else self.kT
+
+    def noise_amplitude(self, time: float, spins: Tensor) -> float | Tensor:
+        """Standard deviation of each noise component in the step that begins at `time`; exactly 0.0 without noise.
+
+        ``sqrt(2 lambda kT / (gamma dt))``, divided by ``sqrt(1 + lambda^2)`` with noise in both terms.
+        """
+        kT = self.temperature(time + 0.5 * self.dt, spins)
+        variance = 2 * self.damping * kT / (self.gamma * self.dt)
+        if self.noise == "both":
+            variance = variance / (1 + self.damping**2)
+        if not isinstance(variance, Tensor):
+            return math.sqrt(variance)
+        return variance.sqrt() if bool((variance > 0).any()) else 0.0
+
+    @classmethod
+    def checked(
+        cls,
+        spins: Tensor,
+        *,
+        dt: float,
+        damping: float | ArrayLike | Tensor,
+        gamma: float = 1.0,
+        kT: float | ArrayLike | Tensor | TemperatureFunction = 0.0,
+        noise: NoiseTerms = "precession",
+        seed: int = 0,
+        replicas: Sequence[int] | None = None,
+        part_sizes: Sequence[int] | None = None,
+        pinned: ArrayLike | Tensor | None = None,
+        tolerance: float | None = None,
+        compiled: bool = False,
+    ) -> StepParameters:
+        """Parameters for the given spins, checked; arrays have the replicas' dimensions, or one more for the sites.
+
+        Raises
+        ------
+        InvalidInput
+            If `dt`, `gamma` or `tolerance` is not positive, `damping` or `kT` is negative or of the wrong shape,
+            `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
+            as many as the spins have, or `pinned` is not boolean or of the wrong shape.
+        """
+        for name, value in (("dt", dt), ("gamma", gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
+            if not (math.isfinite(value) and value > 0):
+                raise InvalidInput(f"{name}={value} must be positive")
+        if not 0 <= seed < 2**64:
+            raise InvalidInput(f"seed={seed} must lie in 0 .. 2^64 - 1")
+        if noise not in ("precession", "both"):
+            raise InvalidInput(f"noise={noise!r} must be 'precession' or 'both'")
+        sizes = None if part_sizes is None or len(part_sizes) == 1 else tuple(int(size) for size in part_sizes)
+        parameters = cls(
+            dt=float(dt),
+            damping=per_site(damping, "damping", spins),
+            gamma=float(gamma),
+            kT=kT if callable(kT) else per_site(kT, "kT", spins),
+            noise=noise,
+            seed=int(seed),
+            replicas=_identities(replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
+            part_sizes=sizes,
+            pinned=None if pinned is None else _mask(pinned, spins),
+            tolerance=tolerance,
+            compiled=bool(compiled),
+        )
+        parameters.temperature(0.0, spins)
+        return parameters
+
+
+def per_part(system: Any, values: ArrayLike) -> Tensor:
+    """Damping or temperature per part of a union as one per site.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        A union of P systems.
+    values : (P,) or (..., P)
+        One value per part, with the replicas' dimensions in front if the spins have any (a length may be 1).
+
+    Returns
+    -------
+    (N,) or (..., N) float64 tensor
+
+    Raises
+    ------
+    InvalidInput
+        If the last dimension is not the number of parts.
+    """
+    tensor = torch.as_tensor(values, dtype=torch.float64)
+    if tensor.ndim == 0 or tensor.shape[-1] != system.n_graphs:
+        raise InvalidInput(f"values have shape {tuple(tensor.shape)}; the union has {system.n_graphs} parts")
+    return tensor[..., torch.as_tensor(system.graph_index)]
+
+
+def _identities(replicas: Sequence[int] | None, n_replicas: int, n_parts: int) -> tuple[int, ...] | None:
+    if replicas is None:
+        return None
+    needed = n_replicas * n_parts
+    if len(replicas) != needed or len(set(replicas)) != needed:
+        each = "one per replica" + (" and part of the union" if n_parts > 1 else "")
+        raise InvalidInput(f"replicas={list(replicas)} must be {needed} distinct numbers, {each}")
+    return tuple(int(r) for r in replicas)
+
+
+def _mask(pinned: ArrayLike | Tensor, spins: Tensor) -> Tensor:
+    """A boolean tensor that broadcasts against ``spins.shape[:-1]``; (N,) holds for all replicas."""
+    mask = torch.as_tensor(pinned)
+    allowed = (spins.shape[-2:-1], spins.shape[:-1])
+    if mask.dtype != torch.bool or mask.shape not in allowed:
+        raise InvalidInput(
+            f"pinned is {mask.dtype} of shape {tuple(mask.shape)}; give booleans, {tuple(allowed[0])} for all replicas "
+            f"or {tuple(allowed[1])}"
+        )
+    return mask.to(spins.device)
+
+
+def per_site(value: float | ArrayLike | Tensor, name: str, spins: Tensor) -> float | Tensor:
+    """A number, or a tensor that broadcasts against ``spins.shape[:-1]``."""
+    tensor = torch.as_tensor(value, dtype=spins.dtype if not isinstance(value, float | int) else torch.float64)
+    if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
+        raise InvalidInput(f"{name}={value!r} must be finite and not negative")
+    if tensor.ndim == 0:
+        return float(tensor)
+    per_replica = tensor.ndim == spins.ndim - 2
+    shape = (*tensor.shape, 1) if per_replica else tuple(tensor.shape)
+    allowed = len(shape) == spins.ndim - 1 and all(
+        given in (1, n) for given, n in zip(shape, spins.shape[:-1], strict=True)
+    )
+    if not allowed:
+        raise InvalidInput(
+            f"{name} has shape {tuple(tensor.shape)}; for spins {tuple(spins.shape)} give a number, "
+            f"{tuple(spins.shape[:-2])} per replica or {tuple(spins.shape[:-1])} per site (a length may be 1)"
+        )
+    return tensor.reshape(shape).to(spins.device)

@@ -1,0 +1,157 @@
+"""Committees: several force fields of one system as one field source, with the spread of their torques."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import as_spins, torque
+from gnnspin.force_fields.files import load, save
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.systems import SpinSystem
+
+
+class Committee(FieldSource):
+    """Mean of force fields that were trained independently; where they disagree, none is to be trusted.
+
+    Energies and fields are the members' means. `spread` says how much their torques differ, spin by spin: large where
+    the training data say little. It is no error bar (members share their architecture and its mistakes), but it ranks
+    configurations.
+
+    Parameters
+    ----------
+    members : sequence of ForceField
+        At least two, all on one system; each keeps its own precision and device.
+
+    Raises
+    ------
+    InvalidInput
+        If there are fewer than two members, one is no force field, or they live on different systems.
+
+    Examples
+    --------
+    Record the spread along a trajectory:
+
+    >>> committee = Committee([first, second, third])  # doctest: +SKIP
+    >>> run = gs.dynamics.simulate(
+    ...     committee, spins, observers={"spread": lambda state: committee.spread(state.spins).mean(-1)}, ...
+    ... )  # doctest: +SKIP
+    """
+
+    members: tuple[ForceField, ...]
+
+    def __init__(self, members: Sequence[ForceField]) -> None:
+        self.members = tuple(members)
+        if len(self.members) < 2:
+            raise InvalidInput(f"a committee of {len(self.members)} has no spread; give at least two force fields")
+        for member in self.members:
+            if not isinstance(member, ForceField):
+                raise InvalidInput(
+                    f"{type(member).__name__} in a committee is no ForceField; give trained force fields"
+                )
+        if len({member.system.fingerprint for member in self.members}) > 1:
+            raise InvalidInput("the members live on different systems; move them with force_field.on(system)")
+        self.system = self.members[0].system
+        self.device = self.members[0].device
+        self.has_energy = all(member.has_energy for member in self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def on(self, system: SpinSystem) -> Committee:
+        """The same models on another system."""
+        return Committee([member.on(system) for member in self.members])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Committee:
+        """Move all members, in place; returns itself."""
+        for member in self.members:
+            member.to(device, dtype)
+        self.device = self.members[0].device
+        return self
+
+    def compile(self, **options: Any) -> Committee:
+        """Compile all members, in place; returns itself."""
+        for member in self.members:
+            member.compile(**options)
+        return self
+
+    def save(self, folder: str | Path) -> Path:
+        """Write every member to a file ``member_00.safetensors``, ... of a new folder, which it returns.
+
+        Raises
+        ------
+        StoreError
+            If the folder exists.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise StoreError(f"{folder} exists; give a new folder for the committee")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=folder.name) as temporary:
+            complete = Path(temporary) / "members"
+            for k, member in enumerate(self.members):
+                save(member, complete / f"member_{k:02d}.safetensors")
+            os.replace(complete, folder)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, system: SpinSystem) -> Committee:
+        """Committee of all model files in `folder`, in the order of their names, on `system`.
+
+        Raises
+        ------
+        StoreError
+            If the folder is missing or holds fewer than two model files, or a file is damaged.
+        InvalidInput
+            If the system does not fit a model.
+        """
+        paths = sorted(Path(folder).glob("*.safetensors"))
+        if len(paths) < 2:
+            raise StoreError(f"{folder} holds {len(paths)} model files; a committee needs at least two")
+        return cls([load(path, system) for path in paths])
+
+    def torques(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Torques of every member, (M, ..., N, 3); parameters and errors as for `field`."""
+        checked = as_spins(spins, self.system.n_sites).detach()
+        return torch.stack([torque(checked, member.unchecked_field(checked)) for member in self.members])
+
+    def spread(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Standard deviation of the members' torques for every spin.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+            Unit spins.
+
+        Returns
+        -------
+        (..., N) tensor
+            ``sqrt(sum_m |T_m - T|^2 / (M - 1))`` with the mean torque T, in units of the hopping.
+
+        Raises
+        ------
+        InvalidInput
+            If the spins have the wrong shape or are not finite unit vectors.
+        """
+        return self.torques(spins).var(0).sum(-1).sqrt()
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        results = [member._converted(spins, time, energy=energy, field=field) for member in self.members]
+        energies = [e.reshape(len(spins), -1) for e, _ in results if e is not None]
+        fields = [h for _, h in results if h is not None]
+        return torch.stack(energies).mean(0) if energies else None, torch.stack(fields).mean(0) if fields else None
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        return {"class": "Committee", "members": [member.specification() for member in self.members]}

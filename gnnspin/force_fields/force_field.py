@@ -1,0 +1,169 @@
+"""`ForceField`: a model on a system as a field source."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput, NoEnergyError
+from gnnspin.core.source import FieldSource
+from gnnspin.force_fields.tiling import Tiling
+from gnnspin.models.base import SpinModel
+from gnnspin.systems import SpinSystem
+
+
+class ForceField(FieldSource):
+    """A learned field source: the energies and fields of a model; no energy where the model has none.
+
+    Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
+    other. Evaluates in float32 unless told otherwise.
+
+    Parameters
+    ----------
+    model : SpinModel
+    system : SpinSystem
+        Any system the model's graph specification fits; other sizes of the lattice it was trained on, for instance.
+    provenance : dict, optional
+        How the model came about (training data, errors); stored with it.
+    dtype : torch.dtype
+        Precision of the evaluation.
+    device : device, optional
+        Where to evaluate; default where the model is.
+
+    Raises
+    ------
+    InvalidInput
+        If the system does not fit the model's graph specification.
+    """
+
+    def __init__(
+        self,
+        model: SpinModel,
+        system: SpinSystem,
+        provenance: dict[str, Any] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.system = system
+        self.provenance = provenance or {}
+        self._tiling: Tiling | None = None
+        self._prepared = model.prepare(system)
+        self.model.check_species(system)
+        self.has_energy = self.model.conservative
+        self.to(next(model.parameters()).device if device is None else device, dtype)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForceField:
+        """Move model and geometry to `device` and `dtype`, in place; returns itself."""
+        self.device = torch.device(device) if device is not None else self.device
+        self.dtype = dtype or self.dtype
+        self.model.to(self.device, self.dtype)
+        self.data = self._prepared.to(self.device, self.dtype)
+        return self
+
+    def compile(self, **options: Any) -> ForceField:
+        """Compile the model with `torch.compile` (options are passed on), in place; returns itself.
+
+        Raises
+        ------
+        InvalidInput
+            If the architecture does not go through it.
+        """
+        if not self.model.compiles:
+            raise InvalidInput(f"{self.model.name} does not go through torch.compile; use it as it is")
+        self.model.compile(**options)
+        return self
+
+    def tile(self, max_sites: int = 16_384) -> ForceField:
+        """Evaluate a lattice in windows of at most `max_sites` sites, in place; returns itself.
+
+        Energies and fields are the same to rounding. Memory no longer grows with the lattice but for the spins and
+        fields themselves; the borders, as wide as a torque reaches, are evaluated more than once.
+
+        Raises
+        ------
+        InvalidInput
+            If the system is no lattice that repeats from cell to cell, the model has no translations (onsite disorder),
+            or a window has no room inside its border.
+        """
+        if "translation" not in self.model.symmetries:
+            raise InvalidInput(
+                f"{self.model.name} with this Hamiltonian differs from cell to cell; it cannot run in tiles"
+            )
+        self._tiling = Tiling.of(self.system, self.model.torque_receptive_radius, max_sites)
+        self._max_sites = max_sites
+        self._prepared = self.model.prepare(self._tiling.window)
+        return self.to()
+
+    def on(self, system: SpinSystem) -> ForceField:
+        """The same model on another system, not in tiles."""
+        return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
+
+    def _evaluate(
+        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        del time
+        if self._tiling is not None:
+            site, fields = self._in_tiles(self._tiling, spins, field=field)
+        else:
+            site, fields = self._on(spins, field=field)
+        return (sum_over_graphs(self.system, site) if energy and site is not None else None), fields
+
+    def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
+        if not field:
+            with torch.no_grad():
+                return self.model(self.data, spins), None
+        site, fields = self.model.energies_and_fields(self.data, spins)
+        return None if site is None else site.detach(), fields
+
+    def _in_tiles(self, tiling: Tiling, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
+        """The same, window after window."""
+        energies = spins.new_zeros(spins.shape[:-1]) if self.has_energy else None
+        fields = torch.zeros_like(spins) if field else None
+        for sites, owned in zip(tiling.sites.to(spins.device), tiling.owned.to(spins.device), strict=True):
+            site, part = self._on(spins[:, sites], field=field)
+            if energies is not None and site is not None:
+                energies[:, sites[owned]] = site[:, owned]
+            if fields is not None and part is not None:
+                fields[:, sites[owned]] = part[:, owned]
+        return energies, fields
+
+    def _require_energy(self) -> None:
+        if not self.has_energy:
+            raise NoEnergyError(f"the model {self.model.name} has no energy: its field is not a gradient; use field()")
+
+    def specification(self) -> dict[str, Any]:
+        """See `FieldSource.specification`."""
+        tiles = {} if self._tiling is None else {"max_sites": self._max_sites}
+        return {
+            **tiles,
+            "class": "ForceField",
+            "model": self.model.name,
+            "hyperparameters": self.model.hyperparameters.model_dump(mode="json"),
+            "graph": self.model.spec.to_dict(),
+            "weights": weights_digest(self.model),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "system": self.system.fingerprint,
+        }
+
+
+def weights_digest(model: SpinModel) -> str:
+    """SHA-256 of the names and values of a model's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
+    """Energies (R, n_graphs) in float64 of site energies (R, N)."""
+    sizes = [part.n_sites for part in system.parts]
+    parts = site_energies.to(torch.float64).split(sizes, dim=-1)
+    return torch.stack([part.sum(-1) for part in parts], dim=-1)

@@ -1,0 +1,27 @@
+"""One file per architecture; importing this package registers them all."""
+
+from gnnspin.models.architectures.behler_parrinello import BehlerParrinello
+from gnnspin.models.architectures.convolutional import Convolutional
+from gnnspin.models.architectures.equivariant_tensor_network import EquivariantTensorNetwork
+from gnnspin.models.architectures.invariant_message_passing import InvariantMessagePassing
+from gnnspin.models.architectures.linear_cluster_expansion import LinearClusterExpansion
+from gnnspin.models.architectures.moment_cluster_expansion import MomentClusterExpansion
+from gnnspin.models.architectures.moment_network import MomentNetwork
+from gnnspin.models.architectures.nonconservative import Nonconservative
+from gnnspin.models.architectures.oriented_cluster_expansion import OrientedClusterExpansion
+from gnnspin.models.architectures.spin_cluster_expansion import SpinClusterExpansion
+from gnnspin.models.architectures.vector_message_passing import VectorMessagePassing
+
+__all__ = [
+    "BehlerParrinello",
+    "Convolutional",
+    "EquivariantTensorNetwork",
+    "InvariantMessagePassing",
+    "LinearClusterExpansion",
+    "MomentClusterExpansion",
+    "MomentNetwork",
+    "Nonconservative",
+    "OrientedClusterExpansion",
+    "SpinClusterExpansion",
+    "VectorMessagePassing",
+]

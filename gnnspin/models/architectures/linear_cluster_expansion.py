@@ -1,0 +1,167 @@
+"""The linear spin cluster expansion: a site energy that is linear in its coefficients, the honest floor."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gnnspin.core.config import Config
+from gnnspin.graphs import GraphSpec
+from gnnspin.models.base import SpinModel
+from gnnspin.models.blocks.bases import AngularBasis, RadialBasis, degree_slices
+from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry, prepare_geometry
+from gnnspin.models.blocks.standardization import Standardization
+from gnnspin.models.registry import register
+from gnnspin.systems import SpinSystem
+
+
+class LinearSpinModel(SpinModel):
+    """A model whose site energies are linear in `coefficients`; `gnnspin.training.fit` solves for them directly.
+
+    A subclass sets the number of features with `_allocate` and implements `feature_groups`.
+
+    Attributes
+    ----------
+    coefficients : (F,) parameter
+        One number per standardised feature.
+    """
+
+    standardization: Standardization
+    coefficients: nn.Parameter
+
+    def _allocate(self, n_features: int) -> None:
+        self.standardization = Standardization(n_features)
+        self.coefficients = nn.Parameter(torch.zeros(n_features))
+
+    @abstractmethod
+    def feature_groups(self, data: Any, spins: Tensor) -> list[Tensor]:
+        """Features (R, N, F_g) of spins (R, N, 3), in groups that share their computation; sum of F_g is F."""
+
+    def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
+        features = torch.cat(self.feature_groups(data, spins), dim=-1)
+        return torch.einsum("f,rnf->rn", self.coefficients, self.standardization(features))
+
+    @torch.no_grad()
+    def calibrate(self, data: Any, spins: Tensor) -> None:
+        """Measure mean and spread of every feature on spins (R, N, 3)."""
+        self.standardization.measure(torch.cat(self.feature_groups(data, spins), dim=-1))
+
+
+class LinearClusterHyperparameters(Config):
+    """Hyperparameters of `LinearClusterExpansion`."""
+
+    max_degree: int = Field(default=2, ge=0, description="largest degree of the angular functions")
+    n_radial: int = Field(default=6, ge=1, description="radial functions, where distances are continuous")
+    time_reversal: bool = Field(default=True, description="False adds terms of three spins, odd under inversion")
+
+
+@register
+class LinearClusterExpansion(LinearSpinModel):
+    r"""Pair, biquadratic, four-spin and chirality terms of a neighbourhood, each with one coefficient.
+
+    With the densities :math:`A_i^{k,m} = \sum_j R_k(r_{ij}) Y_m(\hat r_{ij}) S_j` (k a shell, or a radial function
+    where distances are continuous), the features of site i are
+
+    ==================  =================================================================================
+    bilinear            :math:`S_i\cdot A_i^{k,0} = \sum_j R_k\,S_i\cdot S_j`
+    biquadratic         :math:`\sum_j R_k\,(S_i\cdot S_j)^2`
+    pairs of neighbours :math:`\sum_{m\in l} A_i^{k,m}\cdot A_i^{k',m}`: :math:`S_j\cdot S_{j'}` up to twice the cutoff
+    four spins          :math:`\sum_{m\in l}(S_i\cdot A_i^{k,m})(S_i\cdot A_i^{k',m})`: terms
+                        :math:`(S_i\cdot S_j)(S_i\cdot S_{j'})`, and bilinear times pairs of neighbours: terms
+                        :math:`(S_i\cdot S_j)(S_{j'}\cdot S_{j''})`
+    chirality           products of two :math:`S_i\cdot A_i^{k,0}\times A_i^{k',0}`, k < k'; antisymmetric in the
+                        radial functions, since a symmetric sum of chiralities vanishes
+    ==================  =================================================================================
+
+    Invariant under global spin rotation, translations and every point group, and under time reversal unless
+    ``time_reversal=False``, which adds the chirality terms themselves.
+
+    Related: spin-cluster expansion (Drautz and Faehnle, Phys. Rev. B 69, 104404, 2004,
+    doi:10.1103/PhysRevB.69.104404); linear atomic cluster expansion (Drautz, Phys. Rev. B 99, 014104, 2019,
+    doi:10.1103/PhysRevB.99.014104).
+
+    Parameters
+    ----------
+    spec : GraphSpec
+    hyperparameters : LinearClusterHyperparameters
+    """
+
+    name = "linear_cluster_expansion"
+    Hyperparameters = LinearClusterHyperparameters
+    hyperparameters: LinearClusterHyperparameters
+    chirality_first: Tensor
+    chirality_second: Tensor
+
+    def __init__(self, spec: GraphSpec, hyperparameters: LinearClusterHyperparameters) -> None:
+        super().__init__(spec, hyperparameters)
+        self._angular = AngularBasis(spec.dimension, hyperparameters.max_degree)
+        self._radial = RadialBasis(spec, hyperparameters.n_radial)
+        self._degrees = degree_slices(self._angular.degree)
+        size = self._radial.size
+        self.spin_density = _fixed_density(size, self._angular)
+        self.quadrupole_density = _fixed_density(size, AngularBasis(spec.dimension, 0))
+        first, second = torch.triu_indices(size, size, offset=1)
+        self.register_buffer("chirality_first", first, persistent=False)
+        self.register_buffer("chirality_second", second, persistent=False)
+        grams, triples = size * (size + 1) // 2 * len(self._degrees), len(first)
+        odd = 0 if hyperparameters.time_reversal else triples
+        self._allocate(2 * size + 2 * grams + size * grams + triples * (triples + 1) // 2 + odd)
+
+    def prepare(self, system: SpinSystem) -> NeighborGeometry:
+        """See `SpinModel.prepare`."""
+        return prepare_geometry(system, self.spec, self._radial, self._angular)
+
+    def feature_groups(self, data: NeighborGeometry, spins: Tensor) -> list[Tensor]:
+        """See `LinearSpinModel.feature_groups`."""
+        spin = spins.transpose(-1, -2)  # (R, 3, N)
+        density = self._density(self.spin_density, spin, data)  # (R, 3, K, M, N)
+        along = (spin[:, :, None, None] * density).sum(1)  # (R, K, M, N)
+        bilinear = along[:, :, 0]
+        neighbors = torch.cat([_gram(density[:, :, :, part]) for part in self._degrees], dim=1)
+        mixed = (bilinear[:, :, None] * neighbors[:, None]).flatten(1, 2)
+        centred = torch.cat([_gram(along[:, None, :, part]) for part in self._degrees], dim=1)
+        isotropic = density[:, :, :, 0]
+        cross = torch.linalg.cross(isotropic[:, :, self.chirality_first], isotropic[:, :, self.chirality_second], dim=1)
+        chirality = (spin[:, :, None] * cross).sum(1)
+        groups = [
+            bilinear,
+            self._biquadratic(data, spin),
+            neighbors,
+            centred,
+            mixed,
+            _gram(chirality[:, None, :, None]),
+        ]
+        if not self.hyperparameters.time_reversal:
+            groups.append(chirality)
+        return [group.transpose(1, 2) for group in groups]
+
+    def _density(self, density: NeighborDensity, values: Tensor, data: NeighborGeometry) -> Tensor:
+        """Densities (R, A, K, M, N) of values (R, A, N)."""
+        result = density(values.reshape(-1, 1, values.shape[-1]), data)
+        return result.reshape(*values.shape[:2], *result.shape[1:])
+
+    def _biquadratic(self, data: NeighborGeometry, spin: Tensor) -> Tensor:
+        """Sums (R, K, N) of R_k (S_i . S_j)^2: the neighbours' S_j S_j^T, contracted with S_i S_i^T."""
+        square = (spin[:, :, None] * spin[:, None]).flatten(1, 2)  # (R, 9, N)
+        return (square[:, :, None] * self._density(self.quadrupole_density, square, data)[:, :, :, 0]).sum(1)
+
+
+def _fixed_density(size: int, angular: AngularBasis) -> NeighborDensity:
+    """Density with one channel per radial function and nothing to learn."""
+    density = NeighborDensity(1, size, size, angular, 1.0)
+    weight = torch.eye(size)[:, None, None, :].expand_as(density.weight).contiguous()
+    del density.weight
+    density.register_buffer("weight", weight, persistent=False)
+    return density
+
+
+def _gram(density: Tensor) -> Tensor:
+    """Products k <= k' (R, pairs, N) of densities (R, A, K, m, N), summed over A and m."""
+    size = density.shape[2]
+    if size == 0:
+        return density.new_zeros(len(density), 0, density.shape[-1])
+    return torch.cat([(density[:, :, k : k + 1] * density[:, :, k:]).sum((1, 3)) for k in range(size)], dim=1)

@@ -1,0 +1,1 @@
+"""What architectures share: densities, bases, layers, standardisation, lattice kernels."""

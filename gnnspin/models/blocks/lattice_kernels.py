@@ -1,0 +1,195 @@
+"""Kernels of a lattice: a free weight for every displacement of a neighbour, in every orientation of the lattice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.graphs.lattice import cell_neighbors, is_lattice
+from gnnspin.graphs.radius import SHELL_TOLERANCE, radius_graph
+from gnnspin.models.blocks.density import LatticeStencil, convolve
+from gnnspin.models.blocks.unit_cell import UnitCell
+from gnnspin.systems import SpinSystem
+from gnnspin.systems.symmetry import CrystalSymmetry
+from gnnspin.systems.system import FloatArray
+
+
+class Orientations:
+    """The orientations of a lattice: the rotations and reflections of its space group, without the translations.
+
+    Parameters
+    ----------
+    cell : UnitCell
+
+    Attributes
+    ----------
+    matrices : (G, 3, 3)
+        Orthogonal, Cartesian.
+    quotient : (G, G) int64
+        ``matrices[quotient[g, h]]`` is the inverse of g times h.
+    """
+
+    def __init__(self, cell: UnitCell) -> None:
+        found = CrystalSymmetry.of(cell.vectors, cell.basis, cell.extended).rotations
+        _, kept = np.unique(np.round(found, 6).reshape(-1, 9) + 0.0, axis=0, return_index=True)
+        self.matrices: FloatArray = found[kept]
+        tree = cKDTree(self.matrices.reshape(-1, 9))
+        products = np.einsum("gji,hjk->ghik", self.matrices, self.matrices)
+        self.quotient = torch.from_numpy(tree.query(products.reshape(-1, 9))[1].reshape(len(kept), len(kept)))
+
+
+@dataclass(frozen=True)
+class KernelGeometry:
+    """Where the neighbours of every site are: a stencil or a table of slots.
+
+    Attributes
+    ----------
+    stencil : LatticeStencil or None
+        On a lattice that is no smaller than the kernel.
+    slots : (N, D) int64 or None
+        Site at each displacement; N where there is none. On every other graph.
+    """
+
+    stencil: LatticeStencil | None
+    slots: Tensor | None
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> KernelGeometry:
+        """Copy on `device` with floating-point arrays in `dtype`."""
+        stencil = self.stencil and self.stencil.to(device, dtype)
+        return replace(self, stencil=stencil, slots=None if self.slots is None else self.slots.to(device))
+
+
+class LatticeKernel(nn.Module):
+    r"""Messages :math:`A_i^c(g) = \sum_{c'}\sum_j W_{cc'}(g^{-1} r_{ij})\, x_j^{c'}(g)` in every orientation g.
+
+    An operation of the lattice that takes site i to site j and orientation g to h takes :math:`A_i(g)` to
+    :math:`A_j(h)`, whatever the weights (Cohen and Welling, ICML 2016, arXiv:1602.07576).
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    cell : UnitCell
+    orientations : Orientations
+    cutoff : float
+        Displacements up to this length.
+
+    Raises
+    ------
+    InvalidInput
+        If the lattice has no neighbours within the cutoff.
+    """
+
+    images: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, cell: UnitCell, orientations: Orientations, cutoff: float
+    ) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.displacements = unique_displacements(cell, cutoff)
+        turned = np.einsum("gji,dj->gdi", orientations.matrices, self.displacements)
+        self.register_buffer("images", _indices(self.displacements, turned, "turned lattice"), persistent=False)
+        scale = 1 / math.sqrt(in_channels * min(len(self.displacements), 12))
+        self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, len(self.displacements)))
+
+    def prepare(self, system: SpinSystem, *, stencil: bool = True) -> KernelGeometry:
+        """Geometry of `system`; without `stencil` always as slots, the path of general graphs.
+
+        Raises
+        ------
+        InvalidInput
+            If a neighbour sits where the lattice has none.
+        """
+        found = _stencil(system, self.cutoff, self.displacements) if stencil and is_lattice(system) else None
+        return KernelGeometry(found, _slots(system, self.cutoff, self.displacements) if found is None else None)
+
+    def forward(self, features: Tensor, geometry: KernelGeometry) -> Tensor:
+        """Messages (B, G, C_out, N) of features (B, G, C_in, N), or (B, 1, C_in, N) equal in all orientations."""
+        n_orientations = len(self.images)
+        if geometry.stencil is not None:
+            weight = self.weight[:, :, self.images].permute(2, 0, 1, 3).flatten(0, 1)[:, :, None]
+            return convolve(features.flatten(1, 2), geometry.stencil, weight)[:, :, 0].unflatten(
+                1, (n_orientations, -1)
+            )
+        assert geometry.slots is not None
+        padded = nn.functional.pad(features, (0, 1))
+        arrived = padded[..., geometry.slots.flatten()].unflatten(-1, geometry.slots.shape)
+        arrived = arrived.expand(-1, n_orientations, -1, -1, -1)
+        return torch.einsum("ocgd,bgcnd->bgon", self.weight[:, :, self.images], arrived)
+
+
+class OrientationMixing(nn.Module):
+    r"""Mixtures :math:`\sum_{c'}\sum_h K_{cc'}(g^{-1} h)\, x^{c'}(h)` of the orientations of one site.
+
+    Parameters
+    ----------
+    channels : int
+    orientations : Orientations
+    """
+
+    quotient: Tensor
+
+    def __init__(self, channels: int, orientations: Orientations) -> None:
+        super().__init__()
+        count = len(orientations.matrices)
+        self.weight = nn.Parameter(torch.randn(channels, channels, count) / math.sqrt(channels * count))
+        self.register_buffer("quotient", orientations.quotient, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Mixtures (B, G, C, N) of features (B, G, C, N)."""
+        matrix = self.weight[:, :, self.quotient].permute(2, 0, 3, 1).flatten(2, 3).flatten(0, 1)
+        return (matrix @ features.flatten(1, 2)).reshape(features.shape)
+
+
+def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:
+    """Displacements (D, 3) of all neighbours of all sites of a unit cell, each once, short ones first."""
+    vectors = cell_neighbors(cell.system(), cutoff + SHELL_TOLERANCE)[3]
+    if len(vectors) == 0:
+        raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
+    rounded = np.round(vectors, 6) + 0.0
+    distance = np.round(np.linalg.norm(rounded, axis=1), 5)
+    _, kept = np.unique(np.column_stack([distance, rounded]), axis=0, return_index=True)
+    return vectors[kept]
+
+
+def _indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tensor:
+    """Index (...) of each of the vectors (..., 3) among the displacements."""
+    distance, index = cKDTree(displacements).query(vectors)
+    if np.max(distance, initial=0.0) > 100 * SHELL_TOLERANCE:
+        away = vectors.reshape(-1, 3)[int(np.argmax(distance))].round(6).tolist()
+        raise InvalidInput(
+            f"{where}: a neighbour at {away} is at none of the displacements of the lattice the model was made for"
+        )
+    return torch.from_numpy(index)
+
+
+def _stencil(system: SpinSystem, cutoff: float, displacements: FloatArray) -> LatticeStencil | None:
+    """Which displacement each entry of a dense kernel is, or None where the lattice is too small to pad."""
+    cells, center, neighbor, vectors = cell_neighbors(system, cutoff + SHELL_TOLERANCE)
+    reach = np.abs(cells).max(axis=0, initial=0)
+    if (reach > np.array(system.lattice_shape)).any():
+        return None
+    index = _indices(displacements, vectors, repr(system))
+    kernel = torch.zeros(*(2 * reach + 1), system.n_basis, system.n_basis, len(displacements), 1, dtype=torch.float64)
+    kernel[(*(cells + reach).T, center, neighbor, index)] = 1
+    return LatticeStencil(
+        shape=system.lattice_shape,  # type: ignore[arg-type]
+        reach=(int(reach[0]), int(reach[1]), int(reach[2])),
+        periodic=system.pbc,
+        kernel=kernel.permute(5, 6, 3, 4, 0, 1, 2).contiguous(),
+    )
+
+
+def _slots(system: SpinSystem, cutoff: float, displacements: FloatArray) -> Tensor:
+    """Site (N, D) at each displacement of every site, N where there is none."""
+    graph = radius_graph(system, cutoff)
+    sender, center = graph.edge_index
+    slots = torch.full((system.n_sites, len(displacements)), system.n_sites)
+    slots[center, _indices(displacements, graph.edge_vector.numpy(), repr(system))] = sender
+    return slots

@@ -1,0 +1,170 @@
+"""Export trajectories for other programs: extended XYZ, VTK XML (ParaView) and OVF 2.0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.spins import as_spins
+from gnnspin.systems.system import SpinSystem
+from gnnspin.trajectories.ovf import write_ovf
+from gnnspin.trajectories.trajectory import Trajectory
+from gnnspin.trajectories.vtk import vtk_suffix, write_pvd, write_vtk
+
+__all__ = ["EXPORTS", "export_trajectory", "write_extxyz", "write_ovf", "write_vtk"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One configuration: spins (N, 3) of one system at one moment."""
+
+    system: SpinSystem
+    spins: NDArray[np.float64]
+    time: float
+    step: int
+
+
+def export_trajectory(
+    trajectory: Trajectory | str | Path,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    replica: int = 0,
+    part: int = 0,
+    frames: slice | Sequence[int] = slice(None),
+    binary: bool = True,
+) -> list[Path]:
+    """Write the stored frames of one replica in another format, one frame in memory at a time.
+
+    Parameters
+    ----------
+    trajectory : Trajectory or path of one
+    path : path
+        ``run.xyz`` or ``run.extxyz``: all frames in one file. ``run.pvd`` (VTK): a collection ParaView opens with the
+        times, beside files ``run_000000.vti``, ... ``run.ovf``: files ``run_000000.ovf``, ...
+    format : str, optional
+        "extxyz", "vtk" or "ovf"; default: by the suffix of `path`.
+    replica : int
+        Which replica, counted row-major over the leading dimensions of the spins.
+    part : int
+        Which system, when the trajectory is that of a union.
+    frames : slice or sequence of int
+        Which frames, e.g. ``slice(None, None, 10)`` or ``[0, -1]``.
+    binary : bool
+        Binary data in VTK and OVF files, or text.
+
+    Returns
+    -------
+    list of Path
+        The written files, for VTK with the collection first. Files of these names are overwritten.
+
+    Raises
+    ------
+    InvalidInput
+        If the format, replica, part or a frame does not exist.
+    StoreError
+        If the trajectory cannot be read.
+    """
+    path = Path(path)
+    name = format or {".xyz": "extxyz", ".pvd": "vtk", ".vti": "vtk", ".vts": "vtk", ".vtu": "vtk"}.get(
+        path.suffix, path.suffix[1:]
+    )
+    if name not in EXPORTS:
+        raise InvalidInput(f"format {name!r} of {path.name} is unknown; known: {', '.join(sorted(EXPORTS))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened = trajectory if isinstance(trajectory, Trajectory) else Trajectory(trajectory)
+    try:
+        return EXPORTS[name](path, _frames(opened, replica, part, frames), binary)
+    finally:
+        if opened is not trajectory:
+            opened.close()
+
+
+def write_extxyz(
+    path: str | Path, system: SpinSystem, spins: ArrayLike, *, append: bool = False, **information: Any
+) -> None:
+    """Write spins (N, 3) as one frame of an extended XYZ file, through ase.
+
+    Columns: positions, the vector ``spin`` and the integer ``kind`` (the species of the site). All atoms are of the
+    unknown element X; `information` (numbers or text) goes to the comment line. OVITO and ase read it.
+
+    Raises
+    ------
+    InvalidInput
+        If ase is not installed, or the spins do not fit the system.
+    """
+    try:
+        from ase import Atoms
+        from ase.io import write
+    except ImportError as error:
+        raise InvalidInput("extended XYZ files are written by ase; install it with: pip install ase") from error
+    checked = as_spins(spins, system.n_sites).cpu().numpy().astype(np.float64)
+    atoms = Atoms("X" * system.n_sites, positions=system.positions, cell=system.cell, pbc=system.pbc)
+    atoms.set_array("spin", checked)
+    atoms.set_array("kind", system.species.copy())
+    atoms.info.update(information)
+    write(str(path), atoms, format="extxyz", append=append)
+
+
+def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Sequence[int]) -> Iterator[Frame]:
+    """Frames of one replica and part, read one at a time; arguments are checked before anything is written."""
+    parts = trajectory.system.parts
+    if not 0 <= part < len(parts):
+        raise InvalidInput(f"part={part} does not exist; the trajectory has {len(parts)} system(s)")
+    first = trajectory[0]
+    n_replicas = first.size // (3 * first.shape[-2])
+    if not 0 <= replica < n_replicas:
+        raise InvalidInput(f"replica={replica} does not exist; the trajectory has {n_replicas}")
+    offset = sum(p.n_sites for p in parts[:part])
+    sites = slice(offset, offset + parts[part].n_sites)
+    times, steps = trajectory.times, trajectory.steps
+    try:
+        every = range(len(times))
+        numbers = every[frames] if isinstance(frames, slice) else [every[k] for k in frames]
+    except IndexError as error:
+        raise InvalidInput(f"frames={frames}: the trajectory has {len(times)} frames") from error
+
+    def read() -> Iterator[Frame]:
+        for k in numbers:
+            spins = trajectory[k].reshape(n_replicas, -1, 3)[replica, sites].astype(np.float64)
+            yield Frame(parts[part], spins, float(times[k]), int(steps[k]))
+
+    return read()
+
+
+def _export_extxyz(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+    path.unlink(missing_ok=True)
+    for frame in frames:
+        write_extxyz(path, frame.system, frame.spins, append=True, time=frame.time, step=frame.step)
+    return [path]
+
+
+def _export_vtk(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+    files, times = [], []
+    for number, frame in enumerate(frames):
+        files.append(path.with_name(f"{path.stem}_{number:06d}{vtk_suffix(frame.system)}"))
+        times.append(frame.time)
+        write_vtk(files[-1], frame.system, frame.spins, binary=binary)
+    collection = path.with_suffix(".pvd")
+    write_pvd(collection, files, times)
+    return [collection, *files]
+
+
+def _export_ovf(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+    files = []
+    for number, frame in enumerate(frames):
+        files.append(path.with_name(f"{path.stem}_{number:06d}.ovf"))
+        write_ovf(files[-1], frame.system, frame.spins, binary=binary, time=frame.time, step=frame.step)
+    return files
+
+
+Export: TypeAlias = Callable[[Path, Iterator[Frame], bool], list[Path]]
+
+#: Name of each format and its writer.
+EXPORTS: dict[str, Export] = {"extxyz": _export_extxyz, "vtk": _export_vtk, "ovf": _export_ovf}

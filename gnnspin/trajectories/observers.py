@@ -1,0 +1,109 @@
+"""Observers: any callable of the state; what they return is collected and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.state import State
+
+Observer: TypeAlias = Callable[[State], Any]
+Observers: TypeAlias = Sequence[Observer] | Mapping[Any, Observer] | None
+
+_RESERVED = ("step", "time")
+
+
+def named_observers(observers: Observers) -> dict[str, Observer]:
+    """Observers by name; in a list a function goes by its own name, a lambda by ``observable_<position>``.
+
+    Raises
+    ------
+    InvalidInput
+        If an observer is not callable, or a name is empty, taken, or contains a slash.
+    """
+    if observers is None:
+        return {}
+    items = list(observers.items()) if isinstance(observers, Mapping) else _names(observers)
+    named = dict(items)
+    if len(named) < len(items):
+        raise InvalidInput(f"observer names {[name for name, _ in items]} repeat; give a dict of name -> callable")
+    for name, observer in items:
+        if not callable(observer):
+            raise InvalidInput(f"observer {name!r} is {observer!r}; expected a callable of the state")
+        if not name or "/" in name or name in _RESERVED:
+            raise InvalidInput(f"observer name {name!r} must be non-empty, without '/', and not one of {_RESERVED}")
+    return named
+
+
+def _names(observers: Sequence[Observer]) -> list[tuple[str, Observer]]:
+    def name(position: int, observer: Observer) -> str:
+        own = getattr(observer, "__name__", "<none>")
+        return f"observable_{position}" if own.startswith("<") else own
+
+    return [(name(position, observer), observer) for position, observer in enumerate(observers)]
+
+
+class ObservableLog:
+    """Collected observations: one row per observed step, every observable of a fixed shape."""
+
+    def __init__(self, observers: dict[str, Observer]) -> None:
+        self.observers = observers
+        self.steps: list[int] = []
+        self.times: list[float] = []
+        self.rows: dict[str, list[NDArray[Any]]] = {name: [] for name in observers}
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @classmethod
+    def restored(
+        cls,
+        observers: dict[str, Observer],
+        steps: NDArray[np.int64],
+        times: NDArray[np.float64],
+        rows: dict[str, NDArray[Any]],
+    ) -> ObservableLog:
+        """A log that holds stored rows; InvalidInput if the observers' names are not those of the rows."""
+        if set(observers) != set(rows):
+            raise InvalidInput(f"observers {sorted(observers)} are not those of the stored run, {sorted(rows)}")
+        log = cls(observers)
+        log.steps, log.times = [int(step) for step in steps], [float(time) for time in times]
+        log.rows = {name: list(rows[name]) for name in observers}
+        return log
+
+    def observe(self, state: State) -> None:
+        """Append one row, unless this step has one; nothing is kept of a row that an observer did not finish.
+
+        Raises
+        ------
+        InvalidInput
+            If a value is not numeric or changed its shape.
+        """
+        if not self.observers or (self.steps and self.steps[-1] >= state.step):
+            return
+        row = {name: self._value(name, observer, state) for name, observer in self.observers.items()}
+        for name, value in row.items():
+            self.rows[name].append(value)
+        self.steps.append(state.step)
+        self.times.append(state.time)
+
+    def _value(self, name: str, observer: Observer, state: State) -> NDArray[Any]:
+        value = observer(state)
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        if array.dtype.kind not in "biufc":
+            raise InvalidInput(f"observer {name!r} returned {type(value).__name__}; expected numbers or an array")
+        if self.rows[name] and self.rows[name][0].shape != array.shape:
+            raise InvalidInput(
+                f"observer {name!r} returned shape {array.shape} at step {state.step}, before "
+                f"{self.rows[name][0].shape}; an observable must keep its shape"
+            )
+        return np.array(array)  # a copy: the observer may reuse its memory
+
+    def stacked(self, start: int = 0) -> dict[str, NDArray[Any]]:
+        """Observables from row `start` on, each ``(T, ...)``."""
+        return {name: np.array(rows[start:]) for name, rows in self.rows.items()}

@@ -1,0 +1,67 @@
+"""Pretrained models load, know their symmetries, and come with a card."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.analysis.symmetries import symmetry_violations
+from gnnspin.core import InvalidInput, random_spins, torque
+from gnnspin.force_fields import model_card, pretrained
+
+SYSTEMS = {
+    "amorphous_sd": gs.systems.amorphous(60, 4.2, 0.5, seed=3),
+    "amorphous_sd_fast": gs.systems.amorphous(60, 4.2, 0.5, seed=3),
+    "double_exchange_square": gs.systems.square(10, 10),
+    "kondo_square_random": gs.systems.square(10, 10),
+    "kondo_square_random_fixed_number": gs.systems.square(10, 10),
+    "tetrahedral": gs.systems.triangular(10, 10),
+    "tetrahedral_fast": gs.systems.triangular(10, 10),
+    "triangular_120": gs.systems.triangular(10, 10),
+}
+
+
+def test_every_model_of_the_package_is_tested_here() -> None:
+    assert set(pretrained()) == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("name", list(SYSTEMS))
+def test_symmetries_hold_in_single_precision(name: str) -> None:
+    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
+    assert max(symmetry_violations(source).values()) < 2e-5
+    double = source.to(dtype=torch.float64)
+    assert max(symmetry_violations(double).values()) < 1e-10
+
+
+@pytest.mark.parametrize("name", list(SYSTEMS))
+def test_torque_has_the_size_of_the_labels(name: str) -> None:
+    """A few hundredths of the hopping on random spins, as in every one of these systems."""
+    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
+    spins = random_spins(source.system.n_sites, seed=2)
+    size = float(torque(spins, source.field(spins)).square().mean().sqrt())
+    assert 0.005 < size < 0.15
+
+
+def test_fields_are_those_of_the_exact_solver() -> None:
+    """120-degree order at half filling: a small system the model has never seen."""
+    system = gs.systems.triangular(9, 9)
+    h = gs.electrons.SDHamiltonian(system, hopping=gs.electrons.NearestNeighborHopping(t=1.0), J=6.0)
+    spins = random_spins(81, seed=11)
+    exact = torque(spins, gs.electrons.ExactDiagonalization(h, kT=0.002, filling=0.5).field(spins))
+    learned = torque(spins, gs.load("pretrained:triangular_120", system=system).field(spins))
+    error = float((learned - exact).square().mean() / exact.square().mean())
+    assert error < 0.01
+
+
+def test_cards_name_data_errors_and_the_command() -> None:
+    for name in pretrained():
+        card = model_card(name)
+        assert f"python scripts/pretrain.py {name}" in card
+        assert "Range of validity" in card
+        assert "| labels | snapshots | torque RMSE |" in card
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(InvalidInput, match="there are amorphous_sd"):
+        gs.load("pretrained:square", system=gs.systems.square(4, 4))

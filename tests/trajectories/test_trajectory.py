@@ -1,0 +1,293 @@
+"""Trajectory files: readable while written and after a kill, and continued bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from sources import Paramagnet, ring
+
+import gnnspin as gs
+from gnnspin.core import InvalidInput, StoreError, random_spins
+from gnnspin.dynamics import resume, simulate
+from gnnspin.trajectories import Trajectory
+
+OBSERVERS = {"magnetization": lambda state: state.spins.mean(-2), "step_twice": lambda state: 2 * state.step}
+OPTIONS = {"dt": 0.1, "damping": 0.1, "kT": 0.3, "seed": 7, "observers": OBSERVERS, "observe_every": 2}
+
+
+def start() -> torch.Tensor:
+    return random_spins(6, replicas=(2,), seed=3)
+
+
+def assert_same_file(a: Path, b: Path) -> None:
+    with Trajectory(a) as first, Trajectory(b) as second:
+        assert len(first) == len(second)
+        assert first[:].tobytes() == second[:].tobytes()
+        assert first.times.tobytes() == second.times.tobytes()
+        assert first.steps.tolist() == second.steps.tolist()
+        assert first.observable_steps.tolist() == second.observable_steps.tolist()
+        assert first.observable_times.tobytes() == second.observable_times.tobytes()
+        for name, values in first.observables.items():
+            assert values.tobytes() == second.observables[name].tobytes(), name
+        assert first.state.time == second.state.time
+        assert first.state.step == second.state.step
+        assert torch.equal(first.state.spins, second.state.spins)
+
+
+@pytest.mark.parametrize("save_dtype", ["float32", "float64"])
+def test_file_holds_the_run(tmp_path, save_dtype):
+    path = tmp_path / "run.h5"
+    run = simulate(ring(6), start(), n_steps=20, trajectory=path, save_every=5, save_dtype=save_dtype, **OPTIONS)
+    with Trajectory(path) as trajectory:
+        assert len(trajectory) == 5
+        assert trajectory.steps.tolist() == [0, 5, 10, 15, 20]
+        np.testing.assert_allclose(trajectory.times, [0.0, 0.5, 1.0, 1.5, 2.0])
+        assert trajectory[0].shape == (2, 6, 3)
+        assert trajectory[0].dtype == save_dtype
+        assert trajectory[1:3].shape == (2, 2, 6, 3)
+        tolerance = 1e-7 if save_dtype == "float32" else 0.0
+        np.testing.assert_allclose(trajectory[-1], run.spins.numpy(), atol=tolerance, rtol=0)
+        assert torch.equal(trajectory.state.spins, run.spins)
+        assert trajectory.system == ring(6).system
+        assert trajectory.source == ring(6).specification()
+        assert trajectory.settings["integrator"] == "semi_implicit"
+        assert trajectory.gnnspin_version == gs.__version__
+        assert float(trajectory.kT) == 0.3
+        for name, values in run.observables.items():
+            np.testing.assert_array_equal(trajectory.observables[name], values)
+        np.testing.assert_array_equal(trajectory.observable_times, run.times)
+        with pytest.raises(IndexError, match="frame 5"):
+            trajectory[5]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_large_frames_are_compressed_and_read_back(tmp_path):
+    n_sites = 5000
+    system = gs.systems.chain(n_sites)
+    spins = torch.zeros(2, n_sites, 3, dtype=torch.float32)
+    spins[..., 2] = 1.0
+    spins[1, 7] = torch.tensor([1.0, 0.0, 0.0])
+    simulate(gs.classical.Zeeman(system, B=[0, 0, 1.0]), spins, dt=0.1, n_steps=4, damping=0.0,
+             trajectory=tmp_path / "run.h5", save_every=1)  # fmt: skip
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        np.testing.assert_array_equal(trajectory[0], spins.numpy())
+        assert trajectory[4][1, 7, 1] == pytest.approx(-np.sin(0.4), abs=1e-3)
+    assert (tmp_path / "run.h5").stat().st_size < 5 * spins.numel() * 4
+
+
+def test_union_of_systems_is_restored(tmp_path):
+    system = gs.systems.union([gs.systems.chain(3), gs.systems.square(2, 2)])
+    simulate(
+        Paramagnet(system, 1.0), random_spins(7, seed=0), dt=0.1, n_steps=1, damping=0.1, trajectory=tmp_path / "run.h5"
+    )
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert trajectory.system == system
+
+
+def test_file_is_readable_while_it_is_written(tmp_path):
+    path = tmp_path / "run.h5"
+    seen = []
+
+    def read(state):
+        if path.exists():
+            with Trajectory(path) as trajectory:
+                seen.append((state.step, len(trajectory), len(trajectory.observables["read"]), trajectory.state.step))
+                assert np.isfinite(trajectory[-1]).all()
+        return state.step
+
+    simulate(ring(6), start(), dt=0.1, n_steps=9, damping=0.1, observers=[read], trajectory=path, save_every=3)
+    # the observer of a step runs before that step is stored
+    assert [(frames, last) for _, frames, _, last in seen] == [
+        (1 + (step - 1) // 3, 3 * ((step - 1) // 3)) for step in range(1, 10)
+    ]
+
+
+def test_open_reader_follows_the_writer(tmp_path):
+    path = tmp_path / "run.h5"
+    readers = []
+
+    def follow(_):
+        if path.exists() and not readers:
+            readers.append(Trajectory(path))
+        return len(readers[0]) if readers else 0
+
+    run = simulate(ring(6), start(), dt=0.1, n_steps=6, damping=0.1, observers=[follow], trajectory=path, save_every=2)
+    readers[0].close()
+    assert run.observables["follow"].tolist() == [0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("integrator", ["semi_implicit", "spherical_midpoint"])
+def test_interrupted_run_resumes_bit_for_bit(tmp_path, integrator):
+    options = OPTIONS | {"n_steps": 30, "save_every": 4, "integrator": integrator}
+
+    def stopping(state):
+        if state.step == 16 and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return state.step
+
+    stopped: list[bool] = []
+    options["observers"] = OBSERVERS | {"stopping": stopping}
+    broken = simulate(ring(6), start(), trajectory=tmp_path / "broken.h5", **options)
+    assert broken.interrupted
+    continued = resume(tmp_path / "broken.h5", ring(6), observers=options["observers"])
+    whole = simulate(ring(6), start(), trajectory=tmp_path / "whole.h5", **options)
+    assert not continued.interrupted
+    assert torch.equal(continued.spins, whole.spins)
+    assert_same_file(tmp_path / "broken.h5", tmp_path / "whole.h5")
+    for name, values in whole.observables.items():
+        np.testing.assert_array_equal(continued.observables[name], values)
+
+
+def test_finished_run_can_be_extended(tmp_path):
+    simulate(ring(6), start(), n_steps=10, save_every=4, trajectory=tmp_path / "a.h5", **OPTIONS)
+    resume(tmp_path / "a.h5", ring(6), n_steps=9, observers=OBSERVERS)
+    simulate(ring(6), start(), n_steps=19, save_every=4, trajectory=tmp_path / "b.h5", **OPTIONS)
+    assert_same_file(tmp_path / "a.h5", tmp_path / "b.h5")
+
+
+def test_resume_restores_arrays_of_parameters_and_replica_numbers(tmp_path):
+    options = {"dt": 0.1, "damping": [0.1, 0.3], "kT": np.full((1, 6), 0.2), "replicas": [5, 9], "seed": 2}
+    simulate(ring(6), start(), n_steps=7, trajectory=tmp_path / "a.h5", save_every=5, **options)
+    continued = resume(tmp_path / "a.h5", ring(6), n_steps=6)
+    assert torch.equal(continued.spins, simulate(ring(6), start(), n_steps=13, **options).spins)
+
+
+def test_resume_refuses_another_source_or_other_observers(tmp_path):
+    simulate(ring(6), start(), n_steps=4, trajectory=tmp_path / "a.h5", **OPTIONS)
+    with pytest.raises(InvalidInput, match="is not the stored one"):
+        resume(tmp_path / "a.h5", ring(6, J=2.0), observers=OBSERVERS)
+    with pytest.raises(InvalidInput, match="observers"):
+        resume(tmp_path / "a.h5", ring(6))
+    with pytest.raises(InvalidInput, match="n_steps=-1"):
+        resume(tmp_path / "a.h5", ring(6), n_steps=-1, observers=OBSERVERS)
+
+
+WRITER = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from trajectories.test_trajectory import OPTIONS, start, ring
+from gnnspin.dynamics import simulate
+torch.set_num_threads(1)
+simulate(ring(6), start(), n_steps=int(sys.argv[3]), save_every=3, trajectory=sys.argv[1], **OPTIONS)
+"""
+
+
+def run_and_kill(path: Path, n_steps: int, frames: int, delay: float) -> int:
+    """Kill a writing process `delay` seconds after it stored `frames` frames; frames that were readable just before."""
+    tests = Path(__file__).parents[1]
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(tests), str(n_steps)])
+    try:
+        seen, deadline = 0, time.monotonic() + 600
+        while seen < frames:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            if path.exists():
+                with Trajectory(path) as trajectory:
+                    seen = len(trajectory)
+            time.sleep(0.01)
+        time.sleep(delay)
+        with Trajectory(path) as trajectory:
+            seen = len(trajectory)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return seen
+
+
+def check_recovery(tmp_path: Path, delay: float) -> None:
+    path = tmp_path / "killed.h5"
+    seen = run_and_kill(path, 10**6, frames=4, delay=delay)
+    with Trajectory(path) as trajectory:
+        frames = len(trajectory)
+        assert frames >= seen
+        step = trajectory.state.step
+        simulate(ring(6), start(), n_steps=step + 50, save_every=3, trajectory=tmp_path / "whole.h5", **OPTIONS)
+        with Trajectory(tmp_path / "whole.h5") as whole:
+            assert trajectory[:].tobytes() == whole[:frames].tobytes()
+    resume(path, ring(6), n_steps=50, observers=OBSERVERS)
+    assert_same_file(path, tmp_path / "whole.h5")
+
+
+def test_killed_run_is_readable_and_resumes_bit_for_bit(tmp_path):
+    check_recovery(tmp_path, delay=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", np.random.default_rng(0).uniform(0, 1.5, 10).round(4).tolist())
+def test_killed_at_a_random_moment(tmp_path, delay):
+    check_recovery(tmp_path, delay)
+
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
+
+
+def test_second_writer_is_refused(tmp_path):
+    path = tmp_path / "run.h5"
+    simulate(ring(6), start(), n_steps=3, trajectory=path, **OPTIONS)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(StoreError, match="being written by another process"):
+        resume(path, ring(6), observers=OBSERVERS)
+    holder.communicate(b"\n")
+    resume(path, ring(6), n_steps=1, observers=OBSERVERS)
+
+
+def test_torn_checkpoint_falls_back_to_the_other_slot(tmp_path):
+    path = tmp_path / "run.h5"
+    simulate(ring(6), start(), n_steps=6, save_every=3, trajectory=path, **OPTIONS)
+    with h5py.File(path, "r+", libver="latest") as file:
+        newest = int(file["checkpoint/record"][:, 0].argmax())
+        file["checkpoint/spins"][newest, 0, 0] = 0.5
+    with Trajectory(path) as trajectory:
+        assert trajectory.state.step in (3, 6)  # closing stored step 6 in both slots, or step 3 is left
+        assert (trajectory.state.spins.norm(dim=-1) - 1).abs().max() < 1e-12
+    with h5py.File(path, "r+", libver="latest") as file:
+        file["checkpoint/spins"][...] = 0.5
+    with Trajectory(path) as trajectory, pytest.raises(StoreError, match="no intact checkpoint"):
+        _ = trajectory.state
+
+
+def test_foreign_damaged_and_missing_files_are_clear_errors(tmp_path):
+    with pytest.raises(StoreError, match="does not exist"):
+        Trajectory(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(StoreError, match="not a readable HDF5 file"):
+        Trajectory(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w", libver="latest") as file:
+        file["x"] = 1
+    with pytest.raises(StoreError, match="no trajectory"):
+        Trajectory(tmp_path / "foreign.h5")
+    simulate(ring(6), start(), n_steps=6, trajectory=tmp_path / "whole.h5", **OPTIONS)
+    content = (tmp_path / "whole.h5").read_bytes()
+    for length in (10, 1000, len(content) // 2):
+        (tmp_path / "cut.h5").write_bytes(content[:length])
+        with pytest.raises(StoreError, match=r"cut\.h5"):
+            Trajectory(tmp_path / "cut.h5")
+    with pytest.raises(StoreError, match=r"cut\.h5"):
+        resume(tmp_path / "cut.h5", ring(6), observers=OBSERVERS)
+
+
+def test_full_disk_is_a_clear_error(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    target = tmp_path / "run.h5.part"
+    target.symlink_to("/dev/full")
+    with pytest.raises(StoreError, match="cannot write trajectory"):
+        simulate(ring(6), start(), n_steps=6, trajectory=tmp_path / "run.h5", **OPTIONS)
