@@ -5,7 +5,7 @@ from gnnspin.analysis.cost import FieldCost, field_cost
 from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
 from gnnspin.analysis.locality_figure import locality_figure
 from gnnspin.analysis.response import Agreement, response, response_agreement
-from gnnspin.analysis.symmetries import symmetry_violations
+from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
 
 __all__ = [
     "Agreement",
@@ -13,6 +13,7 @@ __all__ = [
     "FieldCost",
     "Locality",
     "LocalityConfig",
+    "SourceSymmetries",
     "analyze_locality",
     "compare",
     "conditional_variance",
@@ -20,5 +21,6 @@ __all__ = [
     "locality_figure",
     "response",
     "response_agreement",
+    "source_symmetries",
     "symmetry_violations",
 ]

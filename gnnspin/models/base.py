@@ -15,6 +15,10 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.systems import SpinSystem
 
+#: What a model may claim in `SpinModel.symmetries`; ``point_group`` and ``space_rotation`` are the proper rotations of
+#: a lattice and of all positions of any system, ``mirrors`` the improper operations of either.
+SYMMETRIES = frozenset({"spin_rotation", "time_reversal", "translation", "point_group", "mirrors", "space_rotation"})
+
 
 class SpinModel(nn.Module, ABC):
     """Base of all models.
@@ -135,11 +139,11 @@ class SpinModel(nn.Module, ABC):
     def symmetries(self) -> frozenset[str]:
         """Operations that leave its energies exactly as they are, named as by `symmetry_violations`.
 
-        Default: all of them, but for ``time_reversal`` where that hyperparameter is false.
+        Default: all of `SYMMETRIES`, but for ``time_reversal`` and ``mirrors`` where that hyperparameter is false.
         """
-        names = {"spin_rotation", "translation", "point_group", "space_rotation"}
-        even = getattr(self.hyperparameters, "time_reversal", True)
-        return frozenset(names | {"time_reversal"} if even else names)
+        flags = ("time_reversal", "mirrors")
+        given_up = {flag for flag in flags if not getattr(self.hyperparameters, flag, True)}
+        return SYMMETRIES - given_up
 
     def start_from(self, labels: LabelSet) -> None:
         """Set weights that have a solution in closed form; called before `calibrate` and training. Default: none."""

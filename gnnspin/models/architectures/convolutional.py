@@ -92,7 +92,7 @@ class Convolutional(SpinModel):
     @property
     def symmetries(self) -> frozenset[str]:
         """See `SpinModel.symmetries`."""
-        return super().symmetries - {"spin_rotation", "point_group", "space_rotation"}
+        return super().symmetries - {"spin_rotation", "point_group", "mirrors", "space_rotation"}
 
     @property
     def receptive_radius(self) -> float:

@@ -112,7 +112,7 @@ class EquivariantTensorNetwork(SpinModel):
     @property
     def symmetries(self) -> frozenset[str]:
         """See `SpinModel.symmetries`; locked spins are turned with space, not alone."""
-        alone = {"spin_rotation", "point_group", "space_rotation"} if self._locked else set()
+        alone = {"spin_rotation", "point_group", "mirrors", "space_rotation"} if self._locked else set()
         return super().symmetries - alone
 
     @property

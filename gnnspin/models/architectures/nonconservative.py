@@ -127,7 +127,7 @@ class Nonconservative(SpinModel):
         """See `SpinModel.symmetries`; a drive singles out a direction of space."""
         driven = self.hyperparameters.drive is not None
         kept = super().symmetries & self._first.base.symmetries
-        return kept - {"point_group", "space_rotation"} if driven else kept
+        return kept - {"point_group", "mirrors", "space_rotation"} if driven else kept
 
     @property
     def tells_species(self) -> bool:

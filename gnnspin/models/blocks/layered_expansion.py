@@ -70,7 +70,8 @@ class LayeredExpansion(SpinModel):
     def symmetries(self) -> frozenset[str]:
         """See `SpinModel.symmetries`; operations of the point group may exchange places in the unit cell."""
         h = self.hyperparameters
-        return super().symmetries - ({"point_group"} if h.site_kind == "basis" and h.n_kinds > 1 else set())
+        exchanged = h.site_kind == "basis" and h.n_kinds > 1
+        return super().symmetries - ({"point_group", "mirrors"} if exchanged else set())
 
     @property
     def receptive_radius(self) -> float:

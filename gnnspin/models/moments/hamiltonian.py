@@ -166,7 +166,7 @@ class ModelHamiltonian(nn.Module):
         if not contains(self.config, (OnsiteConfig, DisorderConfig)):
             kept.add("translation")
             if self.time_reversal:
-                kept |= {"point_group", "space_rotation"}
+                kept |= {"point_group", "mirrors", "space_rotation"}
         return frozenset(kept | {"time_reversal"} if self.time_reversal else kept)
 
     @property
