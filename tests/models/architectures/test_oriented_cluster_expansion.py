@@ -113,7 +113,7 @@ def test_glides_and_screws(lattice: object) -> None:
     system = lattice(*size)  # type: ignore[operator]
     source = force_field(NAME, system, cutoff=1.05 * gs.graphs.GraphSpec.for_system(system, 1.0).shells[0], **SMALL)
     violations = symmetry_violations(source, seed=1)
-    assert set(violations) == {"spin_rotation", "time_reversal", "translation", "point_group"}
+    assert set(violations) == {"spin_rotation", "time_reversal", "translation", "point_group", "mirrors"}
     assert max(violations.values()) < 1e-9
     spins = random_spins(system.n_sites, seed=3)
     cell = UnitCell.of(system)
