@@ -14,20 +14,22 @@ import json
 import re
 from abc import ABC
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_type_hints
 
 import numpy as np
 import pydantic
 import torch
 from pydantic import Field
+from pydantic_core import core_schema
 from scipy import sparse
 from torch import Tensor
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.parameter_types import field_type
+from gnnspin.core.parameter_types import field_type, sparse_entries
 from gnnspin.core.registry import Registry
 
 #: Arguments that say where an object is used, not what it is: given at building, not described.
@@ -39,7 +41,12 @@ class Recipe(Config):
 
     described_class: ClassVar[type[Described]]
 
-    def build(self, system: Any = None, device: Any = None) -> Any:
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self.described_class.check(self)
+        return self
+
+    def build(self, system: Any = None, device: Any = None, **given: Any) -> Any:
         """The object, with everything inside it.
 
         Parameters
@@ -48,13 +55,15 @@ class Recipe(Config):
             For objects that live on one (sources, Hamiltonians) and everything inside them that does.
         device : torch.device or str, optional
             For those that can be placed.
+        **given
+            Arguments that the recipe was made without, see `Described.parameters`.
 
         Raises
         ------
         InvalidInput
             If a value is out of range, or the object needs a system and there is none.
         """
-        return self.described_class.from_recipe(self, system, device)
+        return self.described_class.from_recipe(self, system, device, **given)
 
     def inside(self) -> Iterator[Recipe]:
         """The recipe itself and all recipes among its arguments, at any depth."""
@@ -82,39 +91,52 @@ class Described(ABC):
     kind: ClassVar[str] = ""
     #: Classes of the family by kind.
     registry: ClassVar[Registry[type[Described]]]
+    #: Kind that a mapping without one has, for families in which one is usual.
+    default_kind: ClassVar[str] = ""
 
     def __init_subclass__(
-        cls, *, family: str | None = None, group: str | None = None, kind: str | None = None, **options: Any
+        cls,
+        *,
+        family: str | None = None,
+        group: str | None = None,
+        kind: str | None = None,
+        default_kind: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
         if family is not None:
             cls.registry = Registry(family, group or "")
+        if default_kind is not None:
+            cls.default_kind = default_kind
         cls.kind = kind or ""
         if kind is not None:
             cls.registry.register(kind, cls)
 
     @classmethod
-    @cache
-    def parameters(cls) -> type[Recipe]:
-        """Pydantic class of the constructor's arguments: types, defaults and descriptions."""
-        hints = get_type_hints(cls.__init__, include_extras=True)
-        texts = _parameter_texts(cls)
-        fields: dict[str, Any] = {"kind": (str, Field(default=cls.kind, description="name of the class"))}
-        for name, parameter in _arguments(cls).items():
-            default = ... if parameter.default is inspect.Parameter.empty else plain(parameter.default)
-            fields[name] = (
-                field_type(hints.get(name, Any), Described),
-                Field(default=default, description=texts.get(name)),
-            )
-        made = pydantic.create_model(f"{cls.__name__}Parameters", __base__=Recipe, __module__=cls.__module__, **fields)
-        made.described_class = cls
-        return made
+    def parameters(cls, without: tuple[str, ...] = ()) -> type[Recipe]:
+        """Pydantic class of the constructor's arguments: types, defaults and descriptions.
+
+        Parameters
+        ----------
+        without : tuple of str
+            Arguments that are left out, to be given when the object is built.
+        """
+        return _parameters(cls, without)
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe, system: Any = None, device: Any = None) -> Self:
+    def check(cls, recipe: Recipe) -> None:
+        """Raise InvalidInput where arguments are out of range or contradict each other.
+
+        It is called when a recipe is validated, so that a configuration is refused before any work; it sees what shows
+        without a system. Default: nothing.
+        """
+        del recipe
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, system: Any = None, device: Any = None, **given: Any) -> Self:
         """Build from validated arguments; errors as in `Recipe.build`."""
         known = inspect.signature(cls).parameters
-        arguments = {name: _built(value, system, device) for name, value in recipe.arguments().items()}
+        arguments = {name: _built(value, system, device) for name, value in recipe.arguments().items()} | given
         if "system" in known:
             if system is None:
                 raise InvalidInput(f"{cls.kind or cls.__name__} lives on a system; give one")
@@ -137,8 +159,22 @@ class Described(ABC):
         return cls.recipe(specification).build(system, device)
 
     @classmethod
-    def recipe(cls, specification: Mapping[str, Any] | Described | Recipe) -> Recipe:
-        """Validated parameters from a mapping with a kind, from an object, or from a recipe itself.
+    def recipe(
+        cls,
+        specification: Mapping[str, Any] | Described | Recipe | None = None,
+        /,
+        without: tuple[str, ...] = (),
+        **values: Any,
+    ) -> Recipe:
+        """Validated parameters from a mapping with a kind, from an object, from a recipe itself, or from keywords.
+
+        Parameters
+        ----------
+        specification : mapping, Described or Recipe, optional
+        without : tuple of str
+            Arguments that are left out, see `parameters`.
+        **values
+            The mapping as keywords.
 
         Raises
         ------
@@ -149,20 +185,39 @@ class Described(ABC):
             return specification
         if isinstance(specification, Described):
             specification = specification.specification()
-        if not isinstance(specification, Mapping):
+        if not isinstance(specification, Mapping | None):
             raise InvalidInput(f"{cls.registry.kind} is {specification!r}; give a mapping with a kind")
-        given = dict(specification)
-        if "kind" not in given:
-            raise InvalidInput(f"{cls.registry.kind} {given} has no kind; known: {', '.join(cls.registry.names())}")
-        kind = given["kind"]
-        found = cls.registry[str(kind)]
+        given = {**(specification or {}), **values}
+        found = cls._class_of(given)
+        parameters = found.parameters(without)
+        for name in without:
+            given.pop(name, None)
+        # null means "not given", also for a parameter that only another kind has
+        given = {name: value for name, value in given.items() if value is not None or name in parameters.model_fields}
         try:
-            return found.parameters().model_validate(given)
+            return parameters.model_validate(given)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(name for name in found.parameters().model_fields if name != "kind")
-            raise InvalidInput(f"{kind}: {place}: {first['msg']}; known parameters: {known}") from error
+            place = "".join(f"{part}: " for part in first["loc"])
+            known = ", ".join(name for name in parameters.model_fields if name != "kind")
+            message = first["msg"].removeprefix("Value error, ")
+            raise InvalidInput(f"{found.kind}: {place}{message}; known parameters: {known}") from error
+
+    @classmethod
+    def _class_of(cls, given: Mapping[str, Any]) -> type[Described]:
+        """The class that a mapping names."""
+        kind = given.get("kind", cls.kind or cls.default_kind)
+        if not kind:
+            raise InvalidInput(f"{cls.registry.kind} {given} has no kind; known: {', '.join(cls.registry.names())}")
+        found = cls.registry[str(kind)]
+        if not issubclass(found, cls):
+            raise InvalidInput(f"{kind} is no {cls.__name__}; known: {', '.join(cls.kinds())}")
+        return found
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Kinds of the family whose classes derive from this one, in alphabetical order."""
+        return tuple(name for name in cls.registry.names() if issubclass(cls.registry[name], cls))
 
     def specification(self) -> dict[str, Any]:
         """JSON-able description: the kind, and every argument of the constructor that says what the object is."""
@@ -176,6 +231,47 @@ class Described(ABC):
             f"{type(self).__name__} keeps no attribute {name}; keep every argument of the constructor under its name, "
             "so that the object can be described"
         )
+
+
+@dataclass(frozen=True)
+class RecipeOf:
+    """Annotation of a field that holds a recipe: ``Annotated[Recipe, RecipeOf(HoppingRule)]``.
+
+    The field takes a mapping with a kind, an object, or a recipe, and is written as the mapping.
+
+    Attributes
+    ----------
+    family : type of Described
+        What may be named; of a whole family or of the classes that derive from one of it.
+    without : tuple of str
+        Arguments that are given when the object is built, see `Described.parameters`.
+    """
+
+    family: type[Described]
+    without: tuple[str, ...] = ()
+
+    def classes(self) -> tuple[type[Recipe], ...]:
+        """Parameters of everything that may be named."""
+        registry = self.family.registry
+        return tuple(registry[kind].parameters(self.without) for kind in self.family.kinds())
+
+    def validated(self, value: Any) -> Recipe:
+        """The recipe; ValueError if there is none."""
+        found = self.family.recipe(value, self.without)
+        if not issubclass(found.described_class, self.family):
+            raise InvalidInput(f"{found.described_class.kind} is no {self.family.__name__}")
+        return found
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def written(recipe: Recipe, info: pydantic.SerializationInfo) -> dict[str, Any]:
+            return recipe.model_dump(mode=info.mode, exclude_defaults=info.exclude_defaults)
+
+        return core_schema.no_info_plain_validator_function(
+            self.validated, serialization=core_schema.plain_serializer_function_ser_schema(written, info_arg=True)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object", "description": f"a {self.family.registry.kind}, by its kind"}
 
 
 def require_same(given: Mapping[str, Any], stored: Mapping[str, Any], what: str) -> None:
@@ -212,13 +308,15 @@ def plain(value: Any) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if callable(value):
+    if callable(value) and not sparse.issparse(value):
         name = getattr(value, "__qualname__", type(value).__qualname__)
         return {"function": f"{getattr(value, '__module__', '')}.{name}"}
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, complex):
+        return {"real": value.real, "imag": value.imag}
     if sparse.issparse(value):
-        raise InvalidInput("a bare matrix has no description; wrap it in a rule")
+        return plain(sparse_entries(value))
     raise InvalidInput(f"{type(value).__name__} {value!r} cannot be described")
 
 
@@ -227,13 +325,52 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+@cache
+def _parameters(cls: type[Described], without: tuple[str, ...]) -> type[Recipe]:
+    hints, texts = _hints(cls), _parameter_texts(cls)
+    fields: dict[str, Any] = {"kind": (Literal[cls.kind], Field(default=cls.kind, description="name of the class"))}
+    for name, parameter in _arguments(cls).items():
+        if name not in without:
+            kind = field_type(hints.get(name, Any), RecipeOf, Described)
+            fields[name] = (kind, Field(default=_default(parameter), description=texts.get(name)))
+    made = pydantic.create_model(
+        f"{cls.__name__}Parameters", __base__=Recipe, __module__=cls.__module__, __doc__=cls.__doc__, **fields
+    )
+    made.described_class = cls
+    return made
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """Types of the constructor's arguments, those of a typed dictionary of keywords (PEP 692) one by one."""
+    hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            for keywords in get_args(hints.get(parameter.name)):
+                hints |= get_type_hints(keywords, include_extras=True)
+    return hints
+
+
+@cache
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:
-    """Parameters of the constructor that say what an object is."""
-    kept = {}
+    """Parameters of the constructor that say what an object is; keywords of a typed dictionary default to None."""
+    kept, hints = {}, get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     for name, parameter in inspect.signature(cls).parameters.items():
-        if name not in CONTEXT and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            for keywords in get_args(hints.get(name)):
+                for key in get_type_hints(keywords):
+                    kept[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
+        elif name not in CONTEXT:
             kept[name] = parameter
     return kept
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    """Default of a field: none, a recipe, or a plain value."""
+    if parameter.default is inspect.Parameter.empty:
+        return ... if parameter.kind is not inspect.Parameter.VAR_POSITIONAL else ()
+    if isinstance(parameter.default, Described):
+        return type(parameter.default).recipe(parameter.default)
+    return plain(parameter.default)
 
 
 def _built(value: Any, system: Any, device: Any) -> Any:

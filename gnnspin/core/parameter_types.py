@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import torch
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from scipy import sparse
 from torch import Tensor
 
 
@@ -17,7 +19,7 @@ def _numbers(value: Any) -> Any:
     """Nested tuples of finite numbers, or booleans; complex ones as ``{"real": ..., "imag": ...}``."""
     if isinstance(value, Mapping):
         if set(value) == {"real", "imag"}:
-            return np.asarray(value["real"], dtype=float) + 1j * np.asarray(value["imag"], dtype=float)
+            return _numbers(np.asarray(value["real"], dtype=float) + 1j * np.asarray(value["imag"], dtype=float))
         raise ValueError(f"{sorted(value)} is no array of numbers")
     if isinstance(value, Tensor | np.ndarray | np.generic):
         value = value.tolist()
@@ -31,8 +33,9 @@ def _numbers(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and np.iscomplexobj(value):
-        return {"real": value.real.tolist(), "imag": value.imag.tolist()}
+    if np.iscomplexobj(value):
+        array = np.asarray(value)
+        return {"real": array.real.tolist(), "imag": array.imag.tolist()}
     return [_listed(each) for each in value] if isinstance(value, tuple) else value
 
 
@@ -42,6 +45,54 @@ Numbers = Annotated[
     BeforeValidator(_numbers),
     PlainSerializer(_listed),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array"}]}),
+]
+
+
+def _fraction(value: Any) -> Any:
+    if isinstance(value, str) and "/" in value:
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"{value!r} is no fraction; give a number, or one such as 5/12") from error
+    return value
+
+
+#: A number that may be written as a fraction, such as ``5/12``.
+FractionalNumber = Annotated[float, BeforeValidator(_fraction)]
+
+
+def sparse_entries(matrix: Any) -> dict[str, Any]:
+    """Entries of a sparse matrix that are not zero, row by row: shape, row, column, value."""
+    canonical = matrix.tocsr(copy=True)
+    canonical.sum_duplicates()
+    canonical.eliminate_zeros()
+    entries = canonical.tocoo()
+    row, column = entries.coords
+    return {"shape": list(entries.shape), "row": row, "column": column, "value": entries.data}
+
+
+def _sparse(value: Any) -> Any:
+    if sparse.issparse(value):
+        value = sparse_entries(value)
+    if not isinstance(value, Mapping) or set(value) != {"shape", "row", "column", "value"}:
+        raise ValueError(f"{type(value).__name__} is no sparse matrix; give shape, row, column and value")
+    return {name: _numbers(each) for name, each in value.items()}
+
+
+def as_sparse(entries: Any) -> Any:
+    """Matrix of entries as `sparse_entries` gives them, or of a sparse matrix itself."""
+    if sparse.issparse(entries):
+        return entries
+    place = (np.asarray(entries["row"], dtype=np.int64), np.asarray(entries["column"], dtype=np.int64))
+    return sparse.coo_array((np.asarray(entries["value"]), place), shape=tuple(entries["shape"])).tocsr()
+
+
+#: A sparse matrix by its entries.
+SparseMatrix = Annotated[
+    Any,
+    BeforeValidator(_sparse),
+    PlainSerializer(lambda entries: {name: _listed(each) for name, each in entries.items()}),
+    WithJsonSchema({"type": "object"}),
 ]
 
 
@@ -67,35 +118,43 @@ def _no_function(value: Any) -> Any:
     return value
 
 
-def field_type(annotation: Any, described: type) -> Any:
+def field_type(annotation: Any, recipe: Callable[[Any], Any], described: type) -> Any:
     """Pydantic type of an argument.
 
     Parameters
     ----------
     annotation : type
         Of the constructor's argument, resolved.
+    recipe : callable
+        From a class of described objects to the annotation of a field that holds its recipe.
     described : type
-        Base class of described objects: these become recipes of their family.
+        Base class of described objects.
 
     Returns
     -------
     type
-        Numbers for anything that an array may be given for, a dtype by name, recipes for described objects, and what
-        pydantic knows as it is.
+        Numbers for anything that an array may be given for, entries for a sparse matrix, a dtype by name, recipes for
+        described objects, and what pydantic knows as it is.
     """
+
+    def of(part: Any) -> Any:
+        return field_type(part, recipe, described)
+
     if annotation is torch.dtype:
         return DType
     if isinstance(annotation, type) and issubclass(annotation, described):
-        return _recipe_type(annotation)
+        return Annotated[Any, recipe(annotation)]
+    if _is_sparse(annotation):
+        return SparseMatrix
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin is Annotated or origin is Literal or annotation in (Any, Path, str, bool, int, float):
         return annotation
     if origin in (Union, types.UnionType):
-        return _union(inside, described)
+        return _union(inside, of, described)
     if _is_array(annotation):
         return Numbers
     if (origin is not None and origin in (Sequence, list, tuple)) or annotation in (Sequence, list, tuple):
-        return _sequence(inside, described)
+        return _sequence(inside, of)
     if origin is Callable or annotation is Callable:
         return Annotated[Any, BeforeValidator(_no_function)]
     return annotation if _is_builtin(annotation) else Any
@@ -106,23 +165,24 @@ def _is_builtin(annotation: Any) -> bool:
     return isinstance(annotation, type) and annotation.__module__ == "builtins"
 
 
-def _union(members: Sequence[Any], described: type) -> Any:
+def _union(members: Sequence[Any], of: Callable[[Any], Any], described: type) -> Any:
     optional = type(None) in members
     rest = [member for member in members if member is not type(None)]
-    if any(_is_array(member) for member in rest):
-        recipes = [field_type(m, described) for m in rest if isinstance(m, type) and issubclass(m, described)]
-        kinds: list[Any] = [*recipes, Numbers]
-    else:
-        kinds = [field_type(member, described) for member in rest]
+    objects = [member for member in rest if isinstance(member, type) and issubclass(member, described)]
+    if objects:  # a bare matrix that may be given in place of a rule is described as a rule
+        rest = [member for member in rest if not _is_sparse(member)]
+    kinds = [of(member) for member in rest if member in objects or not any(map(_is_array, rest))]
+    if any(map(_is_array, rest)):
+        kinds.append(Numbers)
     kinds = list(dict.fromkeys(kinds)) + ([None] if optional else [])
     return Union[tuple(kinds)]  # noqa: UP007
 
 
-def _sequence(inside: Sequence[Any], described: type) -> Any:
+def _sequence(inside: Sequence[Any], of: Callable[[Any], Any]) -> Any:
     members = [member for member in inside if member is not Ellipsis]
     if len(members) == 1:
-        return tuple[field_type(members[0], described), ...]  # type: ignore[misc]
-    return tuple[tuple(field_type(member, described) for member in members)] if members else tuple[Any, ...]  # type: ignore[misc]
+        return tuple[of(members[0]), ...]  # type: ignore[misc]
+    return tuple[tuple(of(member) for member in members)] if members else tuple[Any, ...]  # type: ignore[misc]
 
 
 def _is_array(annotation: Any) -> bool:
@@ -131,18 +191,5 @@ def _is_array(annotation: Any) -> bool:
     return annotation is Tensor or "numpy" in text or "collections.abc.Buffer" in text
 
 
-def _recipe_type(cls: Any) -> Any:
-    """Recipes of a family: a mapping with a kind, an object, or a recipe."""
-
-    def validate(value: Any) -> Any:
-        found = cls.recipe(value)
-        if not issubclass(found.described_class, cls):
-            raise ValueError(f"{found.described_class.kind} is no {cls.__name__}")
-        return found
-
-    return Annotated[
-        Any,
-        BeforeValidator(validate),
-        PlainSerializer(lambda recipe: recipe.model_dump(mode="json")),
-        WithJsonSchema({"type": "object", "description": f"a {cls.registry.kind}, by its kind"}),
-    ]
+def _is_sparse(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, sparse.sparray | sparse.spmatrix)
