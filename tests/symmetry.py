@@ -41,9 +41,10 @@ def permutation(system: SpinSystem, matrix: np.ndarray, origin: np.ndarray, shif
     return torch.from_numpy(distance.argmin(1))
 
 
-def site_symmetries(system: SpinSystem, site: int = 0, *, planar: bool = True) -> list[Tensor]:
-    """Permutations of all elements of the point group of `site`."""
-    found = [permutation(system, m, system.positions[site], np.zeros(3)) for m in orthogonal_matrices(planar)]
+def site_symmetries(system: SpinSystem, site: int = 0, *, planar: bool = True, mirrors: bool = True) -> list[Tensor]:
+    """Permutations of all elements of the point group of `site`; without `mirrors` of its proper rotations."""
+    matrices = [m for m in orthogonal_matrices(planar) if mirrors or np.linalg.det(m) > 0]
+    found = [permutation(system, m, system.positions[site], np.zeros(3)) for m in matrices]
     return [p for p in found if p is not None]
 
 

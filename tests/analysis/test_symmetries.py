@@ -11,6 +11,7 @@ import gnnspin as gs
 from gnnspin.analysis.symmetries import symmetry_violations
 
 HAMILTONIAN = {"hopping": {"kind": "nearest_neighbor"}, "J": 3.0}
+HANDED: list[dict[str, Any]] = [{"mirrors": False}, {"mirrors": False, "time_reversal": False}]
 HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
     "behler_parrinello": [{"descriptor": {"kind": "group_irreps"}, "hidden": [8], "activation": "silu"}],
     "equivariant_tensor_network": [{}, {"coupling": "locked"}],
@@ -23,14 +24,21 @@ HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"head": "site_pairs", "time_reversal": True},
         {"head": "pair", "model": "oriented_cluster_expansion"},
     ],
-    "oriented_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}],
-    "spin_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}],
+    "linear_cluster_expansion": [{}, *HANDED],
+    "oriented_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}, *HANDED],
+    "spin_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}, *HANDED],
 }
+SQUARE = gs.systems.square(6, 6)
 PACKING = gs.systems.amorphous(40, 3.7, 0.5, seed=0)
+EXPANSIONS = ("spin_cluster_expansion", "oriented_cluster_expansion")
 SPECIAL = [
+    ("nonconservative", {"model": "spin_cluster_expansion", "hyperparameters": HANDED[0]}, SQUARE),
     ("spin_cluster_expansion", {"site_kind": "basis"}, gs.systems.kagome(4, 4)),
     ("oriented_cluster_expansion", {"site_kind": "basis"}, gs.systems.kagome(4, 4)),
     ("spin_cluster_expansion", {}, gs.systems.kagome(4, 4)),
+    *((name, values, gs.systems.honeycomb(4, 4)) for name in EXPANSIONS for values in HANDED),
+    *((name, values, gs.systems.simple_cubic(3, 3, 3)) for name in EXPANSIONS for values in HANDED),
+    *(("spin_cluster_expansion", values, PACKING) for values in HANDED),
     (
         "moment_network",
         {"hopping": {"kind": "peierls", "hopping": {"kind": "nearest_neighbor"}, "flux": 1 / 6}, "J": 3.0},

@@ -22,6 +22,8 @@ def electrons(system: SpinSystem, hopping: HoppingRule, J: float = 1.0) -> Field
     return gs.electrons.ExactDiagonalization(hamiltonian, kT=0.1, mu=-0.7)
 
 
+#: Real hops of a knight in one sense of rotation: C4 without mirrors, even in time.
+KNIGHT = gs.electrons.CellHopping([(2, 1, 0), (-1, 2, 0), (-2, -1, 0), (1, -2, 0)], [[[-0.7]]] * 4, [0])
 SPACE = {"translation", "point_group", "mirrors"}
 WITH_SPINS = {"point_group_with_spins", "mirrors_with_spins"}
 BROKEN = {
@@ -44,6 +46,10 @@ BROKEN = {
     "flux": (
         electrons(SQUARE, gs.electrons.PeierlsHopping(NEAREST, flux=1 / 6)),
         {"time_reversal", "mirrors", "mirrors_with_spins"},
+    ),
+    "knight": (
+        electrons(SQUARE, NEAREST + KNIGHT),
+        {"mirrors", "mirrors_with_spins", "mirrors_with_time_reversal"},
     ),
     "current around a torus": (
         electrons(SQUARE, gs.electrons.TwistedHopping(NEAREST, (0.5, 0.0, 0.0))),

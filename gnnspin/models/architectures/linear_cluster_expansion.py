@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis, degree_slices
@@ -57,6 +58,7 @@ class LinearClusterHyperparameters(Config):
     max_degree: int = Field(default=2, ge=0, description="largest degree of the angular functions")
     n_radial: int = Field(default=6, ge=1, description="radial functions, where distances are continuous")
     time_reversal: bool = Field(default=True, description="False adds terms of three spins, odd under inversion")
+    mirrors: bool = Field(default=True, description="False adds terms that mirrors reverse; for systems in a plane")
 
 
 @register
@@ -78,7 +80,9 @@ class LinearClusterExpansion(LinearSpinModel):
     ==================  =================================================================================
 
     Invariant under global spin rotation, translations and every point group, and under time reversal unless
-    ``time_reversal=False``, which adds the chirality terms themselves.
+    ``time_reversal=False``, which adds the chirality terms themselves. With ``mirrors=False``, in the plane, pairs and
+    four spins join with :math:`A_{\cos}A'_{\sin} - A_{\sin}A'_{\cos}` in place of the scalar product of a degree, and
+    chiralities :math:`S_i\cdot A_{\cos}^k\times A_{\sin}^{k'}` of triangles seen in one orientation.
 
     Related: spin-cluster expansion (Drautz and Faehnle, Phys. Rev. B 69, 104404, 2004,
     doi:10.1103/PhysRevB.69.104404); linear atomic cluster expansion (Drautz, Phys. Rev. B 99, 014104, 2019,
@@ -88,6 +92,11 @@ class LinearClusterExpansion(LinearSpinModel):
     ----------
     spec : GraphSpec
     hyperparameters : LinearClusterHyperparameters
+
+    Raises
+    ------
+    InvalidInput
+        If ``mirrors=False`` meets three dimensions or ``max_degree=0``.
     """
 
     name = "linear_cluster_expansion"
@@ -98,6 +107,11 @@ class LinearClusterExpansion(LinearSpinModel):
 
     def __init__(self, spec: GraphSpec, hyperparameters: LinearClusterHyperparameters) -> None:
         super().__init__(spec, hyperparameters)
+        if not hyperparameters.mirrors and (spec.dimension == 3 or hyperparameters.max_degree == 0):
+            raise InvalidInput(
+                "mirrors=false of linear_cluster_expansion needs a system in the plane and max_degree >= 1; use "
+                "spin_cluster_expansion or oriented_cluster_expansion"
+            )
         self._angular = AngularBasis(spec.dimension, hyperparameters.max_degree)
         self._radial = RadialBasis(spec, hyperparameters.n_radial)
         self._degrees = degree_slices(self._angular.degree)
@@ -107,9 +121,12 @@ class LinearClusterExpansion(LinearSpinModel):
         first, second = torch.triu_indices(size, size, offset=1)
         self.register_buffer("chirality_first", first, persistent=False)
         self.register_buffer("chirality_second", second, persistent=False)
-        grams, triples = size * (size + 1) // 2 * len(self._degrees), len(first)
+        self._turning = [] if hyperparameters.mirrors else self._degrees[1:]
+        grams, wedges = size * (size + 1) // 2, size * (size - 1) // 2 * len(self._turning)
+        triples = len(first) + grams * len(self._turning)
         odd = 0 if hyperparameters.time_reversal else triples
-        self._allocate(2 * size + 2 * grams + size * grams + triples * (triples + 1) // 2 + odd)
+        grams *= len(self._degrees)
+        self._allocate(2 * size + (2 + size) * grams + 2 * wedges + triples * (triples + 1) // 2 + odd)
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
         """See `SpinModel.prepare`."""
@@ -124,9 +141,7 @@ class LinearClusterExpansion(LinearSpinModel):
         neighbors = torch.cat([_gram(density[:, :, :, part]) for part in self._degrees], dim=1)
         mixed = (bilinear[:, :, None] * neighbors[:, None]).flatten(1, 2)
         centred = torch.cat([_gram(along[:, None, :, part]) for part in self._degrees], dim=1)
-        isotropic = density[:, :, :, 0]
-        cross = torch.linalg.cross(isotropic[:, :, self.chirality_first], isotropic[:, :, self.chirality_second], dim=1)
-        chirality = (spin[:, :, None] * cross).sum(1)
+        chirality = self._chiralities(spin, density)
         groups = [
             bilinear,
             self._biquadratic(data, spin),
@@ -135,9 +150,22 @@ class LinearClusterExpansion(LinearSpinModel):
             mixed,
             _gram(chirality[:, None, :, None]),
         ]
+        for part in self._turning:
+            groups += [_wedge(density[:, :, :, part]), _wedge(along[:, None, :, part])]
         if not self.hyperparameters.time_reversal:
             groups.append(chirality)
-        return [group.transpose(1, 2) for group in groups]
+        return [group.transpose(1, 2) for group in groups if group.shape[1]]
+
+    def _chiralities(self, spin: Tensor, density: Tensor) -> Tensor:
+        """Triple products (R, T, N) of the spin with two densities: isotropic ones, and components cos and sin."""
+        isotropic = density[:, :, :, 0]
+        first, second = [isotropic[:, :, self.chirality_first]], [isotropic[:, :, self.chirality_second]]
+        rows, columns = torch.triu_indices(density.shape[2], density.shape[2], device=density.device)
+        for part in self._turning:
+            cos, sin = density[:, :, :, part].unbind(3)
+            first += [cos[:, :, rows] + cos[:, :, columns]]
+            second += [sin[:, :, rows] + sin[:, :, columns]]
+        return (spin[:, :, None] * torch.linalg.cross(torch.cat(first, 2), torch.cat(second, 2), dim=1)).sum(1)
 
     def _density(self, density: NeighborDensity, values: Tensor, data: NeighborGeometry) -> Tensor:
         """Densities (R, A, K, M, N) of values (R, A, N)."""
@@ -165,3 +193,10 @@ def _gram(density: Tensor) -> Tensor:
     if size == 0:
         return density.new_zeros(len(density), 0, density.shape[-1])
     return torch.cat([(density[:, :, k : k + 1] * density[:, :, k:]).sum((1, 3)) for k in range(size)], dim=1)
+
+
+def _wedge(density: Tensor) -> Tensor:
+    """Products cos_k sin_k' - sin_k cos_k', k < k', (R, pairs, N) of densities (R, A, K, 2, N), summed over A."""
+    cos, sin = density.unbind(3)
+    rows, columns = torch.triu_indices(density.shape[2], density.shape[2], offset=1, device=density.device)
+    return (cos[:, :, rows] * sin[:, :, columns] - sin[:, :, rows] * cos[:, :, columns]).sum(1)

@@ -91,6 +91,9 @@ class OrientedClusterExpansion(LayeredExpansion):
     With ``fixed_number`` every site also has a charge, and the chemical potential follows their mean, see
     `gnnspin.models.blocks.fixed_number`.
 
+    With ``mirrors=False`` the orientations are the proper rotations alone, half as many: then mirror images may differ,
+    as where hopping encloses flux.
+
     Spin rotation and time reversal hold as only scalar products reach the network; the operations of the lattice only
     permute sites and orientations together (group convolutions, Cohen and Welling, ICML 2016, arXiv:1602.07576).
 
@@ -126,7 +129,7 @@ class OrientedClusterExpansion(LayeredExpansion):
         h = hyperparameters
         if h.unit_cell is None:
             raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
-        orientations = Orientations(h.unit_cell)
+        orientations = Orientations(h.unit_cell, mirrors=h.mirrors)
         nearest = round(float(np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0])), 9)
         self._message_cutoff = h.message_cutoff or nearest
         if self._message_cutoff + SHELL_TOLERANCE < nearest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
+from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.cluster_layer import ClusterLayer, LayerSize
@@ -46,6 +47,10 @@ class SpinClusterExpansion(LayeredExpansion):
     contains every pair interaction up to twice the cutoff. With ``fixed_number`` every site also has a charge, and the
     chemical potential follows their mean, see `gnnspin.models.blocks.fixed_number`.
 
+    Hopping with flux breaks mirrors and time reversal. With ``mirrors=False`` the layers also use products that mirrors
+    reverse, such as the scalar chirality of triangles seen in one orientation, see `gnnspin.models.blocks.handedness`;
+    proper rotations stay exact.
+
     Related: atomic cluster expansion (Drautz, Phys. Rev. B 99, 014104, 2019), MACE (Batatia et al., NeurIPS 2022), with
     spins in place of positions.
 
@@ -55,6 +60,11 @@ class SpinClusterExpansion(LayeredExpansion):
     hyperparameters : ClusterExpansionHyperparameters
     vector_output : bool
         Whether the last layer gives vectors as well, for `_site_vectors`.
+
+    Raises
+    ------
+    InvalidInput
+        If ``mirrors=False`` meets ``max_degree=0``: without directions everything is its own mirror image.
 
     Examples
     --------
@@ -74,6 +84,8 @@ class SpinClusterExpansion(LayeredExpansion):
     ) -> None:
         super().__init__(spec, hyperparameters)
         h = hyperparameters
+        if not h.mirrors and h.max_degree < 1:
+            raise InvalidInput("mirrors=false needs directions: set max_degree to 1 or more")
         self._angular = AngularBasis(spec.dimension, h.max_degree)
         self._radial = RadialBasis(spec, h.n_radial)
         self.layers = nn.ModuleList()
@@ -86,6 +98,7 @@ class SpinClusterExpansion(LayeredExpansion):
                 self._angular,
                 LayerSize(h.channels, h.scalars, h.pairs, h.hidden),
                 time_reversal=h.time_reversal,
+                mirrors=h.mirrors,
                 separable=spec.shells is None,
                 emits=vector_output or k < h.layers - 1,
                 site_outputs=1 + h.fixed_number,

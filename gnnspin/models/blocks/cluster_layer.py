@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gnnspin.models.blocks.bases import AngularBasis, degree_slices
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry
+from gnnspin.models.blocks.handedness import Handedness
 from gnnspin.models.blocks.standardization import Standardization, site_network, standardized_outputs
 
 _MEAN_NEIGHBORS = 8.0
@@ -50,6 +51,8 @@ class ClusterLayer(nn.Module):
     size : LayerSize
     time_reversal : bool
         Leave out what is even in the spins from vectors and odd from scalars.
+    mirrors : bool
+        Leave out what is odd under mirrors.
     separable : bool
         See `NeighborDensity`.
     emits : bool
@@ -69,6 +72,7 @@ class ClusterLayer(nn.Module):
         size: LayerSize,
         *,
         time_reversal: bool = True,
+        mirrors: bool = True,
         separable: bool = False,
         emits: bool = True,
         site_outputs: int = 1,
@@ -87,11 +91,13 @@ class ClusterLayer(nn.Module):
             )
         self.vector_pairs = nn.ModuleList(ChannelPairs(n, size.pairs) for _ in self.degrees)
         self.tensor_pairs = nn.ModuleList(ChannelPairs(n, size.pairs) for _ in self.degrees[1:])
+        self.handedness = None if mirrors else Handedness(n, angular, max(1, size.channels // 2), emits * size.channels)
         n_tensors = n + (size.scalars if in_scalars else 0) + extra_tensors
         self.tensor_mixing = nn.ParameterList(_mixing(n, n_tensors) for _ in self.degrees)
         n_invariants = extra_invariants + self._n_invariants()
         self.standardization = Standardization(n_invariants)
-        self.gates_per_channel = 2 + len(self.degrees) + (not time_reversal)
+        n_handed = self.handedness.n_vectors if self.handedness else 0
+        self.gates_per_channel = 2 + len(self.degrees) + (not time_reversal) + n_handed
         n_out = site_outputs + emits * (size.scalars + size.channels * self.gates_per_channel)
         self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
@@ -101,9 +107,12 @@ class ClusterLayer(nn.Module):
 
     def _n_invariants(self) -> int:
         n, triples = self.densities, self.densities // 2
+        if self.handedness is not None:
+            triples += self.handedness.n_odd
         n_pairs = min(n * (n + 1) // 2, self.size.pairs)
         count = n + (2 * len(self.degrees) - 1) * n_pairs + triples * (triples + 1) // 2
         count += 0 if self.time_reversal else triples
+        count += self.handedness.n_even if self.handedness else 0
         if self.in_vectors > 1:
             count += self.in_vectors * (1 + n)
         if self.in_scalars:
@@ -164,7 +173,11 @@ class ClusterLayer(nn.Module):
         n = self.densities // 2
         cross = torch.linalg.cross(isotropic[:, :, :n], isotropic[:, :, n : 2 * n], dim=1)
         triple = (spin[:, :, None] * cross).sum(1)
-        if n:
+        if self.handedness is not None:
+            even, odd = self.handedness.pseudoscalars(spin, density, tensors)
+            products.append(even)
+            triple = torch.cat([triple, odd], dim=1)
+        if triple.shape[1]:
             products.append(_gram(triple[:, None, :, None]))
         if not self.time_reversal:
             products.append(triple)
@@ -182,6 +195,9 @@ class ClusterLayer(nn.Module):
         for k, part in enumerate(self.degrees):
             tensor = _mix(self.gate_mixing[k], tensors[k])[:, None]
             result = result + gates[:, :, :, 2 + k] * (tensor * mixed[:, :, :, part]).sum(3)
+        if self.handedness is not None:
+            for k, handed in enumerate(self.handedness.vectors(density, tensors)):
+                result = result + gates[:, :, :, 2 + len(self.degrees) + k] * handed
         if not self.time_reversal:
             result = result + gates[:, :, :, -1] * torch.linalg.cross(
                 spin[:, :, None].expand_as(result), mixed[:, :, :, 0], dim=1

@@ -26,6 +26,8 @@ class Orientations:
     Parameters
     ----------
     cell : UnitCell
+    mirrors : bool
+        False keeps proper rotations alone.
 
     Attributes
     ----------
@@ -35,8 +37,9 @@ class Orientations:
         ``matrices[quotient[g, h]]`` is the inverse of g times h.
     """
 
-    def __init__(self, cell: UnitCell) -> None:
+    def __init__(self, cell: UnitCell, *, mirrors: bool = True) -> None:
         found = CrystalSymmetry.of(cell.vectors, cell.basis, cell.extended).rotations
+        found = found if mirrors else found[np.linalg.det(found) > 0]
         _, kept = np.unique(np.round(found, 6).reshape(-1, 9) + 0.0, axis=0, return_index=True)
         self.matrices: FloatArray = found[kept]
         tree = cKDTree(self.matrices.reshape(-1, 9))

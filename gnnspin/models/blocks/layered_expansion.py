@@ -22,6 +22,9 @@ class LayeredHyperparameters(Config):
     """What the cluster expansions have in common: their symmetry in time, their electrons, their kinds of sites."""
 
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
+    mirrors: bool = Field(
+        default=True, description="exact mirrors and inversions; false imposes proper rotations of space alone (flux)"
+    )
     fixed_number: bool = Field(
         default=False,
         description="labels at fixed electron number: the chemical potential follows the mean of learned site charges",

@@ -33,6 +33,12 @@ class TestOneLayer(ModelPhysics):
     systems = LATTICES
 
 
+class TestHanded(ModelPhysics):
+    name = NAME
+    hyperparameters = {"layers": 2, "mirrors": False, "time_reversal": False, **SMALL}  # noqa: RUF012
+    systems = ("honeycomb", "simple_cubic")
+
+
 class TestFixedNumber(ModelPhysics):
     name = NAME
     hyperparameters = {"layers": 2, "fixed_number": True, **SMALL}  # noqa: RUF012

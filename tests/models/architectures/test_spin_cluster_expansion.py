@@ -25,6 +25,12 @@ class TestOneLayer(ModelPhysics):
     hyperparameters = {"layers": 1, "channels": 3, "hidden": 8, "max_degree": 2}  # noqa: RUF012
 
 
+class TestHanded(ModelPhysics):
+    name = "spin_cluster_expansion"
+    hyperparameters = {"channels": 3, "scalars": 2, "hidden": 8, "mirrors": False, "time_reversal": False}  # noqa: RUF012
+    systems = ("honeycomb", "simple_cubic", "amorphous")
+
+
 class TestFixedNumber(ModelPhysics):
     name = "spin_cluster_expansion"
     hyperparameters = {"layers": 2, "channels": 3, "hidden": 8, "max_degree": 1, "fixed_number": True}  # noqa: RUF012
