@@ -1,0 +1,1 @@
+"""Runs: what is begun, interrupted and gone on with owns its folder here."""
