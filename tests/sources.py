@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -16,22 +14,23 @@ class Bilinear(FieldSource):
 
     def __init__(self, exchange: Tensor, field: tuple[float, float, float] = (0.0, 0.0, 0.0), radial: float = 0.0):
         self.exchange = exchange.to(torch.float64)
-        self.uniform = torch.tensor(field, dtype=torch.float64)
+        self._field = self.uniform = torch.tensor(field, dtype=torch.float64)
         self.radial = radial
         self.system = gs.systems.chain(len(exchange), pbc=False)
         self.evaluations = 0
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        del time, energy, field
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        return self.energies_and_fields(spins, time)[0]
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        return self.energies_and_fields(spins, time)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        del time
         self.evaluations += 1
         exchange = torch.einsum("ij,rjc->ric", self.exchange, spins)
         energies = -0.5 * (spins * exchange).sum((-1, -2)) - (spins @ self.uniform).sum(-1)
-        return energies[:, None], exchange + self.uniform + self.radial * spins
-
-    def specification(self) -> dict[str, Any]:
-        return {"class": "Bilinear", "exchange": self.exchange.tolist(), "field": self.uniform.tolist()}
+        return energies, exchange + self.uniform + self.radial * spins
 
 
 def zeeman(n_sites: int, field: float) -> Bilinear:
@@ -56,15 +55,14 @@ class Paramagnet(FieldSource):
 
     def __init__(self, sites: int | gs.systems.SpinSystem, field: float) -> None:
         self.system = gs.systems.chain(sites) if isinstance(sites, int) else sites
-        self.strength = field
+        self._field = self.strength = field
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        del time, field
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        del time
+        return -self.strength * spins[..., 2].sum(-1)
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        del time
         fields = torch.zeros_like(spins)
         fields[..., 2] = self.strength
-        return -self.strength * spins[..., 2].sum(-1, keepdim=True) if energy else None, fields
-
-    def specification(self) -> dict[str, Any]:
-        return {"class": "Paramagnet", "field": self.strength}
+        return fields

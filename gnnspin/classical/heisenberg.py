@@ -63,11 +63,11 @@ class Heisenberg(PairExchange):
             ClassicalTerm.__init__(self, system, device)
         self.dtype = dtype
 
-    def field_of(self, spins: Tensor, time: float | None = None) -> Tensor:
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Field ``sum_j J_ij S_j`` (R, N, 3): shifted arrays on a Bravais lattice, a sum over bonds elsewhere."""
         if self._lattice is not None:
             return self._lattice(spins)
-        return super().field_of(spins, time)
+        return super().fields(spins, time)
 
     def compile(self, **options: Any) -> Self:
         """Compile the sum over a periodic Bravais lattice; see `FieldSource.compile`."""

@@ -38,7 +38,7 @@ class PairExchange(ClassicalTerm):
         self._starts = torch.from_numpy(starts.astype(np.int64)).to(self.device)
         self._exchange = torch.from_numpy(exchange).to(self.device)
 
-    def field_of(self, spins: Tensor, time: float | None = None) -> Tensor:
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Field ``sum_j J_ij S_j`` (R, N, 3): a sum over the bonds of every site."""
         del time
         if len(self._neighbors) == 0:
@@ -56,4 +56,4 @@ class PairExchange(ClassicalTerm):
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
-        return -0.5 * (spins * self.field_of(spins)).sum(-1)
+        return -0.5 * (spins * self.fields(spins)).sum(-1)

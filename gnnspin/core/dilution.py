@@ -55,11 +55,18 @@ class Diluted(FieldSource):
         self.source.compile(**options)
         return self
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        energies, fields = self.source._evaluate(spins * self._occupied, time, energy=energy, field=field)
-        return energies, None if fields is None else fields * self._occupied
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
+        return self.source.energies(spins * self._occupied, time)
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        return self.source.fields(spins * self._occupied, time) * self._occupied
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        energies, fields = self.source.energies_and_fields(spins * self._occupied, time)
+        return energies, fields * self._occupied
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

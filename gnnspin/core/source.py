@@ -6,14 +6,15 @@ training and plots know nothing else about them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Protocol, Self
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from gnnspin.core.described import Described
 from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.spins import as_spins, torque
 
@@ -31,11 +32,13 @@ class Geometry(Protocol):
     def fingerprint(self) -> str: ...
 
 
-class FieldSource(ABC):
+class FieldSource(Described, family="source", group="gnnspin.sources"):
     """Anything that can push spins.
 
-    A subclass sets `system`, `dtype`, `device` and implements `_evaluate`; it inherits the checks, the conversion of
-    dtype and device, and the rules of the protocol:
+    A subclass sets `system` and writes one method: `energies`, whose gradient is then the field, or `fields`, for a
+    field that has no energy. It writes both where the field has a closed form, and `energies_and_fields` where one
+    evaluation gives both. `dtype` and `device` are its own. It inherits the checks, the conversions of dtype and
+    device, and the rules of the protocol:
 
     - spins are unit vectors ``(..., N, 3)``, leading dimensions are replicas and never mean anything else;
     - the effective field is the plain Euclidean gradient ``H_i = -dE/dS_i``, unprojected, returned in the spins' dtype
@@ -43,26 +46,83 @@ class FieldSource(ABC):
     - energies are summed and returned in float64, shape ``(...)``, or ``(..., n_graphs)`` for a union of systems;
     - the field is a pure function of (spins, time), and nothing that is returned carries an autograd graph.
 
-    Sources on the same system add: ``exchange + zeeman`` is a source.
+    A class with a `kind` can be named in configurations and restored from files, see `gnnspin.core.described`. Sources
+    on the same system add: ``exchange + zeeman`` is a source.
+
+    Examples
+    --------
+    A spin-transfer torque ``S x (p x S)``, whose field ``p x S`` is no gradient:
+
+    >>> class SpinTransfer(FieldSource, kind="example_spin_transfer"):
+    ...     def __init__(self, system, p=(0.0, 0.0, 1.0)):
+    ...         self.system, self.p = system, torch.tensor(p, dtype=torch.float64)
+    ...
+    ...     def fields(self, spins, time=None):
+    ...         return torch.linalg.cross(self.p.expand_as(spins), spins)
+    >>> from gnnspin.systems import chain
+    >>> source = SpinTransfer(chain(2))
+    >>> source.torque([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    >>> source.has_energy, source.specification()
+    (False, {'kind': 'example_spin_transfer', 'p': [0.0, 0.0, 1.0]})
     """
 
     system: Any
     dtype: torch.dtype = torch.float64
     device: torch.device = torch.device("cpu")
-    has_energy: bool = True
+    #: Whether the field is the gradient of an energy; true for every class that writes `energies`.
+    has_energy: bool = False
 
-    @abstractmethod
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Energies ``(R, n_graphs)`` and fields ``(R, N, 3)`` of spins ``(R, N, 3)`` in the source's dtype and device.
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "has_energy" not in vars(cls):
+            cls.has_energy = cls.energies is not FieldSource.energies
 
-        What was not asked for may be None.
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Potential energies of checked spins; what an author writes, and `energy` calls.
+
+        Parameters
+        ----------
+        spins : (R, N, 3)
+            Unit spins of R replicas, in the source's dtype and on its device.
+        time : float, optional
+            Time, for sources that depend on it.
+
+        Returns
+        -------
+        (R,) tensor, or (R, n_graphs) for a union of systems
+            Differentiable with respect to the spins unless `fields` is written too.
+
+        Raises
+        ------
+        NoEnergyError
+            If the source has no energy.
         """
+        raise NoEnergyError(self._no_energy())
 
-    @abstractmethod
-    def specification(self) -> dict[str, Any]:
-        """JSON-able description that identifies the source: class, parameters and the system's fingerprint."""
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Effective fields (R, N, 3) of checked spins; what an author writes, and `field` calls.
+
+        Parameters as in `energies`. Default: ``H_i = -dE/dS_i`` of `energies` by automatic differentiation. The caller
+        has switched gradients off: a method that needs them uses ``torch.enable_grad()``.
+
+        Raises
+        ------
+        InvalidInput
+            If the class writes neither `energies` nor `fields`.
+        """
+        if type(self).energies is FieldSource.energies:
+            raise InvalidInput(f"{type(self).__name__} writes neither energies(spins, time) nor fields(spins, time)")
+        with torch.enable_grad():
+            variable = spins.detach().requires_grad_()
+            return -torch.autograd.grad(self.energies(variable, time).sum(), variable)[0]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Energies and fields of checked spins; to be written where one evaluation gives both.
+
+        Parameters and errors as in `energies` and `fields`, which it calls by default.
+        """
+        return self.energies(spins, time), self.fields(spins, time)
 
     def energy(self, spins: Tensor | ArrayLike, time: float | None = None) -> Tensor:
         """Potential energy whose gradient the field is, in units of the hopping.
@@ -99,7 +159,27 @@ class FieldSource(ABC):
 
     def unchecked_field(self, spins: Tensor, time: float | None = None) -> Tensor:
         """`field` of spins that are known to be unit vectors of the right shape: the same result, without the check."""
-        return self._converted(spins.detach(), time, energy=False, field=True)[1]  # type: ignore[return-value]
+        return self.unchecked(spins, time, energy=False)[1]  # type: ignore[return-value]
+
+    def unchecked(
+        self, spins: Tensor, time: float | None = None, *, energy: bool = True, field: bool = True
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Energy and field, None where not asked for, of vectors (..., N, 3) that need not be unit vectors.
+
+        For sources that are made of others; results as `energy` and `field` promise.
+        """
+        with torch.inference_mode(mode=False), torch.no_grad():
+            given = spins.clone() if spins.is_inference() else spins.detach()
+            own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
+            energies: Tensor | None = None
+            fields: Tensor | None = None
+            if energy and field:
+                energies, fields = self.energies_and_fields(own, time)
+            elif energy:
+                energies = self.energies(own, time)
+            elif field:
+                fields = self.fields(own, time)
+            return self._returned_energy(energies, given), self._returned_field(fields, given)
 
     def compile(self, **options: Any) -> Self:
         """Compile the evaluation with `torch.compile` (options are passed on), in place; returns itself.
@@ -116,30 +196,36 @@ class FieldSource(ABC):
 
     def _require_energy(self) -> None:
         if not self.has_energy:
-            raise NoEnergyError(
-                f"{type(self).__name__} has no energy (its field is not a gradient); use field() or torque()"
-            )
+            raise NoEnergyError(self._no_energy())
+
+    def _no_energy(self) -> str:
+        return f"{type(self).__name__} has no energy (its field is not a gradient); use field() or torque()"
 
     def _checked(
         self, spins: Tensor | ArrayLike, time: float | None, *, energy: bool, field: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        return self._converted(as_spins(spins, self.system.n_sites).detach(), time, energy=energy, field=field)
+        return self.unchecked(as_spins(spins, self.system.n_sites), time, energy=energy, field=field)
 
-    def _converted(
-        self, given: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Evaluate in the source's own dtype and device; results as promised for the given spins."""
-        replicas = given.shape[:-2]
-        own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
-        energies, fields = self._evaluate(own, time, energy=energy, field=field)
-        energies = energies if energy else None
-        fields = fields if field else None
-        if energies is not None:
-            shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
-            energies = energies.detach().to(given.device, torch.float64).reshape(shape)
-        if fields is not None:
-            fields = fields.detach().to(given.device, given.dtype).reshape(given.shape)
-        return energies, fields
+    def _returned_energy(self, energies: Tensor | None, given: Tensor) -> Tensor | None:
+        if energies is None:
+            return None
+        replicas, parts = given.shape[:-2], self.system.n_graphs
+        if energies.numel() != replicas.numel() * parts:
+            raise InvalidInput(
+                f"{type(self).__name__}.energies returned shape {tuple(energies.shape)} for {replicas.numel()} "
+                f"replicas of {parts} systems; one energy for each is needed"
+            )
+        return energies.detach().to(given.device, torch.float64).reshape(replicas if parts == 1 else (*replicas, parts))
+
+    def _returned_field(self, fields: Tensor | None, given: Tensor) -> Tensor | None:
+        if fields is None:
+            return None
+        if fields.numel() != given.numel():
+            raise InvalidInput(
+                f"{type(self).__name__}.fields returned shape {tuple(fields.shape)} for spins {tuple(given.shape)}; "
+                "one vector per spin is needed"
+            )
+        return fields.detach().to(given.device, given.dtype).reshape(given.shape)
 
     def __add__(self, other: FieldSource) -> SumSource:
         if not isinstance(other, FieldSource):
@@ -147,8 +233,13 @@ class FieldSource(ABC):
         return SumSource([self, other])
 
 
-class SumSource(FieldSource):
+class SumSource(FieldSource, kind="sum"):
     """Sum of field sources on one system; energies and fields add.
+
+    Parameters
+    ----------
+    terms : sequence of FieldSource
+        The terms; those of a sum inside it are taken one by one. Each computes in its own precision.
 
     Raises
     ------
@@ -174,25 +265,24 @@ class SumSource(FieldSource):
         self.device = flat[0].device
         self.has_energy = all(term.has_energy for term in flat)
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        energies: Tensor | None = None
-        fields: Tensor | None = None
-        for term in self.terms:
-            e, h = term._converted(spins, time, energy=energy, field=field)
-            if e is not None:
-                energies = e if energies is None else energies + e
-            if h is not None:
-                fields = h if fields is None else fields + h
-        return energies, fields
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Sum of the terms' energies; see `FieldSource.energies`."""
+        return self._total(spins, time, energy=True)[0]
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Sum of the terms' fields; see `FieldSource.fields`."""
+        return self._total(spins, time, field=True)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both sums, with one evaluation of each term."""
+        return self._total(spins, time, energy=True, field=True)
+
+    def _total(self, spins: Tensor, time: float | None, *, energy: bool = False, field: bool = False) -> Any:
+        results = [term.unchecked(spins, time, energy=energy, field=field) for term in self.terms]
+        return tuple(None if parts[0] is None else reduce(torch.add, parts) for parts in zip(*results, strict=True))
 
     def compile(self, **options: Any) -> Self:
         """Compile all terms; see `FieldSource.compile`."""
         for term in self.terms:
             term.compile(**options)
         return self
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {"class": "SumSource", "terms": [term.specification() for term in self.terms]}

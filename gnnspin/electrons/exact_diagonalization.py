@@ -156,16 +156,23 @@ class ExactDiagonalization(EquilibriumSource):
         size = (part or self.hamiltonian).n_spin_orbitals
         return max(1, CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"]) // (5 * 16 * size**2))
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
         del time
-        solved = self._solve_parts(spins, field=field)
-        energies = torch.stack([part.occupation.potential for part in solved], -1) if energy else None
-        fields = torch.cat([part.field for part in solved], 1) if field else None
-        return energies, fields
+        solved = self._solve_parts(spins, field=False)
+        return torch.stack([part.occupation.potential for part in solved], -1)
 
-    @torch.no_grad()
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        return self.energies_and_fields(spins, time)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        del time
+        solved = self._solve_parts(spins, field=True)
+        energies = torch.stack([part.occupation.potential for part in solved], -1)
+        return energies, torch.cat([part.field for part in solved], 1)
+
     def _solve_parts(self, spins: Tensor, *, field: bool) -> list[_Solution]:
         """One solution per part of the system for spins (R, N, 3); without `field` only eigenvalues are computed."""
         parts = self.hamiltonian.parts

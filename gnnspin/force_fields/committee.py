@@ -144,13 +144,22 @@ class Committee(FieldSource):
         """
         return self.torques(spins).var(0).sum(-1).sqrt()
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        results = [member._converted(spins, time, energy=energy, field=field) for member in self.members]
-        energies = [e.reshape(len(spins), -1) for e, _ in results if e is not None]
-        fields = [h for _, h in results if h is not None]
-        return torch.stack(energies).mean(0) if energies else None, torch.stack(fields).mean(0) if fields else None
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
+        return self._mean(spins, energy=True)[0]
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        return self._mean(spins, field=True)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        return self._mean(spins, energy=True, field=True)
+
+    def _mean(self, spins: Tensor, *, energy: bool = False, field: bool = False) -> Any:
+        """Means of the members' energies and fields, None where not asked for."""
+        results = [member.unchecked(spins, energy=energy, field=field) for member in self.members]
+        return tuple(None if parts[0] is None else torch.stack(parts).mean(0) for parts in zip(*results, strict=True))
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

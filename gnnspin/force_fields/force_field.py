@@ -104,15 +104,31 @@ class ForceField(FieldSource):
         """The same model on another system, not in tiles."""
         return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
         del time
-        if self._tiling is not None:
-            site, fields = self._in_tiles(self._tiling, spins, field=field)
-        else:
-            site, fields = self._on(spins, field=field)
-        return (sum_over_graphs(self.system, site) if energy and site is not None else None), fields
+        site, _ = self._evaluated(spins, field=False)
+        if site is None:
+            raise NoEnergyError(self._no_energy())
+        return sum_over_graphs(self.system, site)
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        del time
+        return self._evaluated(spins, field=True)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        del time
+        site, fields = self._evaluated(spins, field=True)
+        if site is None:
+            raise NoEnergyError(self._no_energy())
+        return sum_over_graphs(self.system, site), fields
+
+    def _evaluated(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Any]:
+        return (
+            self._on(spins, field=field) if self._tiling is None else self._in_tiles(self._tiling, spins, field=field)
+        )
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
@@ -134,9 +150,8 @@ class ForceField(FieldSource):
                 fields[:, sites[owned]] = part[:, owned]
         return energies, fields
 
-    def _require_energy(self) -> None:
-        if not self.has_energy:
-            raise NoEnergyError(f"the model {self.model.name} has no energy: its field is not a gradient; use field()")
+    def _no_energy(self) -> str:
+        return f"the model {self.model.name} has no energy: its field is not a gradient; use field()"
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

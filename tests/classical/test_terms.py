@@ -54,7 +54,7 @@ def test_closed_field_equals_autograd(name):
     system = SYSTEMS[name]
     spins = random_spins(system.n_sites, replicas=(2,), seed=1)
     exchange = Heisenberg(system, J=[1.0, -0.4])
-    torch.testing.assert_close(exchange.field_of(spins), ClassicalTerm.field_of(exchange, spins), atol=1e-13, rtol=0)
+    torch.testing.assert_close(exchange.fields(spins), ClassicalTerm.fields(exchange, spins), atol=1e-13, rtol=0)
 
 
 def test_exchange_is_invariant_under_rotation_and_exerts_no_total_torque():

@@ -16,7 +16,6 @@ SPINS = random_spins(16, replicas=(2,), seed=0)
 class Driven(FieldSource):
     """A field without an energy that depends on time and keeps a graph and single precision inside."""
 
-    has_energy = False
     dtype = torch.float32
 
     def __init__(self):
@@ -24,13 +23,9 @@ class Driven(FieldSource):
         self.weight = torch.ones(3, requires_grad=True)
         self.seen = []
 
-    def _evaluate(self, spins, time, *, energy, field):
-        assert not energy
-        self.seen.append((spins.dtype, tuple(spins.shape), field))
-        return None, spins * self.weight * (1.0 if time is None else time)
-
-    def specification(self):
-        return {"class": "Driven"}
+    def fields(self, spins, time=None):
+        self.seen.append((spins.dtype, tuple(spins.shape)))
+        return spins * self.weight * (1.0 if time is None else time)
 
 
 def sources():
@@ -106,7 +101,7 @@ def test_a_source_without_energy_says_so_alone_and_in_a_sum():
 def test_own_dtype_inside_the_spins_dtype_outside():
     driven = Driven()
     field = driven.field(SPINS.reshape(2, 1, 16, 3), time=2.0)
-    assert driven.seen == [(torch.float32, (2, 16, 3), True)]
+    assert driven.seen == [(torch.float32, (2, 16, 3))]
     assert field.dtype == torch.float64
     assert field.shape == (2, 1, 16, 3)
     assert not field.requires_grad

@@ -23,8 +23,8 @@ class Exploding(Bilinear):
         super().__init__(ring(n_sites).exchange)
         self.after, self.site = after, site
 
-    def _evaluate(self, spins, time, *, energy, field):
-        energies, fields = super()._evaluate(spins, time, energy=energy, field=field)
+    def energies_and_fields(self, spins, time=None):
+        energies, fields = super().energies_and_fields(spins, time)
         if time > self.after:
             fields[-1, self.site] = torch.nan
         return energies, fields

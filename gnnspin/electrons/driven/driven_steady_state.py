@@ -100,8 +100,6 @@ class DrivenSteadyState(FieldSource):
     (True, True)
     """
 
-    has_energy = False
-
     def __init__(
         self,
         hamiltonian: SDHamiltonian,
@@ -208,12 +206,10 @@ class DrivenSteadyState(FieldSource):
         system = LatticeContacts(matrix, self._rows, self._attached)
         return lattice_steady_state(system, self.potentials, self.kT, self.tolerance)
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        del time, energy, field
-        with torch.no_grad():
-            return None, self._solve(spins)[0]
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        del time
+        return self._solve(spins)[0]
 
     def specification(self) -> dict[str, Any]:
         """See `FieldSource.specification`."""

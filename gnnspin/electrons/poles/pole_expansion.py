@@ -115,12 +115,18 @@ class PoleExpansion(EquilibriumSource):
     def _part_states(self, spins: Tensor) -> list[ElectronicState]:
         return [part.solve(piece) for part, piece in self._pieces(spins)]
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
         del time
-        if not field:
-            return torch.stack([part.potential(piece) for part, piece in self._pieces(spins)], -1), None
+        return torch.stack([part.potential(piece) for part, piece in self._pieces(spins)], -1)
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        return self.energies_and_fields(spins, time)[1]
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        del time
         solved = [part.solve(piece) for part, piece in self._pieces(spins)]
         return torch.stack([part.energy for part in solved], -1), torch.cat([part.field for part in solved], 1)
 

@@ -253,17 +253,23 @@ class KernelPolynomial(EquilibriumSource):
         return ProbeError(spread.to(given.device).reshape(given.shape), relative, n_sets)
 
     def _fields(self, spins: Tensor, probe_set: int = 0) -> Tensor:
-        solved = self._solve(spins, energy=False, field=True, probe_set=probe_set)
-        return torch.stack([torch.cat([s.field for s in row]) for row in solved])
+        return _field(self._solve(spins, energy=False, field=True, probe_set=probe_set))
 
-    def _evaluate(
-        self, spins: Tensor, time: float | None, *, energy: bool, field: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies (R, n_graphs); see `FieldSource.energies`."""
         del time
-        solved = self._solve(spins, energy=energy, field=field)
-        energies = [[s.thermodynamics.potential for s in row] for row in solved] if energy else None
-        fields = torch.stack([torch.cat([s.field for s in row]) for row in solved]) if field else None
-        return None if energies is None else torch.tensor(energies, dtype=torch.float64), fields
+        return _potentials(self._solve(spins, energy=True, field=False))
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields (R, N, 3); see `FieldSource.fields`."""
+        del time
+        return self._fields(spins)
+
+    def energies_and_fields(self, spins: Tensor, time: float | None = None) -> tuple[Tensor, Tensor]:
+        """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
+        del time
+        solved = self._solve(spins, energy=True, field=True)
+        return _potentials(solved), _field(solved)
 
     def _solve(self, spins: Tensor, *, energy: bool, field: bool, probe_set: int = 0) -> list[list[_Solution]]:
         """Solutions [replica][part] for spins (R, N, 3)."""
@@ -297,6 +303,16 @@ class KernelPolynomial(EquilibriumSource):
         given = ", ".join(f"{name}={value}" for name, value in self._given.items())
         series = f"n_moments={self.n_moments}, probes='{self.probes}'"
         return f"KernelPolynomial({self.hamiltonian}, kT={self.kT}, {given}, {series})"
+
+
+def _potentials(solved: list[list[_Solution]]) -> Tensor:
+    """Potentials (R, n_graphs) of solutions [replica][part]."""
+    return torch.tensor([[s.thermodynamics.potential for s in row] for row in solved], dtype=torch.float64)
+
+
+def _field(solved: list[list[_Solution]]) -> Tensor:
+    """Fields (R, N, 3) of solutions [replica][part]."""
+    return torch.stack([torch.cat([s.field for s in row]) for row in solved])
 
 
 @dataclass(frozen=True)
