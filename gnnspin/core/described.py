@@ -207,6 +207,11 @@ class Described(ABC):
     def _class_of(cls, given: Mapping[str, Any]) -> type[Described]:
         """The class that a mapping names."""
         kind = given.get("kind", cls.kind or cls.default_kind)
+        if not kind and "class" in given:
+            raise InvalidInput(
+                f"{given['class']} has no kind and cannot be built from its description; give the object itself, or "
+                f"define its class with a kind (class ...({cls.__name__}, kind=...))"
+            )
         if not kind:
             raise InvalidInput(f"{cls.registry.kind} {given} has no kind; known: {', '.join(cls.registry.names())}")
         found = cls.registry[str(kind)]
@@ -220,8 +225,17 @@ class Described(ABC):
         return tuple(name for name in cls.registry.names() if issubclass(cls.registry[name], cls))
 
     def specification(self) -> dict[str, Any]:
-        """JSON-able description: the kind, and every argument of the constructor that says what the object is."""
-        return {"kind": type(self).kind, **{name: plain(self._argument(name)) for name in _arguments(type(self))}}
+        """JSON-able description: the kind, and every argument of the constructor that says what the object is.
+
+        A class without a kind is described by its own name and by the arguments that it keeps: enough to tell two
+        objects apart in most cases, not to build one.
+        """
+        cls = type(self)
+        if cls.kind:
+            return {"kind": cls.kind, **{name: plain(self._argument(name)) for name in _arguments(cls)}}
+        names = [name for name in inspect.signature(cls).parameters if name not in CONTEXT]
+        kept = {name: self._argument(name) for name in names if hasattr(self, f"_{name}") or hasattr(self, name)}
+        return {"kind": "", "class": f"{cls.__module__}.{cls.__qualname__}", **{n: plain(v) for n, v in kept.items()}}
 
     def _argument(self, name: str) -> Any:
         for attribute in (f"_{name}", name):
