@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gnnspin.core.errors import GnnspinError, StoreError
 
-FORMAT, VERSION = "gnnspin labels", 1
+FORMAT, VERSION = "gnnspin labels", 2
 
 #: Rows are grouped into chunks, the unit of reading and of the checksums, of about this size.
 CHUNK_BYTES = 65536
@@ -156,13 +156,15 @@ def write_columns(group: Any, columns: Mapping[str, NDArray[Any]]) -> None:
         dataset[...] = values
 
 
-def write_rows(group: Any, rows: Iterator[Mapping[str, Any]], count: int) -> None:
-    """`count` rows into one dataset per quantity, one row in memory at a time."""
-    for k, row in enumerate(rows):
-        for name, value in row.items():
-            values = np.asarray([value]) if not isinstance(value, bytes) else np.array([value], dtype=object)
+def write_blocks(group: Any, blocks: Iterable[Mapping[str, NDArray[Any]]], count: int) -> None:
+    """`count` rows, which come in blocks of successive ones, into one dataset per quantity."""
+    first = 0
+    for block in blocks:
+        length = len(next(iter(block.values())))
+        for name, values in block.items():
             dataset = group[name] if name in group else _create(group, name, values, count)
-            dataset[k] = value
+            dataset[first : first + length] = values
+        first += length
 
 
 def _create(group: Any, name: str, values: NDArray[Any], count: int) -> Any:

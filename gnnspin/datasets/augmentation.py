@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.datasets.labels import COPY, Label, LabelSet, StackedLabels
 from gnnspin.systems.system import SpinSystem
+
+_ROTATED, _REVERSED = "spins rotated", "time reversed"
 
 
 def time_reversed(labels: LabelSet) -> LabelSet:
@@ -76,8 +80,11 @@ class _SpinRotated(LabelSet):
 
     def _label(self, index: int) -> Label:
         label, turn = self.parent._label(index % len(self.parent)), self.rotations[index].T
-        provenance = {**label.provenance, COPY: "spins rotated"}
+        provenance = {**label.provenance, COPY: _ROTATED}
         return replace(label, spins=label.spins @ turn, field=label.field @ turn, provenance=provenance)
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        return [{**known, COPY: _ROTATED} for known in self.parent._provenances(indices % len(self.parent))]
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
         stacked, turn = self.parent._stacked(indices % len(self.parent)), self.rotations[indices].mT
@@ -103,8 +110,11 @@ class _TimeReversed(LabelSet):
 
     def _label(self, index: int) -> Label:
         label = self.parent._label(index)
-        provenance = {**label.provenance, COPY: "time reversed"}
+        provenance = {**label.provenance, COPY: _REVERSED}
         return replace(label, spins=-label.spins, field=-label.field, provenance=provenance)
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        return [{**known, COPY: _REVERSED} for known in self.parent._provenances(indices)]
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
         stacked = self.parent._stacked(indices)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,17 +44,34 @@ class JoinedLabels(LabelSet):
 
     @property
     def systems(self) -> tuple[SpinSystem, ...]:
-        """See `LabelSet.systems`."""
+        """The distinct systems of all members, each once."""
         return self._systems
 
     @property
     def system_index(self) -> NDArray[np.int64]:
-        """See `LabelSet.system_index`."""
+        """For each label, its position in `systems`, shape (len,)."""
         return self._system_index
 
     def _label(self, index: int) -> Label:
         member = int(np.searchsorted(self._first, index, side="right")) - 1
         return self.members[member]._label(index - int(self._first[member]))
+
+    def _labels_at(self, indices: NDArray[np.int64]) -> list[Label]:
+        return self._gathered(indices, lambda member, own: member._labels_at(own))
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        return self._gathered(indices, lambda member, own: member._provenances(own))
+
+    def _gathered(
+        self, indices: NDArray[np.int64], read: Callable[[LabelSet, NDArray[np.int64]], list[Any]]
+    ) -> list[Any]:
+        """What `read` gives for each of `indices`, asked once of every member."""
+        owner = np.searchsorted(self._first, indices, side="right") - 1
+        found: dict[int, Any] = {}
+        for m in np.unique(owner):
+            places = np.flatnonzero(owner == m)
+            found |= zip(places.tolist(), read(self.members[m], indices[places] - self._first[m]), strict=True)
+        return [found[place] for place in range(len(indices))]
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
         owner = np.searchsorted(self._first, indices, side="right") - 1

@@ -1,19 +1,20 @@
 """`LabelStore`: labels in one HDF5 file, appended atomically.
 
-Layout of ``<path>`` (format version 1)::
+Layout of ``<path>`` (format version 2)::
 
     attributes: format = "gnnspin labels", version
     metadata: JSON
     systems/<fingerprint>/{positions, cell, pbc, species, lattice_shape?, polar_axis?}
-    records/<fingerprint>/{number (R,), spins (R, N, 3), field (R, N, 3), density (R, N), scalars (R, 5),
-                           provenance (R,)}
+    records/<fingerprint>/{number (R,), spins (R, N, 3), field (R, N, 3), density (R, N), energy (R,),
+                           internal_energy (R,), entropy (R,), mu (R,), n_electrons (R,), provenance (R,)}
 
 A new record is a small file ``<path>.pending/<number>-<fingerprint>.h5`` with the same ``records`` group, and the
 first record of a system adds ``<path>.pending/system-<fingerprint>.h5``. Each appears by a rename after it was
 written and flushed to disk, so a killed process or a full disk leaves everything appended before. `LabelStore.compact`
 moves the pending records into the main file, which is rewritten and renamed as a whole; a pending record whose number
 the main file already holds is ignored, so a crash between the two steps duplicates nothing. Numeric data carry
-checksums. Missing numbers and densities are stored as NaN.
+checksums. Missing numbers and densities are stored as NaN. Files of version 1 are read, and become version 2 when they
+are compacted.
 """
 
 from __future__ import annotations
@@ -21,23 +22,42 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.datasets import _hdf5
-from gnnspin.datasets.labels import SCALARS, Label, LabelSet, StackedLabels, optional_column
+from gnnspin.datasets._records import (
+    QUANTITIES,
+    Columns,
+    label_of,
+    provenance_of,
+    read_columns,
+    read_record,
+    record_columns,
+    stacked_of,
+)
+from gnnspin.datasets.labels import Label, LabelSet, StackedLabels
 from gnnspin.systems.system import SpinSystem
 
 _PENDING_RECORD = re.compile(r"(\d+)-([0-9a-f]+)\.h5")
+
+
+#: Bytes of records that are in memory at a time while a store is rewritten.
+_BLOCK_BYTES = 1 << 22
+
+#: How often a reader looks for records again that others keep moving.
+_ATTEMPTS = 5
+
+
+class _Moved(Exception):
+    """Records are no longer where they were seen: another process compacted the store."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,7 @@ class LabelStore(LabelSet):
         self.path = Path(path)
         self._pending = self.path.with_name(self.path.name + ".pending")
         self._handle: tuple[int, Any] = (0, None)
+        self._systems: dict[str, SpinSystem] = {}
         self.refresh()
 
     @classmethod
@@ -104,23 +125,39 @@ class LabelStore(LabelSet):
 
     def refresh(self) -> None:
         """Look again at what is on disk, such as records that other processes appended."""
+        self._locations = self._scan()
+        self._numbers = {location.number for location in self._locations}
+
+    def _scan(self) -> list[_Location]:
+        """Where every record is now, by number.
+
+        Pending files are listed before the main file is read, so that a record on its way from one to the other is
+        seen at least once.
+        """
         self._close()
-        self._locations: list[_Location] = []
-        self._systems: dict[str, SpinSystem] = {}
+        pending = [(file, _PENDING_RECORD.fullmatch(file.name)) for file in sorted(self._pending.glob("*.h5"))]
+        self._seen = self._main_identity()
+        found: dict[int, _Location] = {}
         with _hdf5.reading(self.path) as file:
             self.metadata: dict[str, Any] = json.loads(_hdf5.check_header(file, self.path))
             for fingerprint, group in file["records"].items():
-                numbers = enumerate(group["number"][:].tolist())
-                self._locations += [_Location(number, fingerprint, row, None) for row, number in numbers]
+                for row, number in enumerate(group["number"][:].tolist()):
+                    found[number] = _Location(number, fingerprint, row, None)
             for fingerprint, group in file["systems"].items():
-                self._systems[fingerprint] = _read_system(group)
-        known = {location.number for location in self._locations}
-        for file_path in sorted(self._pending.glob("*.h5")):
-            match = _PENDING_RECORD.fullmatch(file_path.name)
-            if match and int(match[1]) not in known:
-                known.add(int(match[1]))
-                self._locations.append(_Location(int(match[1]), match[2], 0, file_path))
-        self._locations.sort(key=lambda location: location.number)
+                if fingerprint not in self._systems:
+                    self._systems[fingerprint] = _read_system(group)
+        for file_path, match in pending:
+            if match and int(match[1]) not in found:
+                found[int(match[1])] = _Location(int(match[1]), match[2], 0, file_path)
+        return [found[number] for number in sorted(found)]
+
+    def _main_identity(self) -> tuple[int, int, int]:
+        """What tells the main file from one that took its place."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return (0, 0, 0)
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": (0, None)}
@@ -152,7 +189,7 @@ class LabelStore(LabelSet):
 
     @property
     def system_index(self) -> NDArray[np.int64]:
-        """See `LabelSet.system_index`."""
+        """For each label, its position in `systems`, shape (len,)."""
         rank = {fingerprint: k for k, fingerprint in enumerate(self._fingerprints)}
         return np.array([rank[location.fingerprint] for location in self._locations], dtype=np.int64)
 
@@ -182,15 +219,16 @@ class LabelStore(LabelSet):
             number = self._locations[-1].number + 1 if self._locations else 0
         if number < 0:
             raise InvalidInput(f"record number {number} must not be negative")
-        if number in self.numbers or any(self._pending.glob(f"{number:08d}-*.h5")):
+        if number in self._numbers or any(self._pending.glob(f"{number:08d}-*.h5")):
             raise StoreError(f"{self.path} already has a record number {number}; refresh() shows it")
         fingerprint = label.system.fingerprint
         target = self._pending / f"{number:08d}-{fingerprint}.h5"
-        row = _columns([label], [number])
+        row = record_columns(label, number)
         self._append_system(label.system)
         with _hdf5.atomic_file(target) as file:
             _hdf5.write_columns(file.create_group(f"records/{fingerprint}"), row)
         self._locations.append(_Location(number, fingerprint, 0, target))
+        self._numbers.add(number)
         self._locations.sort(key=lambda location: location.number)
         return number
 
@@ -204,7 +242,8 @@ class LabelStore(LabelSet):
     def compact(self) -> None:
         """Move pending records into the main file.
 
-        One process may compact, while no other appends; readers refresh after it.
+        One process may compact, while no other appends. Open readers go on to read the labels they knew; `refresh`
+        shows them new ones.
 
         Raises
         ------
@@ -233,10 +272,13 @@ class LabelStore(LabelSet):
             _hdf5.write_header(file, json.dumps(self.metadata))
             for fingerprint in self._fingerprints:
                 locations = [each for each in self._locations if each.fingerprint == fingerprint]
-                system = file.create_group(f"systems/{fingerprint}")
-                _hdf5.write_columns(system, self._system(fingerprint).arrays())
-                records = file.create_group(f"records/{fingerprint}")
-                _hdf5.write_rows(records, (self._row(each) for each in locations), len(locations))
+                system = self._system(fingerprint)
+                _hdf5.write_columns(file.create_group(f"systems/{fingerprint}"), system.arrays())
+                rows = max(1, _BLOCK_BYTES // (56 * system.n_sites))
+                blocks = (
+                    self._read(locations[first : first + rows], QUANTITIES) for first in range(0, len(locations), rows)
+                )
+                _hdf5.write_blocks(file.create_group(f"records/{fingerprint}"), blocks, len(locations))
             self._close()
 
     def _close(self) -> None:
@@ -247,83 +289,102 @@ class LabelStore(LabelSet):
 
     def _system(self, fingerprint: str) -> SpinSystem:
         if fingerprint not in self._systems:
-            with _hdf5.reading(self._pending / f"system-{fingerprint}.h5") as file:
+            pending = self._pending / f"system-{fingerprint}.h5"
+            if not pending.exists():
+                self._scan()  # compacted by another process: the main file has it
+        if fingerprint not in self._systems:
+            with _hdf5.reading(pending) as file:
                 self._systems[fingerprint] = _read_system(file["systems"][fingerprint])
         return self._systems[fingerprint]
 
-    @contextmanager
-    def _group(self, location: _Location) -> Iterator[Any]:
-        """The HDF5 group that holds a record; the main file stays open, once in each process."""
-        if location.pending is not None:
-            with _hdf5.reading(location.pending) as file:
-                yield file["records"][location.fingerprint]
-            return
-        with _hdf5.clear_errors(self.path):
-            if self._handle[0] != os.getpid():
-                self._handle = (os.getpid(), h5py.File(self.path, "r"))
-            yield self._handle[1]["records"][location.fingerprint]
+    def _main(self) -> Any:
+        """The open main file, once in each process.
 
-    def _row(self, location: _Location) -> dict[str, Any]:
-        with self._group(location) as group:
-            return {name: group[name][location.row] for name in group}
+        Raises
+        ------
+        _Moved
+            If another file took its place since its rows were counted.
+        """
+        if self._handle[0] != os.getpid():
+            self._handle = (os.getpid(), h5py.File(self.path, "r"))
+            if self._main_identity() != self._seen:
+                self._close()
+                raise _Moved
+        return self._handle[1]
 
-    def _label(self, index: int) -> Label:
-        location = self._locations[index]
-        row = self._row(location)
-        scalars = {name: None if np.isnan(x) else float(x) for name, x in zip(SCALARS, row["scalars"], strict=True)}
-        return Label(
-            system=self._system(location.fingerprint),
-            spins=torch.from_numpy(row["spins"]),
-            field=torch.from_numpy(row["field"]),
-            density=optional_column(row["density"]),
-            provenance=json.loads(row["provenance"]),
-            **scalars,
-        )
-
-    def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
-        locations = [self._locations[index] for index in indices]
-        columns = {name: self._column(locations, name) for name in ("spins", "field", "density", "scalars")}
-        return StackedLabels(
-            system=self._system(locations[0].fingerprint),
-            spins=torch.from_numpy(columns["spins"]),
-            field=torch.from_numpy(columns["field"]),
-            density=optional_column(columns["density"]),
-            **{name: optional_column(columns["scalars"][:, k]) for k, name in enumerate(SCALARS)},
-        )
-
-    def _column(self, locations: list[_Location], name: str) -> NDArray[np.float64]:
-        """One quantity of records of one system, read from the main file in a single slice where possible."""
+    def _read(self, locations: Sequence[_Location], names: Sequence[str]) -> Columns:
+        """Quantities of records of one system, in the order of `locations`."""
+        fingerprint = locations[0].fingerprint
         main = [k for k, location in enumerate(locations) if location.pending is None]
-        parts: dict[int, NDArray[np.float64]] = {}
+        if len(main) == len(locations):
+            with _hdf5.clear_errors(self.path):
+                rows = np.array([location.row for location in locations])
+                return read_columns(self._main()["records"][fingerprint], rows, names)
+        parts: dict[str, list[Any]] = {name: [None] * len(locations) for name in names}
         if main:
-            rows = np.array([locations[k].row for k in main])
-            with self._group(locations[main[0]]) as group:
-                block = group[name][rows.min() : rows.max() + 1][rows - rows.min()]
-            parts = dict(zip(main, block, strict=True))
+            block = self._read([locations[k] for k in main], names)
+            for name, values in block.items():
+                for k, value in zip(main, values, strict=True):
+                    parts[name][k] = value
         for k, location in enumerate(locations):
             if location.pending is not None:
-                with self._group(location) as group:
-                    parts[k] = group[name][0]
-        return np.stack([parts[k] for k in range(len(locations))])
+                for name, values in _read_pending(location, names).items():
+                    parts[name][k] = values[0]
+        return {name: np.array(values, dtype=_dtype(values[0])) for name, values in parts.items()}
+
+    def _columns(self, indices: NDArray[np.int64], names: Sequence[str]) -> Columns:
+        """Quantities of the labels `indices`, all of one system, wherever their records are by now."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._read([self._locations[index] for index in indices], names)
+            except _Moved:
+                now = {location.number: location for location in self._scan()}
+                gone = sorted(self._numbers - now.keys())
+                if gone:
+                    raise StoreError(
+                        f"{self.path} was replaced by a store without record {gone[0]}; open it again"
+                    ) from None
+                self._locations = [now[location.number] for location in self._locations]
+        raise StoreError(f"{self.path} is compacted again and again by another process; read it when that is done")
+
+    def _label(self, index: int) -> Label:
+        return self._labels_at(np.array([index]))[0]
+
+    def _labels_at(self, indices: NDArray[np.int64]) -> list[Label]:
+        labels: dict[int, Label] = {}
+        for fingerprint, own in self._by_fingerprint(indices).items():
+            columns = self._columns(own, QUANTITIES)
+            system = self._system(fingerprint)
+            labels |= {int(index): label_of(system, columns, row) for row, index in enumerate(own)}
+        return [labels[int(index)] for index in indices]
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        texts: dict[int, Any] = {}
+        for own in self._by_fingerprint(indices).values():
+            texts |= dict(zip(own.tolist(), self._columns(own, ("provenance",))["provenance"], strict=True))
+        return [provenance_of(texts[int(index)]) for index in indices]
+
+    def _by_fingerprint(self, indices: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        groups: dict[str, list[int]] = {}
+        for index in indices.tolist():
+            groups.setdefault(self._locations[index].fingerprint, []).append(index)
+        return {fingerprint: np.array(own) for fingerprint, own in groups.items()}
+
+    def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
+        names = [name for name in QUANTITIES if name not in ("number", "provenance")]
+        return stacked_of(self._system(self._locations[indices[0]].fingerprint), self._columns(indices, names))
 
 
-def _columns(labels: list[Label], numbers: list[int]) -> dict[str, Any]:
-    """The arrays of ``records/<fingerprint>`` for labels of one system."""
-    try:
-        provenance = [json.dumps(dict(label.provenance), allow_nan=False) for label in labels]
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"the provenance of a label must be JSON-able: {error}") from error
-    scalars = [[getattr(label, name) for name in SCALARS] for label in labels]
-    missing = torch.full((labels[0].system.n_sites,), torch.nan, dtype=torch.float64)
-    density = [missing if label.density is None else label.density for label in labels]
-    return {
-        "number": np.array(numbers, dtype=np.int64),
-        "spins": torch.stack([label.spins for label in labels]).numpy(),
-        "field": torch.stack([label.field for label in labels]).numpy(),
-        "density": torch.stack(density).numpy(),
-        "scalars": np.array(scalars, dtype=np.float64),
-        "provenance": np.array(provenance, dtype=object),
-    }
+def _read_pending(location: _Location, names: Sequence[str]) -> Columns:
+    assert location.pending is not None
+    if not location.pending.exists():
+        raise _Moved
+    with _hdf5.reading(location.pending) as file:
+        return read_record(file[f"records/{location.fingerprint}"], names)
+
+
+def _dtype(value: Any) -> Any:
+    return object if isinstance(value, str | bytes) else np.asarray(value).dtype
 
 
 def _read_system(group: Any) -> SpinSystem:

@@ -21,6 +21,9 @@ from gnnspin.systems.system import SpinSystem
 #: The numbers a label may carry; None where the source does not know them.
 SCALARS = ("energy", "internal_energy", "entropy", "mu", "n_electrons")
 
+#: Bytes of labels that are in memory at a time during an iteration.
+_BLOCK_BYTES = 1 << 22
+
 #: Key of the provenance of labels made from another label, with how.
 COPY = "copy"
 
@@ -155,7 +158,23 @@ class LabelSet(ABC):
         return self._label(position)
 
     def __iter__(self) -> Iterator[Label]:
-        return (self._label(index) for index in range(len(self)))
+        largest = max((system.n_sites for system in self.systems), default=1)
+        block = max(1, _BLOCK_BYTES // (56 * largest))
+        for first in range(0, len(self), block):
+            yield from self._labels_at(np.arange(first, min(first + block, len(self))))
+
+    def _labels_at(self, indices: NDArray[np.int64]) -> list[Label]:
+        """Labels `indices`, read together where that is faster."""
+        return [self._label(int(index)) for index in indices]
+
+    @property
+    def provenances(self) -> list[Mapping[str, Any]]:
+        """Where each label comes from, as in `Label.provenance`; spins and fields are not read."""
+        return self._provenances(np.arange(len(self)))
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        """Provenance of the labels `indices`."""
+        return [label.provenance for label in self._labels_at(indices)]
 
     def subset(self, indices: Sequence[int] | ArrayLike) -> LabelSubset:
         """View of the labels `indices`, in that order; nothing is copied.
@@ -220,11 +239,17 @@ class LabelSubset(LabelSet):
 
     @property
     def system_index(self) -> NDArray[np.int64]:
-        """See `LabelSet.system_index`."""
+        """For each label, its position in `systems`, shape (len,)."""
         return np.unique(self.parent.system_index[self.indices], return_inverse=True)[1].astype(np.int64)
 
     def _label(self, index: int) -> Label:
         return self.parent._label(int(self.indices[index]))
+
+    def _labels_at(self, indices: NDArray[np.int64]) -> list[Label]:
+        return self.parent._labels_at(self.indices[indices])
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        return self.parent._provenances(self.indices[indices])
 
     def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
         return self.parent._stacked(self.indices[indices])

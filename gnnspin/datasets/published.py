@@ -8,7 +8,7 @@ index is x and the second y, so that site ``i = x * L_y + y`` sits at ``(x, y, 0
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,9 @@ class PublishedLabels(LabelSet):
     def system_index(self) -> NDArray[np.int64]:
         """Zeros (len,)."""
         return np.zeros(len(self), dtype=np.int64)
+
+    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        return [self._provenance[index] for index in indices.tolist()]
 
     def _label(self, index: int) -> Label:
         one = self._stacked(np.array([index]))

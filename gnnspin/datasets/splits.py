@@ -129,17 +129,18 @@ def _units(
 def _trajectories(labels: LabelSet) -> list[NDArray[np.int64]]:
     """Indices of the labels of each trajectory; an independent snapshot is one of its own."""
     groups: dict[tuple[object, ...], list[int]] = {}
-    for k, label in enumerate(labels):
-        if COPY in label.provenance:
+    owner = labels.system_index.tolist()
+    for k, provenance in enumerate(labels.provenances):
+        if COPY in provenance:
             raise InvalidInput(
-                f"label {k} is a copy of another ({label.provenance[COPY]}); split the labels first, then augment the "
+                f"label {k} is a copy of another ({provenance[COPY]}); split the labels first, then augment the "
                 "part to train on"
             )
-        sampler = label.provenance.get("sampler", {})
+        sampler = provenance.get("sampler", {})
         if "step" in sampler:
-            key: tuple[object, ...] = (label.system.fingerprint, sampler["kind"], label.provenance.get("seed"))
-        elif "step" in label.provenance:
-            key = (label.system.fingerprint, label.provenance.get("file"))
+            key: tuple[object, ...] = (owner[k], sampler["kind"], provenance.get("seed"))
+        elif "step" in provenance:
+            key = (owner[k], provenance.get("file"))
         else:
             key = ("single", k)
         groups.setdefault(key, []).append(k)

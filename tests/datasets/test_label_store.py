@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from gnnspin.core import InvalidInput, StoreError, random_spins
-from gnnspin.datasets import Label, LabelSet, LabelStore
+from gnnspin.datasets import JoinedLabels, Label, LabelSet, LabelStore, holdout
+from gnnspin.datasets.augmentation import spin_rotated, time_reversed
 from gnnspin.systems import square, triangular, union
 
 SQUARE, TRIANGULAR = square(4, 5), triangular(3, 3)
@@ -299,3 +300,86 @@ def test_provenance_must_be_json(tmp_path):
     with pytest.raises(InvalidInput, match="JSON"):
         store.append(Label(SQUARE, random_spins(20, seed=0), random_spins(20, seed=0), provenance={"path": Path()}))
     assert len(LabelStore(store.path)) == 0
+
+
+def _as_version_1(path):
+    """Rewrite the records of a file as the previous version of the package wrote them: numbers in one dataset."""
+    with h5py.File(path, "r+") as file:
+        if "version" in file.attrs:
+            file.attrs["version"] = 1
+        for group in file.get("records", {}).values():
+            names = ("energy", "internal_energy", "entropy", "mu", "n_electrons")
+            group["scalars"] = np.stack([group[name][:] for name in names], axis=1)
+            for name in names:
+                del group[name]
+
+
+def test_quantities_have_names_and_the_unnamed_ones_of_old_files_are_read(tmp_path):
+    labels = [full_label(0), label(1, energy=2.5), full_label(2, TRIANGULAR), full_label(3)]
+    store = LabelStore.create(tmp_path / "labels.h5")
+    for each in labels[:3]:
+        store.append(each)
+    store.compact()
+    store.append(labels[3])
+    with h5py.File(store.path) as file:
+        assert file[f"records/{SQUARE.fingerprint}/energy"][0] == 0.0
+        assert file[f"records/{TRIANGULAR.fingerprint}/mu"][0] == -1 / 3
+    for path in (store.path, *tmp_path.glob("labels.h5.pending/0*.h5")):
+        _as_version_1(path)
+    old = LabelStore(store.path)
+    assert all(same(a, b) for a, b in zip(old, labels, strict=True))
+    assert old.stacked([0, 3]).energy.tolist() == [labels[0].energy, labels[3].energy]
+    assert old.stacked([0, 1]).mu is None
+    old.compact()
+    assert all(same(a, b) for a, b in zip(LabelStore(store.path), labels, strict=True))
+    with h5py.File(store.path) as file:
+        assert file.attrs["version"] == 2
+        assert "scalars" not in file[f"records/{SQUARE.fingerprint}"]
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_reader_goes_on_when_another_process_compacts(tmp_path, compacted, opened):
+    """Its records move from pending files to the main file, and rows of the main file shift."""
+    writer = LabelStore.create(tmp_path / "labels.h5")
+    for number in (4, 9, 6):
+        writer.append(label(number, TRIANGULAR if number == 9 else SQUARE), number=number)
+    if compacted:
+        writer.compact()
+    reader = LabelStore(writer.path)
+    if opened:
+        assert reader[0].provenance["number"] == 4
+    writer.append(label(1), number=1)
+    writer.append(label(5), number=5)
+    writer.compact()
+    assert [each.provenance["number"] for each in reader] == [4, 6, 9]
+    assert all(
+        same(each, label(n, TRIANGULAR if n == 9 else SQUARE)) for each, n in zip(reader, (4, 6, 9), strict=True)
+    )
+    assert torch.equal(reader.stacked([0, 1]).spins[1], label(6).spins)
+    reader.refresh()
+    assert reader.numbers == (1, 4, 5, 6, 9)
+
+
+def test_a_reader_says_that_its_store_was_replaced(tmp_path):
+    store = LabelStore.create(tmp_path / "labels.h5")
+    store.append(label(0))
+    reader = LabelStore(store.path)
+    shutil.rmtree(tmp_path / "labels.h5.pending")
+    with pytest.raises(StoreError, match="without record 0"):
+        reader[0]
+
+
+def test_provenance_is_read_without_the_labels(tmp_path, monkeypatch):
+    store = LabelStore.create(tmp_path / "labels.h5")
+    for number in range(5):
+        store.append(label(number, TRIANGULAR if number == 3 else SQUARE))
+        if number == 2:
+            store.compact()
+    mixed = JoinedLabels([store.subset([4, 0]), time_reversed(store), spin_rotated(store, 2), store[1:]])
+    expected = [each.provenance for each in mixed]
+    monkeypatch.setattr("gnnspin.datasets.label_store.label_of", None)
+    assert mixed.provenances == expected
+    assert [found["number"] for found in store.provenances] == [0, 1, 2, 3, 4]
+    rest, held = holdout(store, 0.4)
+    assert len(rest) + len(held) == 5
