@@ -16,14 +16,24 @@ from gnnspin.observables.correlations import (
     pair_correlation,
     shell_correlation,
 )
+from gnnspin.observables.extended_zone import extended_reciprocal_vectors, extended_zones, wave_vectors
 from gnnspin.observables.orders import available_orders, perturbed, reference_order
-from gnnspin.observables.reciprocal import high_symmetry_points, reciprocal_vectors, shortest_equivalent, wave_vectors
+from gnnspin.observables.reciprocal import (
+    commensurate_wave_vectors,
+    high_symmetry_points,
+    reciprocal_vectors,
+    shortest_equivalent,
+    wave_vector_path,
+)
 from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
 
 __all__ = [
     "PairCorrelation",
     "available_orders",
+    "commensurate_wave_vectors",
     "correlation_length",
+    "extended_reciprocal_vectors",
+    "extended_zones",
     "high_symmetry_points",
     "magnetization",
     "nearest_neighbor_correlation",
@@ -43,5 +53,6 @@ __all__ = [
     "structure_factor_at",
     "triangles",
     "vector_chirality",
+    "wave_vector_path",
     "wave_vectors",
 ]

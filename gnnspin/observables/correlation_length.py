@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.observables.correlations import PairCorrelation
-from gnnspin.observables.reciprocal import dimension, reciprocal_vectors, shortest_equivalent, wave_vectors
+from gnnspin.observables.extended_zone import Zones, wave_vector_grid
+from gnnspin.observables.reciprocal import dimension, reciprocal_vectors, shortest_equivalent
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 Method = Literal["inverse_width", "second_moment"]
@@ -24,13 +25,15 @@ def correlation_length(
     *,
     method: Method = "inverse_width",
     radius: float | None = None,
+    zones: Zones | None = None,
 ) -> Tensor:
     """Length from the width of a structure-factor peak at Q and, by symmetry, at -Q.
 
     ``inverse_width``: ``L = 1 / <|q - Q|>``, the mean over grid points within `radius` of a peak with the weights
     ``S(q) - B``. The background B is the mean of S over the outer half of that disc (by area), so fluctuations that
     are not part of the peak do not count. The usual L(t) of coarsening: smooth, no model of the peak. For a peak
-    ``exp(-|q - Q|^2 l^2 / 2)`` it gives ``l sqrt(2 / pi)`` in two dimensions, ``l sqrt(pi / 2)`` in one.
+    ``exp(-|q - Q|^2 l^2 / 2)`` it gives ``l sqrt(2 / pi)`` in two dimensions, ``l sqrt(pi / 2)`` in one. A pattern of
+    period P has its weight at ``|q - Q| = 2 pi / P`` and reads ``P / 2 pi``: domains of 10 sites, period 20, read 3.2.
 
     ``second_moment``: ``xi = sqrt(S(Q) / S(Q + dq) - 1) / |dq|`` with S averaged over the grid points dq next to the
     peak. Exact for a Lorentzian ``S0 / (1 + xi^2 |q - Q|^2)``, the choice in equilibrium; a single configuration
@@ -40,14 +43,18 @@ def correlation_length(
     ----------
     system : SpinSystem
         A lattice, periodic in its directions.
-    structure : (..., L1, L2, L3)
+    structure : (..., K1, K2, K3)
         From `structure_factor` or `scalar_structure_factor`.
     peak : (3,)
-        Cartesian wave vector Q, such as ``high_symmetry_points(system)["K"]``; the nearest grid point is taken.
+        Cartesian wave vector Q, such as ``high_symmetry_points(system)["K"]``; the nearest grid point is taken. On a
+        lattice with a basis it may lie outside the first Brillouin zone: the peak of the honeycomb Neel order is at
+        ``reciprocal_vectors(system)[0]``.
     method : {"inverse_width", "second_moment"}
     radius : float, optional
         Radius of the disc for ``inverse_width``; default half the distance to the nearest other peak (equivalent
         ones and -Q included).
+    zones : int or three ints, optional
+        Those that `structure` was computed with.
 
     Returns
     -------
@@ -60,13 +67,15 @@ def correlation_length(
     InvalidInput
         If a shape or a value does not fit.
     """
-    shape = tuple(system.lattice_shape or ())
-    if not shape or tuple(structure.shape[-3:]) != shape:
-        raise InvalidInput(f"structure has shape {tuple(structure.shape)}; expected (..., *{shape}) of a lattice")
-    grid = wave_vectors(system).reshape(-1, 3)
-    center = np.asarray(peak, dtype=float)
-    center = grid[np.linalg.norm(shortest_equivalent(system, grid - center), axis=1).argmin()]
-    distance = np.minimum(*(np.linalg.norm(shortest_equivalent(system, grid - q), axis=1) for q in (center, -center)))
+    grid = wave_vector_grid(system, zones)
+    if tuple(structure.shape[-3:]) != grid.shape:
+        raise InvalidInput(
+            f"structure has shape {tuple(structure.shape)}; expected (..., {', '.join(map(str, grid.shape))}), S(q) at "
+            f"wave_vectors(system, zones={zones})"
+        )
+    nearest = grid.distance(np.asarray(peak, dtype=np.float64)).argmin()
+    center = grid.vectors.reshape(-1, 3)[nearest]
+    distance = np.minimum(grid.distance(center), grid.distance(-center)).ravel()
     weights = structure.to(torch.float64).reshape(*structure.shape[:-3], -1)
     if method == "second_moment":
         return _second_moment(weights, distance)
