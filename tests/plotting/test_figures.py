@@ -135,7 +135,7 @@ def test_structure_factor_map_peaks_at_k(tmp_path, drawn):
     check(tmp_path / "s.png", drawn[0])
     axes = drawn[0].axes[0]
     pixels = np.asarray(axes.images[0].get_array())
-    low, high = axes.images[0].get_extent()[:2]
+    low, high = np.reshape(axes.images[0].get_extent(), (2, 2)).T[:, :, None]
     rows, columns = np.nonzero(pixels == pixels.max())
     q = low + (np.stack([columns, rows]) + 0.5) / len(pixels) * (high - low)
     corners = 4 * np.pi / 3 * np.array([[np.cos(k), np.sin(k)] for k in np.arange(6) * np.pi / 3])
