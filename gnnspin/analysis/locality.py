@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from gnnspin.analysis.response import distances_from, response
+from gnnspin.analysis.response import response
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
@@ -30,13 +30,14 @@ from gnnspin.labels.ensembles import Ensemble, EnsembleConfig, build_ensemble
 from gnnspin.labels.plan import derived_seed
 from gnnspin.runs.files import replaced
 from gnnspin.systems.config import SystemConfig
+from gnnspin.systems.distances import LENGTH_TOLERANCE, distances_from
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 RESULT_FILE = "locality.json"
 
-#: Sites whose distances differ by less belong together on a lattice, and elsewhere.
-_LATTICE_BIN, _DISORDERED_BIN = 1e-3, 0.25
-_TOLERANCE = 1e-6
+#: Sites whose distances differ by less than this part of the closest distance belong together, on a lattice and
+#: elsewhere.
+_LATTICE_BIN, _DISORDERED_BIN = 1e-3, 0.5
 
 
 class LocalityConfig(Config):
@@ -140,7 +141,7 @@ def conditional_variance(
     InvalidInput
         If no site is farther away than `radius`.
     """
-    outside = torch.from_numpy(distances_from(source.system, site) > radius + _TOLERANCE)
+    outside = torch.from_numpy(distances_from(source.system, site) > radius * (1 + LENGTH_TOLERANCE))
     if not bool(outside.any()):
         raise InvalidInput(f"radius={radius} covers the whole system; take a larger system or a smaller radius")
     torques = [(source.torque(spins) if known is None else known)[site]]
@@ -236,7 +237,7 @@ class Work:
 
 def _binned(system: SpinSystem, site: int, values: Tensor) -> list[list[float]]:
     """Rows [distance, sum of squares, number] of the responses (N,) of one site to all others."""
-    width = _DISORDERED_BIN if system.lattice_shape is None else _LATTICE_BIN
+    width = system.spacing * (_DISORDERED_BIN if system.lattice_shape is None else _LATTICE_BIN)
     numbers = np.round(distances_from(system, site) / width).astype(np.int64)
     squares = values.square().cpu().numpy()
     others = np.arange(system.n_sites) != site
@@ -268,7 +269,7 @@ def _summary(config: LocalityConfig, records: list[Record]) -> Locality:
 def _check_radii(config: LocalityConfig, system: SpinSystem) -> None:
     """Refuse a radius that covers the system from any site, before anything is solved."""
     reach = min(float(distances_from(system, site).max()) for site in range(system.n_basis))
-    if max(config.radii) + _TOLERANCE >= reach:
+    if max(config.radii) * (1 + LENGTH_TOLERANCE) >= reach:
         raise InvalidInput(f"radius {max(config.radii)} covers all of {system}; take a larger system or smaller radii")
     if config.centers > system.n_sites or config.responses > system.n_sites:
         raise InvalidInput(f"centers={config.centers}, responses={config.responses}: only {system.n_sites} sites")

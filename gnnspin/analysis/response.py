@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, project_tangent, torque
-from gnnspin.systems.system import FloatArray, SpinSystem
+from gnnspin.systems.distances import distances_from
 
 _CHUNK = 64
 
@@ -141,17 +140,6 @@ def response_agreement(
         for k, (square, error, count) in enumerate(zip(squares, errors, counts, strict=True))
         if square > 0
     ]
-
-
-def distances_from(system: SpinSystem, site: int) -> FloatArray:
-    """Distances (N,) of all sites from one, to the nearest periodic image."""
-    vectors = system.positions - system.positions[site]
-    periodic = np.array(system.pbc)
-    fractional = vectors @ np.linalg.inv(system.cell)
-    vectors = (fractional - np.round(fractional) * periodic) @ system.cell
-    images = itertools.product(*((-1, 0, 1) if p else (0,) for p in periodic))
-    shifted = np.stack([vectors + np.array(image) @ system.cell for image in images])
-    return np.linalg.norm(shifted, axis=-1).min(axis=0)
 
 
 def _turned(spins: Tensor, sites: Tensor, step: float) -> Tensor:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.graphs import radius_graph, shell_distances
+from gnnspin.graphs.shells import shell_bonds
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
@@ -38,30 +39,15 @@ def shell_bond_list(system: SpinSystem, n_shells: int = 1) -> BondList:
 
     An open system with fewer shells gives those it has.
     """
-    found, offset = [], 0
-    for part in system.parts:
-        found.append(_part_bonds(part, n_shells, offset))
-        offset += part.n_sites
-    return BondList(*(np.concatenate([getattr(b, name) for b in found]) for name in ("pairs", "vector", "shell")))
+    bonds = shell_bonds(system, n_shells)
+    own = bonds.site == bonds.neighbor
+    kept = (bonds.site < bonds.neighbor) | (own & _points_up(bonds.vector, system.spacing))
+    return BondList(np.stack([bonds.site, bonds.neighbor], 1)[kept], bonds.vector[kept], bonds.shell[kept])
 
 
-def _part_bonds(system: SpinSystem, n_shells: int, offset: int) -> BondList:
-    largest = np.inf if any(system.pbc) else max(float(np.linalg.norm(np.ptp(system.positions, axis=0))), 1e-3)
-    cutoff = min(largest, 1.01)
-    while True:
-        graph = radius_graph(system, cutoff)
-        if len(shell_distances(graph.edge_distance.numpy())) >= n_shells or cutoff >= largest:
-            break
-        cutoff = min(1.5 * cutoff, largest)
-    neighbor, site = graph.edge_index.numpy()
-    vector, shell = graph.edge_vector.numpy(), graph.edge_shell.numpy()
-    kept = (shell < n_shells) & ((site < neighbor) | ((site == neighbor) & _points_up(vector)))
-    return BondList(np.stack([site, neighbor], 1)[kept] + offset, vector[kept], shell[kept])
-
-
-def _points_up(vector: FloatArray) -> np.ndarray:
+def _points_up(vector: FloatArray, spacing: float) -> np.ndarray:
     """Whether the first component that is not zero is positive: true for one of v and -v."""
-    signs = np.sign(np.where(np.abs(vector) < 1e-9, 0.0, vector))
+    signs = np.sign(np.where(np.abs(vector) < LENGTH_TOLERANCE * spacing, 0.0, vector))
     return signs @ np.array([9.0, 3.0, 1.0]) > 0
 
 
@@ -72,11 +58,11 @@ def parallelograms(system: SpinSystem) -> IntArray:
     faces of the cubic lattice; none on the honeycomb and kagome lattices.
     """
     bonds = shell_bond_list(system)
-    up = _points_up(bonds.vector)[:, None]
+    up = _points_up(bonds.vector, system.spacing)[:, None]
     start = np.where(up[:, 0], bonds.pairs[:, 0], bonds.pairs[:, 1])
     end = np.where(up[:, 0], bonds.pairs[:, 1], bonds.pairs[:, 0])
     vector = np.where(up, bonds.vector, -bonds.vector)
-    keys = [tuple(key) for key in np.round(vector / 1e-5).astype(np.int64).tolist()]
+    keys = [tuple(key) for key in np.round(vector / (10 * LENGTH_TOLERANCE * system.spacing)).astype(np.int64).tolist()]
     step = {(int(i), key): int(j) for i, key, j in zip(start, keys, end, strict=True)}
     outgoing: dict[int, list[tuple[int, ...]]] = {}
     for i, key in step:

@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnspin.graphs import shell_distances
+from gnnspin.graphs.radius import shell_ranks
+from gnnspin.graphs.shells import shell_cutoff
+from gnnspin.systems.lattice import cell_neighbors, is_lattice
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 #: Where a shifted array is written and what is read, as slices along the three lattice axes.
 Window = tuple[tuple[slice, ...], tuple[slice, ...]]
-
-#: Largest deviation of a site from its lattice point, relative to the largest primitive vector.
-_ON_LATTICE = 1e-8
 
 
 class LatticeExchange:
@@ -61,7 +60,7 @@ class LatticeExchange:
     @classmethod
     def of(cls, system: SpinSystem, exchange: FloatArray) -> LatticeExchange | None:
         """Exchange of the first ``len(exchange)`` neighbour shells, or None where `system` is no Bravais lattice."""
-        if system.n_graphs > 1 or system.lattice_shape is None or system.n_basis > 1 or not _is_lattice(system):
+        if system.lattice_shape is None or system.n_basis > 1 or not is_lattice(system):
             return None
         vectors, shells = _shell_vectors(system, len(exchange))
         return cls(
@@ -118,30 +117,12 @@ def _axis_windows(length: int, shift: int, periodic: bool) -> list[tuple[slice, 
     return [(slice(first, last), slice(first + shift, last + shift))]
 
 
-def _is_lattice(system: SpinSystem) -> bool:
-    """Whether every site sits on its lattice point."""
-    assert system.lattice_shape is not None
-    index = np.indices(system.lattice_shape).reshape(3, -1).T
-    points = system.positions[0] + index @ system.primitive_vectors
-    return bool(np.abs(system.positions - points).max() <= _ON_LATTICE * np.abs(system.primitive_vectors).max())
-
-
 def _shell_vectors(system: SpinSystem, n_shells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Bond vectors (B, 3) of the first shells in lattice coordinates, and their shells (B,)."""
-    primitive, shape = system.primitive_vectors, np.array(system.lattice_shape)
-    periodic = np.array(system.pbc)
-    longest = np.where(periodic, np.iinfo(np.int32).max, shape - 1)
-    heights = 1 / np.linalg.norm(np.linalg.inv(primitive), axis=0)
-    cutoff = 1.01 * min((np.linalg.norm(v) for v, n in zip(primitive, longest, strict=True) if n), default=1.0)
-    while True:
-        reach = np.minimum(np.floor(cutoff / heights), longest).astype(np.int64)
-        vectors = np.array(list(product(*[range(-n, n + 1) for n in reach])))
-        distance = np.linalg.norm(vectors @ primitive, axis=1)
-        near = (distance > 0) & (distance <= cutoff)
-        complete = bool((reach == longest).all()) and int(near.sum()) == len(vectors) - 1
-        vectors, distance = vectors[near], distance[near]
-        shells = shell_distances(distance)
-        if len(shells) >= n_shells or complete:
-            rank = np.abs(distance[:, None] - shells).argmin(1) if len(shells) else np.zeros(0, dtype=np.int64)
-            return vectors[rank < n_shells], rank[rank < n_shells]
-        cutoff *= 1.5
+    cutoff = shell_cutoff(system, n_shells)
+    if cutoff == 0:
+        return np.empty((0, 3), dtype=np.int64), np.empty(0, dtype=np.int64)
+    offset, _, _, vector = cell_neighbors(system, cutoff)
+    distance = np.linalg.norm(vector, axis=1)
+    rank = shell_ranks(distance)
+    return offset[rank < n_shells], rank[rank < n_shells]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import SpinSystem
-from gnnspin.systems.symmetry import is_ideal_lattice
+from gnnspin.systems.lattice import cell_indices, cell_number, is_ideal_lattice
 from gnnspin.systems.system import FloatArray, IntArray
 
 
@@ -62,9 +62,8 @@ class Tiling:
         for axis, flags in enumerate(owned):
             aligned = flags.reshape(-1, *(size[d] if d == axis else 1 for d in range(3)))
             inside = (inside[:, None] & aligned[None]).reshape(-1, *size)
-        cells = np.stack(np.meshgrid(*(np.arange(n) for n in size), indexing="ij"), axis=-1).reshape(-1, 3)
-        absolute = (corners[:, None] + cells) % shape
-        index = (absolute[..., 0] * shape[1] + absolute[..., 1]) * shape[2] + absolute[..., 2]
+        cells = cell_indices(size)
+        index = cell_number(corners[:, None] + cells, shape)
         sites = index[..., None] * system.n_basis + np.arange(system.n_basis)
         return cls(
             window=_window(system, size, cut),
@@ -116,7 +115,7 @@ def _segments(length: int, size: int, border: int, periodic: bool) -> tuple[IntA
 def _window(system: SpinSystem, size: IntArray, cut: np.ndarray) -> SpinSystem:
     """The lattice of `size` unit cells, open where it is cut."""
     vectors: FloatArray = system.primitive_vectors
-    cells = np.stack(np.meshgrid(*(np.arange(n) for n in size), indexing="ij"), axis=-1).reshape(-1, 3)
+    cells = cell_indices(size)
     positions = (cells @ vectors)[:, None] + system.positions[: system.n_basis]
     kept = ~cut & np.array(system.pbc)
     return SpinSystem(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import null_space
 from torch import Tensor
 from torch_geometric.data import Data
-from vesin import NeighborList
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.graphs.lattice import is_lattice, lattice_pairs
+from gnnspin.graphs.lattice import lattice_pairs
 from gnnspin.graphs.triplets import with_triplets
-from gnnspin.systems.system import FloatArray, SpinSystem
+from gnnspin.systems.distances import LENGTH_TOLERANCE, pairs_within
+from gnnspin.systems.lattice import is_lattice
+from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
-#: Distances closer than this belong to one shell.
-SHELL_TOLERANCE = 1e-6
+#: Largest distance of a neighbour from the shell a model was made for, as part of the first shell's distance.
+MATCH_TOLERANCE = 1e-4
 
 
 def radius_graph(system: SpinSystem, cutoff: float) -> Data:
@@ -29,7 +30,8 @@ def radius_graph(system: SpinSystem, cutoff: float) -> Data:
     system : SpinSystem
         A union gives the disjoint union of the parts' graphs.
     cutoff : float
-        Largest distance; it may exceed the cell, a site then has its own images as neighbours.
+        Largest distance, in the units of the positions; it may exceed the cell, a site then has its own images as
+        neighbours. A neighbour that is farther by a millionth (rounding) still counts.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def radius_graph(system: SpinSystem, cutoff: float) -> Data:
     Raises
     ------
     InvalidInput
-        If `cutoff` is not a positive finite number.
+        If `cutoff` is not a positive finite number, or two sites coincide.
     """
     check_cutoff(cutoff)
     indices, vectors, offset = [], [], 0
@@ -56,7 +58,7 @@ def radius_graph(system: SpinSystem, cutoff: float) -> Data:
         edge_index=torch.from_numpy(np.concatenate(indices, axis=1)),
         edge_vector=torch.from_numpy(edge_vector),
         edge_distance=torch.from_numpy(distance),
-        edge_shell=torch.from_numpy(np.searchsorted(shell_distances(distance) + SHELL_TOLERANCE, distance)),
+        edge_shell=torch.from_numpy(shell_ranks(distance)),
         n_sites=system.n_sites,
         num_nodes=system.n_sites,
     )
@@ -64,43 +66,40 @@ def radius_graph(system: SpinSystem, cutoff: float) -> Data:
 
 def check_cutoff(cutoff: float) -> None:
     """Raise InvalidInput unless `cutoff` is a positive finite number."""
-    if not np.isfinite(cutoff) or cutoff <= 0:
-        raise InvalidInput(f"cutoff={cutoff} must be a positive finite distance")
+    if not isinstance(cutoff, Real) or not np.isfinite(cutoff) or cutoff <= 0:
+        raise InvalidInput(f"cutoff={cutoff!r} must be a positive finite distance")
 
 
 def shell_distances(distance: FloatArray) -> FloatArray:
-    """Distinct values among `distance` (E,), ascending; values within `SHELL_TOLERANCE` of the last are one shell."""
+    """Distinct values among distances (E,), ascending, each the smallest of its shell.
+
+    Values that differ by less than `LENGTH_TOLERANCE` of the closest distance are one shell.
+    """
     ordered = np.sort(distance)
     first = np.ones(len(ordered), dtype=bool)
-    first[1:] = np.diff(ordered) > SHELL_TOLERANCE
+    first[1:] = np.diff(ordered) > LENGTH_TOLERANCE * ordered[:1]
     return ordered[first]
 
 
-def _pairs(system: SpinSystem, cutoff: float) -> tuple[np.ndarray, np.ndarray, FloatArray]:
+def shell_ranks(distance: FloatArray) -> IntArray:
+    """Which of the `shell_distances` each distance (E,) belongs to."""
+    shells = shell_distances(distance)
+    return np.maximum(np.searchsorted(shells, distance, side="right") - 1, 0)
+
+
+def _pairs(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray, FloatArray]:
     """Ordered pairs (i, j) and vectors r_j - r_i of one system, sorted by i, then j, then vector."""
     if is_lattice(system):
-        i, j, vector = lattice_pairs(system, cutoff + SHELL_TOLERANCE)
+        i, j, vector = lattice_pairs(system, cutoff)
     else:
-        search = NeighborList(cutoff=cutoff + SHELL_TOLERANCE, full_list=True)
-        i, j, vector = search.compute(system.positions, _padded_cell(system, cutoff), True, "ijD")
-    rounded = np.round(vector / SHELL_TOLERANCE).astype(np.int64)
-    order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], j, i))
-    i, j, vector = i[order].astype(np.int64), j[order].astype(np.int64), vector[order]
+        i, j, shift = pairs_within(system, cutoff * (1 + LENGTH_TOLERANCE))
+        vector = system.positions[j] - system.positions[i] + shift @ system.cell
     closest = np.linalg.norm(vector, axis=1).min(initial=np.inf)
-    if closest < SHELL_TOLERANCE:
+    if closest < LENGTH_TOLERANCE * LENGTH_TOLERANCE * cutoff:
         raise InvalidInput(f"two sites are {closest:.1e} apart; positions must be distinct")
-    return i, j, vector
-
-
-def _padded_cell(system: SpinSystem, cutoff: float) -> FloatArray:
-    """Cell that is periodic in all directions but so wide across the open ones that no image is within `cutoff`.
-
-    The neighbour search divides by zero on thin open systems of many sites; with this cell it never meets one.
-    """
-    periodic = system.cell[list(system.pbc)]
-    across = null_space(periodic).T if len(periodic) else np.eye(3)
-    extent = np.ptp(system.positions @ across.T, axis=0) if len(across) else np.empty(0)
-    return np.concatenate([periodic, across * (extent + 3 * cutoff)[:, None]])
+    rounded = np.round(vector / (LENGTH_TOLERANCE * closest)).astype(np.int64)
+    order = np.lexsort((rounded[:, 2], rounded[:, 1], rounded[:, 0], j, i))
+    return i[order], j[order], vector[order]
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class GraphSpec:
         """
         graph = radius_graph(system, cutoff)
         require_neighbors(graph, cutoff)
-        planar = bool((graph.edge_vector[:, 2].abs() < SHELL_TOLERANCE).all())
+        planar = not _leaves_plane(graph.edge_vector, graph.edge_distance)
         lattice = all(part.lattice_shape is not None for part in system.parts)
         shells = tuple(shell_distances(graph.edge_distance.numpy()).tolist()) if lattice else None
         return cls(cutoff=float(cutoff), triplets=triplets, shells=shells, dimension=2 if planar else 3)
@@ -171,15 +170,15 @@ class GraphSpec:
 
     def match(self, vector: Tensor, distance: Tensor) -> Tensor:
         """Shell (E,) of neighbours at `vector` (E, 3) and `distance` (E,); zeros without shells. Raises as `graph`."""
-        if self.dimension == 2 and bool((vector[:, 2].abs() > SHELL_TOLERANCE).any()):
+        if self.dimension == 2 and _leaves_plane(vector, distance):
             raise InvalidInput("the model is planar (dimension=2), but this system has neighbours outside the xy plane")
         if self.shells is None:
             return torch.zeros(len(distance), dtype=torch.int64)
         gaps = (distance[:, None] - torch.tensor(self.shells, dtype=torch.float64)).abs()
         nearest, shell = gaps.min(dim=1)
-        if bool((nearest > 100 * SHELL_TOLERANCE).any()):
+        if bool((nearest > MATCH_TOLERANCE * self.shells[0]).any()):
             raise InvalidInput(
-                f"a neighbour at distance {float(distance[nearest.argmax()]):.6f} lies on none of the shells "
+                f"a neighbour at distance {float(distance[nearest.argmax()]):.7g} lies on none of the shells "
                 f"{self.shells} the model was made for; build the model with GraphSpec.for_system of this lattice"
             )
         return shell
@@ -189,6 +188,11 @@ class GraphSpec:
         values = asdict(self)
         values["shells"] = None if self.shells is None else list(self.shells)
         return values
+
+
+def _leaves_plane(vector: Tensor, distance: Tensor) -> bool:
+    """Whether a neighbour at `vector` (E, 3) is outside the xy plane, by the measure of the closest of them."""
+    return bool((vector[:, 2].abs() > LENGTH_TOLERANCE * distance.min()).any()) if len(distance) else False
 
 
 def require_neighbors(graph: Data, cutoff: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnnspin.graphs import radius_graph, shell_distances
+from gnnspin.systems.lattice import cell_neighbors, is_lattice
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
@@ -46,23 +47,34 @@ def shell_bonds(system: SpinSystem, n_shells: int = 1) -> Bonds:
     )
 
 
-def _part_bonds(system: SpinSystem, n_shells: int) -> Bonds:
-    """Widen the cutoff until the shells are there, or until every pair of an open system has been seen."""
+def shell_cutoff(system: SpinSystem, n_shells: int = 1) -> float:
+    """Radius that holds the first `n_shells` neighbour shells of a system and not many more; 0 without neighbours."""
     largest = _largest_useful_cutoff(system)
-    cutoff = min(largest, 1.01)
-    while True:
-        graph = radius_graph(system, cutoff)
-        distance: FloatArray = graph.edge_distance.numpy()
-        if len(shell_distances(distance)) >= n_shells or cutoff >= largest:
-            neighbor, site = graph.edge_index.numpy()
-            shell = graph.edge_shell.numpy()
-            kept = shell < n_shells
-            return Bonds(site[kept], neighbor[kept], shell[kept], graph.edge_vector.numpy()[kept])
+    cutoff = min(largest, system.spacing)
+    while 0 < cutoff < largest and len(shell_distances(_distances(system, cutoff))) < n_shells:
         cutoff = min(1.5 * cutoff, largest)
+    return cutoff
+
+
+def _part_bonds(system: SpinSystem, n_shells: int) -> Bonds:
+    cutoff = shell_cutoff(system, n_shells)
+    if cutoff == 0:
+        nothing = np.empty(0, dtype=np.int64)
+        return Bonds(nothing, nothing, nothing, np.empty((0, 3)))
+    graph = radius_graph(system, cutoff)
+    neighbor, site = graph.edge_index.numpy()
+    shell = graph.edge_shell.numpy()
+    kept = shell < n_shells
+    return Bonds(site[kept], neighbor[kept], shell[kept], graph.edge_vector.numpy()[kept])
+
+
+def _distances(system: SpinSystem, cutoff: float) -> FloatArray:
+    """Distances up to `cutoff` that occur, of one unit cell where that tells all."""
+    if is_lattice(system):
+        return np.linalg.norm(cell_neighbors(system, cutoff)[3], axis=1)
+    return np.asarray(radius_graph(system, cutoff).edge_distance.numpy())
 
 
 def _largest_useful_cutoff(system: SpinSystem) -> float:
     """Distance that no pair exceeds; infinite for a periodic system, which has every number of shells."""
-    if any(system.pbc):
-        return np.inf
-    return max(float(np.linalg.norm(np.ptp(system.positions, axis=0))), 1e-3)
+    return np.inf if any(system.pbc) else float(np.linalg.norm(np.ptp(system.positions, axis=0)))

@@ -116,8 +116,9 @@ def _disc(distance: FloatArray, radius: float, n: int) -> tuple[np.ndarray, np.n
 
 def _second_moment(weights: Tensor, distance: FloatArray) -> Tensor:
     """The neighbours are the grid points at the smallest non-zero distance."""
-    step = distance[distance > 1e-9].min()
-    at_peak, beside = (torch.from_numpy(mask) for mask in (distance < 1e-9, np.isclose(distance, step)))
+    there = distance <= 1e-9 * distance.max()
+    step = distance[~there].min()
+    at_peak, beside = (torch.from_numpy(mask) for mask in (there, np.isclose(distance, step, atol=0)))
     ratio = weights[..., at_peak].mean(-1) / weights[..., beside].mean(-1)
     return (ratio - 1).clamp(min=0).sqrt() / step
 
@@ -128,4 +129,4 @@ def _peak_separation(system: SpinSystem, peak: FloatArray) -> float:
     sums = np.concatenate([b, b[:1] + b[1:2], b[:1] - b[1:2]]) if len(b) > 1 else b
     nearest = float(np.linalg.norm(sums, axis=1).min())
     opposite = float(np.linalg.norm(shortest_equivalent(system, 2 * peak)))
-    return min(nearest, opposite) if opposite > 1e-9 else nearest
+    return min(nearest, opposite) if opposite > 1e-9 * nearest else nearest

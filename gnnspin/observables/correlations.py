@@ -13,7 +13,8 @@ from torch_geometric.data import Data
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
-from gnnspin.graphs.radius import SHELL_TOLERANCE, radius_graph
+from gnnspin.graphs.radius import radius_graph
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 from gnnspin.systems.system import SpinSystem
 
 #: Pairs times replicas handled at once.
@@ -133,7 +134,7 @@ def pair_correlation(
         raise InvalidInput(f"bin_width={bin_width} must be positive and at most max_distance={max_distance}")
     checked = as_spins(spins, system.n_sites)
     graph = _graph(system, max_distance)
-    n_bins = int(np.ceil(max_distance / bin_width - SHELL_TOLERANCE))
+    n_bins = int(np.ceil(max_distance / bin_width - LENGTH_TOLERANCE))
     bins = (graph.edge_distance / bin_width).long().clamp(max=n_bins - 1)
     counts = torch.bincount(bins, minlength=n_bins)
     centres = (torch.arange(n_bins, dtype=torch.float64) + 0.5) * bin_width

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import normalize, random_rotation
-from gnnspin.graphs.radius import SHELL_TOLERANCE, radius_graph
+from gnnspin.graphs.shells import shell_bonds
 from gnnspin.observables.reciprocal import dimension
+from gnnspin.systems.lattice import site_cells
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 
@@ -91,7 +92,8 @@ def _neel(system: SpinSystem) -> FloatArray:
         sign = 1 - 2 * (_cells(system)[:, : len(directions)].sum(1) % 2)
     else:
         sign = np.ones(system.n_sites, dtype=np.int64)
-    j, i = radius_graph(system, 1.0 + SHELL_TOLERANCE).edge_index.numpy()
+    bonds = shell_bonds(system)
+    i, j = bonds.site, bonds.neighbor
     if len(i) == 0 or (sign[i] * sign[j] > 0).any():
         raise InvalidInput("neel order needs a bipartite lattice: chain, square, honeycomb or simple cubic")
     return sign[:, None] * _ferromagnet(system)
@@ -121,8 +123,7 @@ def _tetrahedral(system: SpinSystem) -> FloatArray:
 def _cells(system: SpinSystem) -> NDArray[np.int64]:
     """Bravais indices (n1, n2, n3) of each site (N, 3)."""
     dimension(system)  # raises for a system that is not a lattice
-    cell = np.arange(system.n_sites) // system.n_basis
-    return np.stack(np.unravel_index(cell, system.lattice_shape), axis=1)  # type: ignore[arg-type]
+    return site_cells(system)
 
 
 def _require_triangular(system: SpinSystem, order: str) -> None:

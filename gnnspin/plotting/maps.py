@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 from gnnspin.systems.system import SpinSystem
 
 #: Largest number of panels in a figure.
@@ -100,7 +101,8 @@ def _draw_sites(axes: Axes, system: SpinSystem, values: NDArray[np.float64]) -> 
     if system.lattice_shape is None:
         drawn = axes.scatter(positions[:, 0], positions[:, 1], c=values[sites], s=12, linewidths=0)
     else:
-        near = ((positions > low - 1) & (positions < high + 1)).all(1) & np.isfinite(values[sites])
+        margin = float(np.linalg.norm(system.primitive_vectors[:2], axis=1).max())
+        near = ((positions > low - margin) & (positions < high + margin)).all(1) & np.isfinite(values[sites])
         cells = _cells_of_basis(system)
         basis = system.basis_index[sites[near]]
         vertices = [position + cells[b] for position, b in zip(positions[near], basis, strict=True)]
@@ -117,8 +119,8 @@ def _folded(system: SpinSystem) -> tuple[NDArray[np.float64], NDArray[np.int64]]
     """
     positions, sites = system.positions[:, :2].copy(), np.arange(system.n_sites)
     first = system.cell[0]
-    if system.pbc[0] and abs(first[1]) < 1e-9 and abs(first[2]) < 1e-9:
-        positions[:, 0] = np.mod(positions[:, 0] + 1e-9, first[0]) - 1e-9
+    if system.pbc[0] and float(np.abs(first[1:]).max()) < (room := LENGTH_TOLERANCE * system.spacing):
+        positions[:, 0] = np.mod(positions[:, 0] + room, first[0]) - room
     if system.lattice_shape is None:
         return positions, sites
     steps = [(-1, 0, 1) if periodic else (0,) for periodic in system.pbc[:2]]

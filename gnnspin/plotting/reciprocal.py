@@ -193,4 +193,5 @@ def _copies(system: SpinSystem, point: NDArray[np.float64]) -> NDArray[np.float6
     for k in range(order):
         c, s = np.cos(2 * np.pi * k / order), np.sin(2 * np.pi * k / order)
         turned.append(np.array([[c, -s], [s, c]]) @ shortest_equivalent(system, point)[:2])
-    return np.unique(np.round(turned, 9), axis=0)
+    unit = 1e-9 * float(np.linalg.norm(b[0]))
+    return unit * np.unique(np.round(np.array(turned) / unit), axis=0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.lattice import cell_indices
 from gnnspin.systems.system import SpinSystem, periodic_directions
 
 Periodicity = bool | Sequence[bool]
@@ -47,7 +48,7 @@ def bravais(
         raise InvalidInput(f"pbc={pbc} must be one bool or {len(shape)}, one per direction")
     flags = flags + [False] * (3 - len(flags))
     vectors, sites = np.asarray(primitive_vectors, dtype=float), np.atleast_2d(np.asarray(basis, dtype=float))
-    cells = np.stack(np.meshgrid(*[np.arange(n) for n in lengths], indexing="ij"), axis=-1).reshape(-1, 3)
+    cells = cell_indices(lengths)
     positions = (cells @ vectors)[:, None, :] + sites
     return SpinSystem(
         positions.reshape(-1, 3),

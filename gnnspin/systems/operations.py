@@ -10,7 +10,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from gnnspin.systems.symmetry import CrystalSymmetry, is_ideal_lattice, repeated_directions
+from gnnspin.systems.lattice import is_ideal_lattice, repeated_directions
+from gnnspin.systems.symmetry import CrystalSymmetry
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 OperationKind = Literal["translation", "point_group", "mirrors"]
@@ -95,7 +96,7 @@ def site_permutation(system: SpinSystem, matrix: FloatArray, origin: FloatArray,
     images = (system.positions - origin) @ matrix.T + origin + shift
     tree = cKDTree(_wrapped(system, system.positions))
     distance, nearest = map(np.asarray, tree.query(_wrapped(system, images)))
-    if float(distance.max()) > TOLERANCE * _closest(system, tree):
+    if float(distance.max()) > TOLERANCE * system.spacing:
         return None
     if len(np.unique(nearest)) < system.n_sites or not np.array_equal(system.species[nearest], system.species):
         return None
@@ -127,13 +128,6 @@ def _named(matrix: FloatArray) -> str:
     if np.linalg.det(matrix) > 0:
         return f"rotation by {angle} degrees"
     return {0: "inversion", 180: "mirror"}.get(angle, f"rotation by {angle} degrees with inversion")
-
-
-def _closest(system: SpinSystem, tree: cKDTree) -> float:
-    """Shortest distance of two sites on the torus; the shortest cell vector of a single site."""
-    if system.n_sites == 1:
-        return float(np.linalg.norm(system.cell, axis=1).min())
-    return float(np.asarray(tree.query(tree.data, k=2)[0])[:, 1].min())
 
 
 def _wrapped(system: SpinSystem, positions: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import as_spins
+from gnnspin.systems.lattice import cell_indices
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 if TYPE_CHECKING:  # ase takes long to import
@@ -68,7 +69,7 @@ def from_ase(
         shape = _noted_shape(atoms, np.array(chosen.positions), cell)
         positions, numbers = np.array(chosen.positions), np.array(chosen.numbers)
     else:
-        offsets = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
+        offsets = cell_indices(shape)
         positions = ((offsets @ cell)[:, None] + chosen.positions).reshape(-1, 3)
         numbers, cell = np.tile(chosen.numbers, len(offsets)), cell * np.array(shape)[:, None]
     system = SpinSystem(positions, cell, [bool(p) for p in chosen.pbc], numbers, lattice_shape=shape)

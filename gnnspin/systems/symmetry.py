@@ -19,9 +19,10 @@ from scipy.linalg import null_space
 from scipy.spatial import cKDTree
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.lattice import is_ideal_lattice, repeated_directions
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
-#: Two positions closer than this are one; also spglib's ``symprec``.
+#: Positions closer than this part of the closest distance are equal; also spglib's ``symprec`` in units of it.
 SYMMETRY_TOLERANCE = 1e-5
 
 
@@ -80,6 +81,8 @@ class CrystalSymmetry:
         Cartesian and integer matrices.
     translations : (O, 3)
         Cartesian: ``r -> R r + t``.
+    spacing : float
+        Closest distance of two sites, the measure of all tolerances.
     """
 
     vectors: FloatArray
@@ -87,6 +90,7 @@ class CrystalSymmetry:
     rotations: FloatArray
     lattice_rotations: IntArray
     translations: FloatArray
+    spacing: float
 
     @classmethod
     def of(
@@ -109,9 +113,11 @@ class CrystalSymmetry:
         InvalidInput
             If spglib rejects the structure.
         """
-        sites = np.atleast_2d(np.asarray(basis, dtype=float))
         flags = (bool(periodic[0]), bool(periodic[1]), bool(periodic[2]))
-        padded = _padded_vectors(np.asarray(vectors, dtype=float), sites, flags)
+        given = SpinSystem(np.atleast_2d(np.asarray(basis, dtype=float)), cell=vectors, pbc=flags)
+        spacing = given.spacing if np.isfinite(given.spacing) else 1.0
+        sites = given.positions / spacing
+        padded = _padded_vectors(given.cell / spacing, sites, flags)
         numbers = np.ones(len(sites), dtype=int) if species is None else np.unique(species, return_inverse=True)[1]
         with quiet_spglib():
             found = _dataset(padded, sites, numbers)
@@ -120,15 +126,16 @@ class CrystalSymmetry:
                 primitive = np.asarray(found.primitive_lattice)
                 found = _dataset(primitive, sites[kept], numbers[kept])
         if found is None:
-            raise InvalidInput(f"spglib finds no symmetry of the cell {padded.tolist()} with {len(sites)} sites")
+            raise InvalidInput(f"spglib finds no symmetry of the cell {given.cell.tolist()} with {len(sites)} sites")
         to_lattice = np.linalg.inv(primitive.T)
         reduced = _reduced(primitive.T @ found.rotations @ to_lattice, primitive, padded[list(flags)], sites)
         return cls(
-            vectors=primitive,
-            basis=sites,
+            vectors=primitive * spacing,
+            basis=given.positions,
             rotations=primitive.T @ reduced @ to_lattice,
             lattice_rotations=reduced,
-            translations=found.translations @ primitive,
+            translations=found.translations @ primitive * spacing,
+            spacing=spacing,
         )
 
     def point_group(self, site: int) -> SiteSymmetry:
@@ -165,7 +172,7 @@ class CrystalSymmetry:
         difference = self.rotations @ self.basis[first] + self.translations - self.basis[second]
         fractional = difference @ np.linalg.inv(self.vectors)
         fractional -= np.round(fractional)
-        return np.linalg.norm(fractional @ self.vectors, axis=1) < 10 * SYMMETRY_TOLERANCE
+        return np.linalg.norm(fractional @ self.vectors, axis=1) < 10 * SYMMETRY_TOLERANCE * self.spacing
 
 
 def site_symmetry(system: SpinSystem, site: int = 0) -> SiteSymmetry:
@@ -200,24 +207,6 @@ def site_symmetry(system: SpinSystem, site: int = 0) -> SiteSymmetry:
         return group
     kept = [_maps_onto_itself(system, rotation, site) for rotation in group.rotations]
     return _named(group.lattice_rotations[kept], crystal.vectors)
-
-
-def repeated_directions(system: SpinSystem) -> tuple[bool, bool, bool]:
-    """Directions in which a lattice continues, open or not: those that are periodic or longer than one cell."""
-    shape = system.lattice_shape or (1, 1, 1)
-    a, b, c = (bool(p or n > 1) for p, n in zip(system.pbc, shape, strict=True))
-    return a, b, c
-
-
-def is_ideal_lattice(system: SpinSystem) -> bool:
-    """Whether all sites and species repeat from cell to cell exactly."""
-    if system.n_graphs > 1 or system.lattice_shape is None:
-        return False
-    cells = np.stack(np.meshgrid(*[np.arange(n) for n in system.lattice_shape], indexing="ij"), axis=-1).reshape(-1, 3)
-    sites = system.positions.reshape(len(cells), -1, 3)
-    species = system.species.reshape(len(cells), -1)
-    away = sites - sites[0] - (cells @ system.primitive_vectors)[:, None]
-    return bool(np.abs(away).max() < SYMMETRY_TOLERANCE and (species == species[0]).all())
 
 
 def schoenflies(name: str) -> str:
@@ -287,12 +276,13 @@ def _maps_onto_itself(system: SpinSystem, rotation: FloatArray, site: int) -> bo
     if not np.allclose(turned[periodic], np.round(turned[periodic]) * periodic, atol=1e-6):
         return False
     images = (system.positions - system.positions[site]) @ rotation.T + system.positions[site]
-    own, moved = (_wrapped(points @ to_cells, periodic) for points in (system.positions, images))
+    room = SYMMETRY_TOLERANCE * system.spacing / np.linalg.norm(system.cell, axis=1)
+    own, moved = (_wrapped(points @ to_cells, periodic, room) for points in (system.positions, images))
     nearest, index = map(np.asarray, cKDTree(own @ system.cell).query(moved @ system.cell))
     same = np.array_equal(system.species[index], system.species)
-    return bool(nearest.max() < 10 * SYMMETRY_TOLERANCE and same)
+    return bool(nearest.max() < 10 * SYMMETRY_TOLERANCE * system.spacing and same)
 
 
-def _wrapped(fractional: FloatArray, periodic: np.ndarray) -> FloatArray:
-    """Fractional coordinates with the periodic ones in [0, 1), rounding errors below 0 counted as 0."""
-    return np.where(periodic, np.mod(fractional + 1e-7, 1.0), fractional)
+def _wrapped(fractional: FloatArray, periodic: np.ndarray, room: FloatArray) -> FloatArray:
+    """Fractional coordinates with the periodic ones in [0, 1), rounding errors up to `room` below 0 counted as 0."""
+    return np.where(periodic, np.mod(fractional + room, 1.0), fractional)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.distances import LENGTH_TOLERANCE, FloatArray, IntArray, closest_distance
+from gnnspin.systems.lattice import cell_spacing, is_lattice
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+#: Smallest volume of a cell, as part of that of the right-angled cell with the same edges.
+_SINGULAR = 1e-12
 
 
 class SpinSystem:
@@ -68,7 +70,7 @@ class SpinSystem:
             raise InvalidInput(f"cell has shape {self._cell.shape}; expected (3, 3), rows are cell vectors")
         if cell is None and any(self._pbc):
             raise InvalidInput(f"pbc={self._pbc} needs a cell; give cell=(3, 3) with the cell vectors as rows")
-        if abs(np.linalg.det(self._cell)) < 1e-12 * np.abs(self._cell).max() ** 3:
+        if not _volume_fraction(self._cell) > _SINGULAR:
             raise InvalidInput(f"cell {self._cell.tolist()} is singular; its three rows must be linearly independent")
         self._species = _integers(np.zeros(self.n_sites) if species is None else species, self.n_sites, "species")
         self._lattice_shape = self._check_shape(lattice_shape)
@@ -157,6 +159,22 @@ class SpinSystem:
         return self.cell / np.array(self._lattice_shape)[:, None]
 
     @cached_property
+    def spacing(self) -> float:
+        """Distance of the closest two sites, images included; infinite for one site alone.
+
+        Lengths that differ by less than 1e-6 of it are equal to the library, whatever the unit of length.
+
+        Raises
+        ------
+        InvalidInput
+            If two sites coincide.
+        """
+        spacing = cell_spacing(self) if is_lattice(self) else closest_distance(self)
+        if not spacing > LENGTH_TOLERANCE * np.ptp(self.positions, axis=0).max(initial=0.0) / self.n_sites:
+            raise InvalidInput(f"two sites are {spacing:.1e} apart; positions must be distinct")
+        return spacing
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the geometry; equal systems have equal fingerprints."""
         digest = hashlib.sha256()
@@ -232,6 +250,11 @@ class UnionSystem(SpinSystem):
         raise InvalidInput("a union of systems has no single pbc; use system.parts[k].pbc")
 
     @cached_property
+    def spacing(self) -> float:
+        """Smallest `SpinSystem.spacing` of the parts."""
+        return min(part.spacing for part in self._parts)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the parts' fingerprints."""
         return hashlib.sha256("union".join(part.fingerprint for part in self._parts).encode()).hexdigest()[:32]
@@ -257,6 +280,12 @@ def periodic_directions(pbc: bool | Sequence[bool]) -> tuple[bool, bool, bool]:
     if len(flags) != 3:
         raise InvalidInput(f"pbc={pbc} must be one bool or three")
     return bool(flags[0]), bool(flags[1]), bool(flags[2])
+
+
+def _volume_fraction(cell: FloatArray) -> float:
+    """Volume of a cell (3, 3) over the product of its edges, whatever their lengths; 0 with a zero row."""
+    edges = np.linalg.norm(cell, axis=1, keepdims=True)
+    return abs(float(np.linalg.det(cell / edges))) if (edges > 0).all() else 0.0
 
 
 def _frozen(values: ArrayLike, name: str) -> FloatArray:

@@ -37,7 +37,8 @@ def is_rectangular(system: SpinSystem) -> bool:
     if system.n_graphs > 1 or system.lattice_shape is None or system.n_basis != 1:
         return False
     vectors = system.primitive_vectors
-    return bool(np.allclose(vectors, np.diag(np.diag(vectors)), atol=1e-12) and (np.diag(vectors) > 0).all())
+    diagonal = np.diag(vectors)
+    return bool(np.abs(vectors - np.diag(diagonal)).max() <= 1e-12 * np.abs(vectors).max() and (diagonal > 0).all())
 
 
 def write_vtk(path: str | Path, system: SpinSystem, spins: ArrayLike, *, binary: bool = True) -> None:

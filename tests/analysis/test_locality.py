@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 import gnnspin as gs
 from gnnspin.analysis import LocalityConfig, analyze_locality, conditional_variance, response, response_agreement
 from gnnspin.analysis import locality as module
-from gnnspin.analysis.response import distances_from
 from gnnspin.cli import app
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.datasets import Label, LabelStore
+from gnnspin.systems.distances import distances_from
 
 SQUARE = gs.systems.square(7, 7)
 J = (1.0, 0.0, 0.4)  # shells at 1, sqrt 2, 2

@@ -7,8 +7,8 @@ import pytest
 
 import gnnspin as gs
 from gnnspin.graphs import radius_graph
-from gnnspin.graphs.lattice import is_lattice
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import is_lattice
 
 SYSTEMS = [
     gs.systems.chain(7),

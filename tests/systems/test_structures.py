@@ -13,8 +13,8 @@ import gnnspin as gs
 from gnnspin.core import random_spins
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.graphs import GraphSpec, radius_graph
-from gnnspin.graphs.lattice import is_lattice
 from gnnspin.systems import from_ase, spins_from_ase, to_ase
+from gnnspin.systems.lattice import is_lattice
 
 MNO_CIF = """data_MnO
 _cell_length_a 4.44

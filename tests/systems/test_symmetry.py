@@ -8,7 +8,8 @@ import pytest
 from gnnspin import systems
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import SpinSystem
-from gnnspin.systems.symmetry import CrystalSymmetry, repeated_directions, schoenflies, site_symmetry
+from gnnspin.systems.lattice import repeated_directions
+from gnnspin.systems.symmetry import CrystalSymmetry, schoenflies, site_symmetry
 
 GROUPS = {
     "chain": (systems.chain(12), "m", 2),

@@ -104,7 +104,8 @@ def _copies(neighborhood: Neighborhood, irreps: Sequence[Irrep], kind: Kind) -> 
         if size == 3 and len(members) > MOST_TRIPLES:
             continue
         families = find_orbits(neighborhood, members, kind)
-        longest = [np.round(sides(neighborhood, family.vertices[:, 0])[:, -1], 6) for family in families]
+        unit = 1e-6 * neighborhood.spacing
+        longest = [unit * np.round(sides(neighborhood, family.vertices[:, 0])[:, -1] / unit) for family in families]
         parts = [decompose(family, tuple(irreps), neighborhood.group.product).multiplicity for family in families]
         limits = np.unique(np.concatenate(longest))
         for limit in limits:

@@ -10,10 +10,11 @@ from scipy.spatial import cKDTree
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import radius_graph
-from gnnspin.systems.symmetry import CrystalSymmetry, SiteSymmetry, is_ideal_lattice, repeated_directions
+from gnnspin.systems.lattice import is_ideal_lattice, repeated_directions
+from gnnspin.systems.symmetry import CrystalSymmetry, SiteSymmetry
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
-#: Neighbours this far from where the lattice has one are not its neighbours.
+#: Neighbours this part of the closest distance from where the lattice has one are not its neighbours.
 POSITION_TOLERANCE = 1e-4
 
 Vector = tuple[float, float, float]
@@ -95,6 +96,11 @@ class Neighborhood:
     permutations: IntArray
     frames: FloatArray
 
+    @property
+    def spacing(self) -> float:
+        """Distance of the nearest neighbours."""
+        return float(np.linalg.norm(self.vertices[1:], axis=1).min())
+
     @classmethod
     def of(cls, template: LatticeTemplate, cutoff: float) -> Neighborhood:
         """Neighbourhood of the sites of a lattice.
@@ -117,12 +123,13 @@ class Neighborhood:
         vectors = graph.edge_vector.numpy()[graph.edge_index[1].numpy() == 0]
         if not len(vectors):
             raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
-        key = np.round(np.column_stack([vectors[:, ::-1], np.linalg.norm(vectors, axis=1)]), 6)
+        length = np.linalg.norm(vectors, axis=1)
+        key = np.round(np.column_stack([vectors[:, ::-1], length]) / length.min(), 6)
         vertices = np.concatenate([np.zeros((1, 3)), vectors[np.lexsort(key.T)]])
         group = crystal.point_group(0)
         images = vertices @ group.rotations.transpose(0, 2, 1)
         distance, permutations = map(np.asarray, cKDTree(vertices).query(images))
-        assert distance.max() < POSITION_TOLERANCE
+        assert distance.max() < POSITION_TOLERANCE * length.min()
         return cls(group, vertices, permutations.astype(np.int64), frames)
 
     def table(self, system: SpinSystem, cutoff: float) -> IntArray:
@@ -156,10 +163,10 @@ class Neighborhood:
         for b, frame in enumerate(self.frames):
             own = centre % n_basis == b
             distance, vertex = map(np.asarray, cKDTree(self.vertices @ frame.T).query(vector[own]))
-            if len(distance) and distance.max() > POSITION_TOLERANCE:
+            if len(distance) and distance.max() > POSITION_TOLERANCE * self.spacing:
                 site, where = int(centre[own][distance.argmax()]), vector[own][distance.argmax()]
                 raise InvalidInput(
-                    f"site {site} has a neighbour at {np.round(where, 4).tolist()}, where the lattice the descriptor "
+                    f"site {site} has a neighbour at {where.tolist()}, where the lattice the descriptor "
                     "is made for has none; build it with GroupIrrepsConfig.for_system of this lattice"
                 )
             table[centre[own], vertex] = neighbor[own]

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from gnnspin.descriptors.irreps.neighborhood import Neighborhood
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 from gnnspin.systems.system import FloatArray, IntArray
 
 Kind = Literal["bond", "chirality"]
@@ -125,7 +126,7 @@ def _members(neighborhood: Neighborhood, n: int, longest: float, *, centre_only:
         found = np.column_stack([np.zeros(len(others), dtype=np.int64), others])
     else:
         found = np.array(list(combinations(range(count), n)), dtype=np.int64).reshape(-1, n)
-    return found[sides(neighborhood, found)[:, -1] <= longest + 1e-6] if len(found) else found
+    return found[sides(neighborhood, found)[:, -1] <= longest * (1 + LENGTH_TOLERANCE)] if len(found) else found
 
 
 def _representatives(neighborhood: Neighborhood, members: IntArray) -> list[IntArray]:
@@ -133,9 +134,9 @@ def _representatives(neighborhood: Neighborhood, members: IntArray) -> list[IntA
     keys = np.sort(neighborhood.permutations[:, members], axis=-1)
     weights = len(neighborhood.vertices) ** np.arange(members.shape[1])[::-1]
     codes = keys @ weights
-    centres = neighborhood.vertices[members].mean(1)
+    centres = neighborhood.vertices[members].mean(1) / neighborhood.spacing
     along = np.round(centres @ _GENERIC, 6)
-    shape = np.round(sides(neighborhood, members)[:, ::-1], 6)
+    shape = np.round(sides(neighborhood, members)[:, ::-1] / neighborhood.spacing, 6)
     orbit = codes.min(0)
     order = np.lexsort((members @ weights, -along, orbit))
     first = order[np.unique(orbit[order], return_index=True)[1]]
@@ -147,9 +148,9 @@ def _representatives(neighborhood: Neighborhood, members: IntArray) -> list[IntA
 def _oriented(neighborhood: Neighborhood, vertices: IntArray) -> IntArray:
     if len(vertices) == 2:
         return vertices
-    points = neighborhood.vertices[vertices]
+    points = neighborhood.vertices[vertices] / neighborhood.spacing
     normal = np.cross(points[1] - points[0], points[2] - points[0])
-    planar = bool((np.abs(neighborhood.vertices[:, 2]) < 1e-6).all())
+    planar = bool((np.abs(neighborhood.vertices[:, 2]) < LENGTH_TOLERANCE * neighborhood.spacing).all())
     outward = normal[2] if planar else normal @ points.mean(0)
     if abs(outward) < 1e-6:
         outward = normal @ _GENERIC

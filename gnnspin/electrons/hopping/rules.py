@@ -18,7 +18,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from scipy import sparse
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs.shells import Bonds, shell_bonds
+from gnnspin.systems.distances import minimum_image_vectors
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Largest accepted |h_ij - conj(h_ji)|, relative to the largest amplitude.
@@ -284,37 +284,6 @@ class ExponentialHopping(HoppingRule):
 def hops_on_bonds(bonds: Bonds, amplitude: NDArray[Any]) -> Hops:
     """One hop per directed bond, for one orbital per site; `amplitude` (E,) or (E, 2, 2)."""
     return Hops(bonds.site, bonds.neighbor, bonds.vector, amplitude)
-
-
-def minimum_image_distances(system: SpinSystem) -> FloatArray:
-    """Distances (N, N) between all pairs, each to its nearest periodic image; exact for skew cells too."""
-    return np.linalg.norm(minimum_image_vectors(system), axis=-1)
-
-
-def minimum_image_vectors(system: SpinSystem) -> FloatArray:
-    """Vectors ``r_j - r_i`` (N, N, 3) to the nearest periodic image of j; antisymmetric where two images are as near.
-
-    Wrapped fractional differences lie within 1/2, so the shortest image is no longer than ``R = sum_k |a_k| / 2`` and
-    its shift along direction k no more than ``R / height_k + 1/2`` cells.
-    """
-    difference = system.positions[None, :, :] - system.positions[:, None, :]
-    periodic = np.array(system.pbc)
-    inverse = np.linalg.inv(system.cell)
-    shifts = np.where(periodic, np.round(difference @ inverse), 0.0)
-    difference -= shifts @ system.cell
-    heights = 1 / np.linalg.norm(inverse, axis=0)
-    radius = np.linalg.norm(system.cell[periodic], axis=1).sum() / 2
-    if not periodic.all():
-        radius += float(np.linalg.norm(np.ptp(system.positions, axis=0)))
-    reach = np.where(periodic, np.floor(radius / heights + 0.5), 0).astype(int)
-    squared, nearest = np.full(difference.shape[:2], np.inf), difference.copy()
-    for image in product(*[range(-n, n + 1) for n in reach]):
-        vector = difference + np.array(image) @ system.cell
-        length = np.square(vector).sum(-1)
-        closer = length < squared
-        squared[closer], nearest[closer] = length[closer], vector[closer]
-    upper = np.triu(np.ones(squared.shape, dtype=bool), 1)[..., None]
-    return np.where(upper, nearest, -nearest.swapaxes(0, 1))
 
 
 def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> sparse.csr_array:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping.rules import minimum_image_distances
+from gnnspin.systems.distances import minimum_image_distances
+from gnnspin.systems.lattice import cell_number, site_cells
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
@@ -146,13 +147,12 @@ def lattice_tiles(system: SpinSystem, n_colors: int) -> IntArray | None:
         count = math.prod(tile) * system.n_basis
         if count > n_colors:
             continue
-        score = (round(_tile_distance(system, tile), 6), -count)
+        score = (round(_tile_distance(system, tile) / system.spacing, 6), -count)
         if best is None or score > best:
             best, chosen = score, tile
     if chosen is None or best is None or best[0] <= 1 + 1e-6:
         return None
-    cells = np.stack(np.unravel_index(np.arange(system.n_sites) // system.n_basis, lengths), axis=1)
-    return np.ravel_multi_index((cells % chosen).T, chosen) * system.n_basis + system.basis_index
+    return cell_number(site_cells(system), chosen) * system.n_basis + system.basis_index
 
 
 def _tile_distance(system: SpinSystem, tile: tuple[int, ...]) -> float:

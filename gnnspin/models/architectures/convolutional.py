@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.lattice import cell_neighbors
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import AngularBasis
 from gnnspin.models.blocks.density import LatticeStencil, NeighborDensity, NeighborGeometry
@@ -23,6 +21,7 @@ from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import cell_neighbors
 
 
 class ConvolutionalHyperparameters(Config):
@@ -71,7 +70,7 @@ class Convolutional(SpinModel):
             raise InvalidInput(
                 "convolutional needs unit_cell; build it with gs.models.for_system(name, system, cutoff)"
             )
-        cells, self._center, self._neighbor, _ = cell_neighbors(h.unit_cell.system(), spec.cutoff + SHELL_TOLERANCE)
+        cells, self._center, self._neighbor, _ = cell_neighbors(h.unit_cell.system(), spec.cutoff)
         if len(cells) == 0:
             raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")
         self._cells = cells

@@ -14,12 +14,12 @@ from torch_geometric.utils import scatter
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec, triplets
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import RadialBasis
 from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 
 
 class InvariantMessageHyperparameters(Config):
@@ -224,7 +224,7 @@ class BondMessage(MessagePassing):
 def _short_spec(spec: GraphSpec, cutoff: float) -> GraphSpec:
     """Specification of the edges that triplets are made of."""
     cutoff = min(cutoff, spec.cutoff)
-    shells = spec.shells and tuple(d for d in spec.shells if d <= cutoff + SHELL_TOLERANCE)
+    shells = spec.shells and tuple(d for d in spec.shells if d <= cutoff * (1 + LENGTH_TOLERANCE))
     if spec.shells and not shells:
         raise InvalidInput(
             f"triplet_cutoff={cutoff:g} is below the nearest neighbours at {spec.shells[0]:.4f}; increase it"
@@ -234,7 +234,7 @@ def _short_spec(spec: GraphSpec, cutoff: float) -> GraphSpec:
 
 def _short_triplets(graph: Data, cutoff: float) -> Tensor:
     """Triplets (2, T) of the edges of `graph` that are no longer than `cutoff`, as positions in its list of edges."""
-    kept = torch.nonzero(graph.edge_distance <= cutoff + SHELL_TOLERANCE)[:, 0]
+    kept = torch.nonzero(graph.edge_distance <= cutoff * (1 + LENGTH_TOLERANCE))[:, 0]
     return kept[triplets(Data(edge_index=graph.edge_index[:, kept], n_sites=graph.n_sites))]
 
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.lattice import cell_neighbors, is_lattice
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.blocks.fixed_number import Membership
 from gnnspin.models.blocks.lattice_kernels import KernelGeometry, Orientations, unique_displacements
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion, LayeredHyperparameters
@@ -21,6 +19,8 @@ from gnnspin.models.blocks.oriented_layer import OrientedLayer, OrientedSize
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import LENGTH_TOLERANCE
+from gnnspin.systems.lattice import cell_neighbors, is_lattice
 
 
 class OrientedHyperparameters(LayeredHyperparameters):
@@ -130,9 +130,9 @@ class OrientedClusterExpansion(LayeredExpansion):
         if h.unit_cell is None:
             raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
         orientations = Orientations(h.unit_cell, mirrors=h.mirrors)
-        nearest = round(float(np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0])), 9)
+        nearest = float(f"{np.linalg.norm(unique_displacements(h.unit_cell, spec.cutoff)[0]):.10g}")
         self._message_cutoff = h.message_cutoff or nearest
-        if self._message_cutoff + SHELL_TOLERANCE < nearest:
+        if self._message_cutoff * (1 + LENGTH_TOLERANCE) < nearest:
             raise InvalidInput(f"message_cutoff={h.message_cutoff} is below the nearest neighbours at {nearest:.4f}")
         self.layers = nn.ModuleList()
         vectors, scalars = h.n_kinds, 0
@@ -197,7 +197,7 @@ class OrientedClusterExpansion(LayeredExpansion):
         assert own is not None
         if not is_lattice(system) or sum((given := UnitCell.of(system)).extended) != sum(own.extended):
             return
-        cutoff = self.spec.cutoff + SHELL_TOLERANCE
+        cutoff = self.spec.cutoff
         here, there = (
             sorted(set(np.bincount(cell_neighbors(cell.system(), cutoff)[1]).tolist())) for cell in (given, own)
         )

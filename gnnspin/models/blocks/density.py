@@ -22,11 +22,10 @@ from torch_geometric.utils import to_dense_batch
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.lattice import cell_neighbors, is_lattice
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.fixed_number import Membership
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import cell_neighbors, is_lattice
 
 _CONVOLUTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
 
@@ -155,9 +154,7 @@ def _lattice_stencil(
     """Stencil from the neighbours of one unit cell, or None where the system is no lattice or too small to pad."""
     if not is_lattice(system):
         return None
-    cells, center, neighbor, vectors = (
-        torch.from_numpy(x) for x in cell_neighbors(system, spec.cutoff + SHELL_TOLERANCE)
-    )
+    cells, center, neighbor, vectors = (torch.from_numpy(x) for x in cell_neighbors(system, spec.cutoff))
     if len(cells) == 0:
         raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")
     reach = cells.abs().amax(dim=0)

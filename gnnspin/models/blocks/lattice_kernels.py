@@ -11,11 +11,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.graphs.lattice import cell_neighbors, is_lattice
-from gnnspin.graphs.radius import SHELL_TOLERANCE, radius_graph
+from gnnspin.graphs.radius import MATCH_TOLERANCE, radius_graph
 from gnnspin.models.blocks.density import LatticeStencil, convolve
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import cell_neighbors, is_lattice
 from gnnspin.systems.symmetry import CrystalSymmetry
 from gnnspin.systems.system import FloatArray
 
@@ -152,10 +152,10 @@ class OrientationMixing(nn.Module):
 
 def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:
     """Displacements (D, 3) of all neighbours of all sites of a unit cell, each once, short ones first."""
-    vectors = cell_neighbors(cell.system(), cutoff + SHELL_TOLERANCE)[3]
+    vectors = cell_neighbors(cell.system(), cutoff)[3]
     if len(vectors) == 0:
         raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
-    rounded = np.round(vectors, 6) + 0.0
+    rounded = np.round(vectors / np.linalg.norm(vectors, axis=1).min(), 6) + 0.0
     distance = np.round(np.linalg.norm(rounded, axis=1), 5)
     _, kept = np.unique(np.column_stack([distance, rounded]), axis=0, return_index=True)
     return vectors[kept]
@@ -164,8 +164,8 @@ def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:
 def _indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tensor:
     """Index (...) of each of the vectors (..., 3) among the displacements."""
     distance, index = cKDTree(displacements).query(vectors)
-    if np.max(distance, initial=0.0) > 100 * SHELL_TOLERANCE:
-        away = vectors.reshape(-1, 3)[int(np.argmax(distance))].round(6).tolist()
+    if np.max(distance, initial=0.0) > MATCH_TOLERANCE * np.linalg.norm(displacements[0]):
+        away = vectors.reshape(-1, 3)[int(np.argmax(distance))].tolist()
         raise InvalidInput(
             f"{where}: a neighbour at {away} is at none of the displacements of the lattice the model was made for"
         )
@@ -174,7 +174,7 @@ def _indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tens
 
 def _stencil(system: SpinSystem, cutoff: float, displacements: FloatArray) -> LatticeStencil | None:
     """Which displacement each entry of a dense kernel is, or None where the lattice is too small to pad."""
-    cells, center, neighbor, vectors = cell_neighbors(system, cutoff + SHELL_TOLERANCE)
+    cells, center, neighbor, vectors = cell_neighbors(system, cutoff)
     reach = np.abs(cells).max(axis=0, initial=0)
     if (reach > np.array(system.lattice_shape)).any():
         return None

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
-from gnnspin.graphs.lattice import is_lattice
-from gnnspin.graphs.radius import SHELL_TOLERANCE
+from gnnspin.graphs.radius import MATCH_TOLERANCE
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import is_lattice
 
 Vector = tuple[float, float, float]
 
@@ -38,7 +38,9 @@ class UnitCell(Config):
     def check(self, system: SpinSystem) -> None:
         """Raise InvalidInput unless `system` repeats this cell."""
         cell = UnitCell.of(system)
-        same = len(cell.basis) == len(self.basis) and np.allclose(cell.basis, self.basis, atol=SHELL_TOLERANCE)
+        room = MATCH_TOLERANCE * system.spacing
+        same = len(cell.basis) == len(self.basis) and np.allclose(cell.basis, self.basis, rtol=0, atol=room)
         extended = np.array(self.extended) | np.array(cell.extended)
-        if not same or not np.allclose(np.array(cell.vectors)[extended], np.array(self.vectors)[extended]):
+        given, own = np.array(cell.vectors)[extended], np.array(self.vectors)[extended]
+        if not same or not np.allclose(given, own, rtol=0, atol=room):
             raise InvalidInput(f"{system} has another unit cell than the lattice the model was made for")

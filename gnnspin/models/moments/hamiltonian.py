@@ -36,11 +36,11 @@ from gnnspin.electrons.hopping.rules import (
     SumHopping,
 )
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
 from gnnspin.models.moments.walks import HoppingTerms
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 from gnnspin.systems.system import FloatArray, IntArray
 
 #: Fraction of the cutoff from which hops of infinite range are switched off.
@@ -201,9 +201,9 @@ class ModelHamiltonian(nn.Module):
         if contains(self.config, (ExponentialConfig,)):
             hops = hops.times(_switch(np.linalg.norm(hops.vector, axis=1) / self.spec.cutoff))
         longest = float(np.linalg.norm(hops.vector[hops.amplitude != 0], axis=-1).max(initial=0.0))
-        if longest > self.spec.cutoff + SHELL_TOLERANCE:
+        if longest > self.spec.cutoff * (1 + LENGTH_TOLERANCE):
             raise InvalidInput(
-                f"{rule} hops as far as {longest:.4f}, beyond the model's cutoff={self.spec.cutoff:g}; increase it"
+                f"{rule} hops as far as {longest:.6g}, beyond the model's cutoff={self.spec.cutoff:g}; increase it"
             )
         matrix = hops.matrix(system.n_sites)
         matrix.eliminate_zeros()

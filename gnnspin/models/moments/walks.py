@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.systems.lattice import cell_indices, cell_number
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Pairs of source and node that are held at a time: bounds the memory.
@@ -244,11 +245,10 @@ def _is_translation_invariant(system: SpinSystem, terms: HoppingTerms) -> bool:
 
 def _translated(system: SpinSystem, node: IntArray) -> IntArray:
     """Images (T, C) of sites (T,) under translation by every cell."""
-    shape = np.array(system.lattice_shape)
-    cells = np.stack(np.unravel_index(np.arange(shape.prod()), shape), axis=-1)
-    moved = (cells[node // system.n_basis][:, None] + cells) % shape
-    cell = (moved[..., 0] * shape[1] + moved[..., 1]) * shape[2] + moved[..., 2]
-    return cell * system.n_basis + (node % system.n_basis)[:, None]
+    shape = system.lattice_shape or (1, 1, 1)
+    cells = cell_indices(shape)
+    moved = cell_number(cells[node // system.n_basis][:, None] + cells, shape)
+    return moved * system.n_basis + (node % system.n_basis)[:, None]
 
 
 def _chunk_end(pattern: sparse.csr_array, first: int, hops: int, limit: int) -> int:

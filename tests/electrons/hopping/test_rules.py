@@ -13,7 +13,6 @@ from gnnspin.electrons import (
     SDHamiltonian,
     ShellHopping,
 )
-from gnnspin.electrons.hopping.rules import minimum_image_distances, minimum_image_vectors
 from gnnspin.systems import (
     SpinSystem,
     amorphous,
@@ -28,6 +27,7 @@ from gnnspin.systems import (
     triangular,
     union,
 )
+from gnnspin.systems.distances import minimum_image_distances, minimum_image_vectors
 
 
 def momenta(shape):

@@ -8,7 +8,6 @@ from scipy.sparse.csgraph import shortest_path
 
 from gnnspin.core import InvalidInput
 from gnnspin.electrons import ExponentialHopping, SDHamiltonian
-from gnnspin.electrons.hopping.rules import minimum_image_distances
 from gnnspin.electrons.polynomials.probing import (
     colored_probes,
     distance_colors,
@@ -19,6 +18,7 @@ from gnnspin.electrons.polynomials.probing import (
     unit_probes,
 )
 from gnnspin.systems import amorphous, chain, honeycomb, simple_cubic, square, triangular
+from gnnspin.systems.distances import minimum_image_distances
 
 
 def projector(probes):
