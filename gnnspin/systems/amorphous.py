@@ -67,7 +67,9 @@ def _random_sequential_addition(
 ) -> FloatArray:
     """Insert sites one by one; a grid of cells of edge >= `min_distance` limits the distance checks to 27 cells."""
     rng = np.random.default_rng(seed)
-    n_cells = np.maximum(1, np.minimum(edges // max(min_distance, 1e-9 * edges.min()), np.ceil(n_sites ** (1 / 3))).astype(int))
+    n_cells = np.maximum(
+        1, np.minimum(edges // max(min_distance, 1e-9 * edges.min()), np.ceil(n_sites ** (1 / 3))).astype(int)
+    )
     occupants: dict[tuple[int, ...], list[int]] = {}
     offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     positions = np.empty((n_sites, 3))
