@@ -94,7 +94,7 @@ def make(name: str, output: Path, workers: int) -> Path:
     recipe = read_config(RECIPES / f"{name}.yaml", Recipe)
     sets = _sets(recipe, output, workers)
     train, validation, tests = _split(recipe, sets)
-    model = recipe.model.build(train.systems[0])
+    model = recipe.model.build(train.systems[0], train)
     folder = output / name
     fixed = recipe.model_copy(update={"title": "", "data": "", "validity": ""})
     claim(folder / "training" / "recipe.json", fixed, resume=True, kind="recipe")

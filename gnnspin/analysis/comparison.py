@@ -208,7 +208,7 @@ def compare(
         sets = arena.load()
         train, fingerprints[data] = sets[0], tuple(labels.fingerprint for labels in sets)
         for name in config.only.get(data, tuple(config.models)):
-            config.models[name].model.build(train.systems[0])
+            config.models[name].model.build(train.systems[0], train)
         if arena.sizes and arena.sizes[-1] > len(train):
             raise InvalidInput(f"{data}: {arena.sizes[-1]} training labels asked for, {len(train)} are there")
     waiting = [run for run in runs if not (directory / run.folder / RESULT_FILE).exists()]
@@ -238,7 +238,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     train, validation, test = arena.load()
     if run.size:
         train = train.subset(range(0, len(train), max(1, len(train) // run.size)))[: run.size]
-    model = competitor.model.model_copy(update={"seed": run.seed}).build(train.systems[0])
+    model = competitor.model.model_copy(update={"seed": run.seed}).build(train.systems[0], train)
     training = config.training(run).model_copy(update={"seed": run.seed})
     folder = directory / run.folder
     result = fit(model, train, validation, training, directory=folder, resume=True, progress=progress)

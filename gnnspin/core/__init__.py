@@ -8,6 +8,7 @@ from gnnspin.core.errors import (
     NoEnergyError,
     SimulationError,
     StoreError,
+    SymmetryWarning,
 )
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.registry import Registry
@@ -27,6 +28,7 @@ __all__ = [
     "State",
     "StoreError",
     "SumSource",
+    "SymmetryWarning",
     "as_spins",
     "normalize",
     "project_tangent",

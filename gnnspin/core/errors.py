@@ -25,3 +25,7 @@ class ConvergenceError(GnnspinError, ArithmeticError):
 
 class SimulationError(GnnspinError, ArithmeticError):
     """A trajectory left the unit sphere or became NaN; the message names step and site."""
+
+
+class SymmetryWarning(UserWarning):
+    """A model imposes a symmetry that the Hamiltonian of its labels lacks."""

@@ -4,6 +4,7 @@ from gnnspin.electrons.driven.driven_steady_state import DrivenState, DrivenStea
 from gnnspin.electrons.driven.leads import Lead, PeriodicLead, SemiInfiniteLead
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.hopping.haldane import HaldaneHopping
 from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
 from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
 from gnnspin.electrons.hopping.rashba import RashbaHopping
@@ -28,6 +29,7 @@ __all__ = [
     "ElectronicState",
     "ExactDiagonalization",
     "ExponentialHopping",
+    "HaldaneHopping",
     "HoppingRule",
     "KernelPolynomial",
     "Lead",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from gnnspin.core.config import Config
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.hopping.haldane import HaldaneHopping
 from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
 from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
 from gnnspin.electrons.hopping.rashba import RashbaHopping
@@ -67,6 +68,21 @@ class RashbaConfig(Config):
     def build(self) -> RashbaHopping:
         """The rule."""
         return RashbaHopping(self.strength, self.axis)
+
+
+class HaldaneConfig(Config):
+    """Hopping between second neighbours with a phase by sense of rotation; add it to another hopping with `sum`."""
+
+    kind: Literal["haldane"] = "haldane"
+    t2: float = Field(description="amplitude in units of the hopping")
+    phase: float = Field(default=np.pi / 2, description="phase in radians of a hop by way of a left turn")
+    axis: tuple[float, float, float] | None = Field(
+        default=None, description="direction from which turns are seen; default the system's polar axis, else z"
+    )
+
+    def build(self) -> HaldaneHopping:
+        """The rule."""
+        return HaldaneHopping(self.t2, self.phase, self.axis)
 
 
 class OnsiteConfig(Config):
@@ -151,6 +167,7 @@ HoppingConfig = Annotated[
     | ShellConfig
     | ExponentialConfig
     | RashbaConfig
+    | HaldaneConfig
     | OnsiteConfig
     | DisorderConfig
     | PeierlsConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import torch
@@ -144,6 +145,19 @@ class SpinModel(nn.Module, ABC):
         flags = ("time_reversal", "mirrors")
         given_up = {flag for flag in flags if not getattr(self.hyperparameters, flag, True)}
         return SYMMETRIES - given_up
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters so that `broken` symmetries are not imposed, as far as `values` leave a choice.
+
+        Default: the hyperparameters ``time_reversal`` and ``mirrors`` are set to false.
+        """
+        del system
+        fields = cls.Hyperparameters.model_fields
+        flags = {"time_reversal", "mirrors"} & set(broken) & set(fields)
+        if values.get("max_degree") == 0:
+            flags -= {"mirrors"}
+        return {**dict.fromkeys(sorted(flags), False), **values}
 
     def start_from(self, labels: LabelSet) -> None:
         """Set weights that have a solution in closed form; called before `calibrate` and training. Default: none."""

@@ -94,7 +94,7 @@ def cross_validate(
     parts = k_folds(labels, folds, blocks=blocks, seed=seed)
 
     def build() -> SpinModel:
-        return model.build(labels.systems[0]) if isinstance(model, ModelConfig) else model()
+        return model.build(labels.systems[0], labels) if isinstance(model, ModelConfig) else model()
 
     split = {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed}
     first_seed = model.seed if isinstance(model, ModelConfig) else None

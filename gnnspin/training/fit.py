@@ -30,6 +30,7 @@ from gnnspin.training.config import TrainingConfig
 from gnnspin.training.linear import fit_linear
 from gnnspin.training.module import FieldFitting, loader
 from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppable
+from gnnspin.training.symmetries import check_imposed
 
 _BEST, _LAST = "best", "last"
 
@@ -105,6 +106,11 @@ def fit(
         model does not compile, or TensorBoard and it is not installed.
     StoreError
         If `directory` is a file, or holds a training and `resume` is false or that is another one.
+
+    Warns
+    -----
+    SymmetryWarning
+        If the model imposes a symmetry that the Hamiltonian of the labels, where known, lacks.
     """
     config = config or TrainingConfig()
     directory = Path(directory)
@@ -122,6 +128,7 @@ def fit(
     table = SnapshotTable(train, model, config.batch_size, dtype)
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
     _check(config, model, table, valid)
+    symmetries = check_imposed(model, train)
     _claim_training(directory / "training.json", model, config, train, validation, new=not last.exists())
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # frozen by the force field it was taken from
@@ -142,6 +149,7 @@ def fit(
         "training": config.model_dump(mode="json"),
         "snapshots": len(train),
         "labels": dict(train[0].provenance),
+        "symmetries": symmetries,
     }
     history = read_history(directory)
     return FitResult(

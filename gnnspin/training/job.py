@@ -21,6 +21,7 @@ from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import FitResult, fit
+from gnnspin.training.symmetries import fitting_hyperparameters, label_symmetries
 
 MODEL_FILE = "model.safetensors"
 
@@ -33,11 +34,18 @@ class ModelConfig(Config):
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="see `gnnspin info`")
     seed: int = Field(default=0, ge=0, description="seed of the initial weights")
 
-    def build(self, system: SpinSystem) -> SpinModel:
-        """The untrained model for systems like `system`."""
+    def build(self, system: SpinSystem, labels: LabelSet | None = None) -> SpinModel:
+        """The untrained model for systems like `system`.
+
+        With `labels` whose Hamiltonian is known, symmetries that it lacks are left out of the model, unless
+        `hyperparameters` say otherwise: ``mirrors`` and ``time_reversal`` become false in a field, for instance.
+        """
+        values = self.hyperparameters
+        if labels is not None:
+            values = fitting_hyperparameters(self.name, system, values, label_symmetries(labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return for_system(self.name, system, self.cutoff, **self.hyperparameters)
+            return for_system(self.name, system, self.cutoff, **values)
 
 
 class DataConfig(Config):
@@ -75,10 +83,11 @@ class TrainJob(Config):
             raise ValueError("give either model (a new one) or start_from (one to train further)")
         return self
 
-    def build(self, system: SpinSystem) -> SpinModel:
-        """The model that the training starts from, for systems like `system`."""
+    def build(self, labels: LabelSet) -> SpinModel:
+        """The model that the training on `labels` starts from."""
+        system = labels.systems[0]
         if self.model is not None:
-            return self.model.build(system)
+            return self.model.build(system, labels)
         assert self.start_from is not None
         return load(self.start_from, system).model
 
@@ -115,7 +124,7 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     claim(directory / "job.json", job, resume=resume, kind="training")
     labels, validation = job.data.load()
     result = fit(
-        job.build(labels.systems[0]),
+        job.build(labels),
         labels,
         validation,
         job.training,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -114,6 +115,12 @@ class EquivariantTensorNetwork(SpinModel):
         """See `SpinModel.symmetries`; locked spins are turned with space, not alone."""
         alone = {"spin_rotation", "point_group", "mirrors", "space_rotation"} if self._locked else set()
         return super().symmetries - alone
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """See `SpinModel.without`; locks the spins to space where they do not rotate alone."""
+        locked = {"coupling": "locked"} if "spin_rotation" in broken else {}
+        return {**locked, **super().without(broken, system, values)}
 
     @property
     def receptive_radius(self) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
+from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis, degree_slices
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry, prepare_geometry
@@ -127,6 +130,12 @@ class LinearClusterExpansion(LinearSpinModel):
         odd = 0 if hyperparameters.time_reversal else triples
         grams *= len(self._degrees)
         self._allocate(2 * size + (2 + size) * grams + 2 * wedges + triples * (triples + 1) // 2 + odd)
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """See `SpinModel.without`; mirrors can be left out in the plane alone."""
+        planar = not system.pbc[2] and float(np.ptp(system.positions[:, 2])) < SHELL_TOLERANCE
+        return super().without(set(broken) - (set() if planar else {"mirrors"}), system, values)
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
         """See `SpinModel.prepare`."""

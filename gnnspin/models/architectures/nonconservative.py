@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import pydantic
@@ -116,6 +117,14 @@ class Nonconservative(SpinModel):
         name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
         inner = architecture(name).for_system(system, dict(values.get("hyperparameters", {})))
         return {**values, "hyperparameters": inner}
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """See `SpinModel.without`; of the architecture under the head."""
+        name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
+        spatial = set(broken) - {"time_reversal"}
+        inner = architecture(name).without(spatial, system, dict(values.get("hyperparameters", {})))
+        return {**super().without(broken, system, values), "hyperparameters": inner}
 
     @property
     def conservative(self) -> bool:
