@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
-from gnnspin.graphs.lattice import is_lattice
 from gnnspin.observables.extended_zone import WaveVectorGrid, Zones, wave_vector_grid
+from gnnspin.systems.lattice import is_lattice
 from gnnspin.systems.system import SpinSystem
 
 #: Phases held at once by the direct sum.

@@ -19,8 +19,8 @@ from gnnspin.force_fields.symmetries import SourceSymmetries, source_symmetries
 from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import is_ideal_lattice
 from gnnspin.systems.lattices import bravais
-from gnnspin.systems.symmetry import is_ideal_lattice
 
 #: Symmetries of a lattice are measured on so many cells in each direction, by the number of dimensions.
 CELLS = {1: 6, 2: 6, 3: 4}

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
-from gnnspin.graphs.radius import SHELL_TOLERANCE
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis, degree_slices
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry, prepare_geometry
 from gnnspin.models.blocks.standardization import Standardization
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import LENGTH_TOLERANCE
 
 
 class LinearSpinModel(SpinModel):
@@ -134,7 +134,8 @@ class LinearClusterExpansion(LinearSpinModel):
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
         """See `SpinModel.without`; mirrors can be left out in the plane alone."""
-        planar = not system.pbc[2] and float(np.ptp(system.positions[:, 2])) < SHELL_TOLERANCE
+        height = float(np.ptp(system.positions[:, 2]))
+        planar = not system.pbc[2] and height < LENGTH_TOLERANCE * system.spacing
         return super().without(set(broken) - (set() if planar else {"mirrors"}), system, values)
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:

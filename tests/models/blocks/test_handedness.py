@@ -61,14 +61,9 @@ class Triangles(gs.core.FieldSource):
         own = torch.arange(system.n_sites)[:, None].expand(-1, len(first))
         self.corners = torch.stack([own, sites[:, first], sites[:, second]]).flatten(1)
 
-    def _evaluate(self, spins: Tensor, time: float | None, *, energy: bool, field: bool) -> tuple[Tensor, Tensor]:
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         i, j, k = (spins[:, corner] for corner in self.corners)
-        total = (i * torch.linalg.cross(j, k)).sum((-2, -1))[:, None] / 3
-        gradient = torch.zeros_like(spins).index_add(1, self.corners[0], torch.linalg.cross(j, k))
-        return total, -gradient
-
-    def specification(self) -> dict[str, Any]:
-        return {"class": "Triangles"}
+        return (i * torch.linalg.cross(j, k)).sum((-2, -1)) / 3
 
 
 def labels(source: gs.core.FieldSource, path: Path, count: int, seed: int) -> gs.datasets.LabelStore:
