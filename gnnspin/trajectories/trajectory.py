@@ -16,17 +16,27 @@ from gnnspin.core.errors import StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.systems.system import SpinSystem, union
+from gnnspin.trajectories.damaged import allocated_bytes, open_damaged, whole_rows
 from gnnspin.trajectories.rebuild import StoredSource, rebuild_source
 
 FORMAT = "gnnspin-trajectory"
 FORMAT_VERSION = 2
+
+#: Largest deviation of |S|^2 from 1 in a stored frame; float32 frames have 1e-7.
+_UNIT_TOLERANCE = 1e-3
 
 
 class Trajectory:
     """Read a trajectory, also while it is being written or after its writer was killed.
 
     ``len(trajectory)`` frames; ``trajectory[k]`` is the (..., N, 3) array of spins of frame k; slices give
-    (T, ..., N, 3). Every access sees what has been written since.
+    (T, ..., N, 3), those with a negative step the frames in reverse. Every access sees what has been written since.
+
+    Parameters
+    ----------
+    path : path
+    damaged : bool
+        Open a file that was cut short, too: it then has the frames and observations before the cut.
 
     Attributes
     ----------
@@ -40,12 +50,17 @@ class Trajectory:
     Raises
     ------
     StoreError
-        If the file is missing, damaged, or not a trajectory of this package.
+        If the file is missing, damaged, or not a trajectory of this package; if frames that are read are not unit
+        spins. The message names the last whole frame.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, damaged: bool = False) -> None:
         self.path = Path(path)
-        self._file = open_trajectory(self.path)
+        self._whole: tuple[int, int] | None = None
+        if damaged:
+            self._file, self._whole = open_damaged_trajectory(self.path)
+        else:
+            self._file = open_trajectory(self.path)
         try:
             self.settings: dict[str, Any] = json.loads(self._file.attrs["settings"])
             self.source: dict[str, Any] = json.loads(self._file.attrs["source"])
@@ -62,10 +77,29 @@ class Trajectory:
     def __getitem__(self, index: int | slice) -> NDArray[Any]:
         length = len(self)
         if isinstance(index, slice):
-            return self._dataset("spins")[slice(*index.indices(length))]
-        if not -length <= index < length:
-            raise IndexError(f"frame {index} of a trajectory of {length} frames")
-        return self._dataset("spins")[index % length]
+            numbers = range(length)[index]
+            forward = numbers if numbers.step > 0 else numbers[::-1]
+            frames = self._dataset("spins")[forward.start : max(forward.start, forward.stop) : forward.step]
+            frames = frames[:: 1 if numbers.step > 0 else -1]
+        else:
+            if not -length <= index < length:
+                raise IndexError(f"frame {index} of a trajectory of {length} frames")
+            numbers = range(length)[index : index + 1 or None]
+            frames = self._dataset("spins")[numbers[0]][None]
+        self._check(frames, numbers)
+        return frames if isinstance(index, slice) else frames[0]
+
+    def _check(self, frames: NDArray[Any], numbers: range) -> None:
+        """Raise StoreError unless all spins of `frames` are unit vectors, as those of a frame that was written are."""
+        unit = np.abs(np.einsum("t...c,t...c->t...", frames, frames) - 1) < _UNIT_TOLERANCE
+        whole = unit.all(axis=tuple(range(1, unit.ndim)))
+        broken = [number for number, good in zip(numbers, whole, strict=True) if not good]
+        if broken:
+            first = min(broken)
+            raise StoreError(
+                f"frame {first} of trajectory {self.path} is damaged: its spins are no unit vectors, the file may be "
+                f"an incomplete copy; {last_whole(first)}"
+            )
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -151,18 +185,71 @@ class Trajectory:
 
     def _stored(self) -> tuple[int, int]:
         """Frames and observations whose data had left the writer when the last checkpoint was recorded."""
-        records = self._dataset("checkpoint/record")[...]
-        return int(max(records[:, 1].max(), 0)), int(max(records[:, 2].max(), 0))
+        recorded = recorded_rows(self._dataset("checkpoint/record"))
+        return recorded if self._whole is None else self._whole
+
+
+def recorded_rows(record: h5py.Dataset) -> tuple[int, int]:
+    """Frames and observations that the checkpoints of a file count."""
+    records = record[...]
+    return int(max(records[:, 1].max(), 0)), int(max(records[:, 2].max(), 0))
+
+
+def last_whole(frame: int) -> str:
+    """Words for the last whole frame when `frame` is the first that is not."""
+    return f"the last whole frame is {frame - 1}" if frame else "no frame before it is whole"
+
+
+def open_damaged_trajectory(path: Path) -> tuple[h5py.File, tuple[int, int]]:
+    """Open a trajectory of which the end may be missing, with the numbers of its whole frames and observations.
+
+    Raises
+    ------
+    StoreError
+        If the file is no trajectory, or too little is left of it to read a frame.
+    """
+    if not path.is_file():
+        raise StoreError(f"trajectory {path} does not exist")
+    size = path.stat().st_size
+    try:
+        file = open_damaged(path)
+        frames, observations = recorded_rows(file["checkpoint/record"])
+        series = [file[f"observables/{name}"] for name in file["observables"]]
+        frames = min(whole_rows(file[name], frames, size) for name in ("spins", "step", "time"))
+        observations = min(whole_rows(dataset, observations, size) for dataset in series)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise StoreError(f"nothing can be read from trajectory {path} ({error})") from error
+    return _recognised(file, path), (frames, observations)
 
 
 def open_trajectory(path: Path) -> h5py.File:
     """Open `path` for reading beside a writer; StoreError unless it is a trajectory this version can read."""
     if not path.is_file():
         raise StoreError(f"trajectory {path} does not exist")
+    allocated = allocated_bytes(path)
+    size = path.stat().st_size
+    if allocated is not None and size < allocated:
+        raise StoreError(f"trajectory {path} is cut short: it has {size} of {allocated} bytes; {_what_is_left(path)}")
     try:
         file = h5py.File(path, "r", libver="latest", swmr=_left_open(path))
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{path} is not a readable HDF5 file ({error})") from error
+    return _recognised(file, path)
+
+
+def _what_is_left(path: Path) -> str:
+    try:
+        file, (frames, _) = open_damaged_trajectory(path)
+    except StoreError:
+        return "nothing in it can be read"
+    file.close()
+    if not frames:
+        return "no frame in it is whole"
+    return f"{last_whole(frames)}; Trajectory(path, damaged=True) reads the frames up to it"
+
+
+def _recognised(file: h5py.File, path: Path) -> h5py.File:
+    """`file`, if it is a trajectory of the version that is read here; else it is closed, and StoreError."""
     found = (file.attrs.get("format"), file.attrs.get("format_version"))
     if found != (FORMAT, FORMAT_VERSION):
         file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import gnnspin as gs
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.dynamics import resume, simulate
 from gnnspin.trajectories import Trajectory
+from gnnspin.trajectories.damaged import closed_superblock, lookup3
 
 OBSERVERS = {"magnetization": lambda state: state.spins.mean(-2), "step_twice": lambda state: 2 * state.step}
 OPTIONS = {"dt": 0.1, "damping": 0.1, "kT": 0.3, "seed": 7, "observers": OBSERVERS, "observe_every": 2}
@@ -282,6 +284,84 @@ def test_foreign_damaged_and_missing_files_are_clear_errors(tmp_path):
             Trajectory(tmp_path / "cut.h5")
     with pytest.raises(StoreError, match=r"cut\.h5"):
         resume(tmp_path / "cut.h5", ring(6), observers=OBSERVERS)
+
+
+@pytest.fixture(scope="module")
+def left_open(tmp_path_factory):
+    """A file as a killed writer leaves it, its frames and observations: copied while a run writes it."""
+    folder = tmp_path_factory.mktemp("left_open")
+
+    def copy(state):
+        if state.step == 176:
+            shutil.copy(folder / "run.h5", folder / "open.h5")
+        return state.step
+
+    observers = {"copy": copy, "magnetization": lambda state: state.spins.mean(-2)}
+    options = OPTIONS | {"observers": observers}
+    spins = random_spins(60, replicas=(2,), seed=3)
+    simulate(ring(60), spins, n_steps=180, trajectory=folder / "run.h5", save_every=3, **options)
+    with Trajectory(folder / "open.h5") as whole:
+        assert len(whole) == 59
+        return folder / "open.h5", whole[:], whole.observables["magnetization"]
+
+
+@pytest.mark.parametrize("kept", [0.75, 0.9, 0.97])
+def test_a_truncated_copy_of_an_open_file_names_its_last_whole_frame(tmp_path, left_open, kept):
+    path, frames, magnetization = left_open
+    content = path.read_bytes()
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(
+        StoreError, match=r"cut\.h5 is cut short: it has \d+ of \d+ bytes; the last whole frame"
+    ) as caught:
+        Trajectory(cut)
+    with pytest.raises(StoreError, match="the last whole frame"):
+        resume(cut, ring(6), observers=OBSERVERS)
+    with Trajectory(cut, damaged=True) as left:
+        assert 0 < len(left) < len(frames)
+        assert f"last whole frame is {len(left) - 1};" in str(caught.value)
+        np.testing.assert_array_equal(left[:], frames[: len(left)])
+        seen = left.observables["magnetization"]
+        np.testing.assert_array_equal(seen, magnetization[: len(seen)])
+        assert left.steps.tolist() == list(range(0, 3 * len(left), 3))
+
+
+def test_a_whole_file_is_not_called_damaged(left_open):
+    path, frames, magnetization = left_open
+    with Trajectory(path, damaged=True) as left:
+        np.testing.assert_array_equal(left[:], frames)
+        np.testing.assert_array_equal(left.observables["magnetization"], magnetization)
+
+
+def test_superblock_checksum_is_that_of_hdf5(left_open):
+    head = left_open[0].read_bytes()[:48]
+    assert lookup3(head[:44]) == int.from_bytes(head[44:], "little")
+    assert closed_superblock(head)[11] == 0
+    assert lookup3(b"Four score and seven years ago") == 0x17770551  # of the author's own test of the hash
+
+
+def test_frames_of_zeros_are_no_spins(tmp_path):
+    path = tmp_path / "run.h5"
+    simulate(ring(6), start(), n_steps=8, save_every=2, trajectory=path, **OPTIONS)
+    with h5py.File(path, "r+", libver="latest") as file:
+        file["spins"][3:] = 0.0
+    with Trajectory(path) as trajectory:
+        assert trajectory[:3].shape == (3, 2, 6, 3)
+        for index in (3, -1, slice(None), slice(None, None, -1)):
+            with pytest.raises(StoreError, match=r"frame [34] of trajectory .* the last whole frame is [23]"):
+                trajectory[index]
+
+
+def test_slices_are_those_of_arrays(tmp_path):
+    path = tmp_path / "run.h5"
+    simulate(ring(6), start(), n_steps=8, save_every=2, trajectory=path, **OPTIONS)
+    with Trajectory(path) as trajectory:
+        frames = trajectory[:]
+        for index in (slice(None, None, -1), slice(3, 0, -2), slice(-1, -9, -3), slice(4, 1), slice(1, 99, 2)):
+            np.testing.assert_array_equal(trajectory[index], frames[index])
+        np.testing.assert_array_equal(trajectory[np.int64(-2)], frames[-2])
+        with pytest.raises(IndexError, match="frame 5 of a trajectory of 5 frames"):
+            trajectory[5]
 
 
 def test_full_disk_is_a_clear_error(tmp_path):
