@@ -14,6 +14,9 @@ from gnnspin.core.errors import ConvergenceError, InvalidInput
 #: Levels closer than this, relative to the largest |level|, are one degenerate level at kT = 0.
 DEGENERACY_TOLERANCE = 1e-10
 
+#: Temperatures at which the width of one degenerate level spans more than this many kT are counted as 0.
+_COLD = 40.0
+
 _MAX_ITERATIONS = 200
 
 
@@ -51,7 +54,8 @@ def occupy(levels: Tensor, kT: float, *, mu: float | None = None, n_electrons: f
     levels : (..., M)
         Energies in ascending order, float64.
     kT : float
-        Temperature, >= 0. At 0 occupation is a step; a degenerate level at the step is shared equally.
+        Temperature, >= 0. At 0 occupation is a step; a degenerate level at the step is shared equally. So it is at
+        temperatures below `DEGENERACY_TOLERANCE` / 40 of the largest |level|, where rounding would split the level.
     mu, n_electrons : float
         Exactly one of the two.
 
@@ -73,17 +77,16 @@ def occupy(levels: Tensor, kT: float, *, mu: float | None = None, n_electrons: f
         assert n_electrons is not None
         potentials = chemical_potential(levels, n_electrons, kT)
         number = torch.full_like(potentials, _snapped(n_electrons, levels.shape[-1]))
-        weights = fermi(levels, potentials, kT) if kT > 0 else step_occupations(levels, n_electrons)
+        weights = _held_occupations(levels, n_electrons, kT)
         energy = _free_energy(levels, potentials, number, weights, kT)
     return Occupation(weights, energy, potentials, number, (weights * levels).sum(-1), entropy(weights))
 
 
 def fermi(levels: Tensor, mu: Tensor, kT: float) -> Tensor:
     """Fermi function f = 1 / (1 + exp((e - mu) / kT)); at kT = 0 a step, 1/2 on a level at mu."""
-    if kT > 0:
-        return torch.sigmoid((mu.unsqueeze(-1) - levels) / kT)
     distance = mu.unsqueeze(-1) - levels
-    return torch.where(distance.abs() <= _degeneracy_width(levels), 0.5, (distance > 0).to(levels.dtype))
+    step = (distance > 0).to(levels.dtype).masked_fill(distance.abs() <= _degeneracy_width(levels), 0.5)
+    return step if kT == 0 else torch.where(_is_cold(levels, kT), step, torch.sigmoid(distance / kT))
 
 
 def grand_potential(levels: Tensor, mu: Tensor, kT: float) -> Tensor:
@@ -107,8 +110,23 @@ def step_occupations(levels: Tensor, n_electrons: float) -> Tensor:
     # An integer number fills up to level number - 1: it is shared only if the next level is degenerate with it.
     width = _degeneracy_width(levels)
     below, shared = levels < top - width, (levels - top).abs() <= width
+    below, shared = below.to(levels.dtype), shared.to(levels.dtype)
     remaining = number - below.sum(-1, keepdim=True)
-    return below.to(levels.dtype) + shared * (remaining / shared.sum(-1, keepdim=True))
+    return below + shared * (remaining / shared.sum(-1, keepdim=True))
+
+
+def _held_occupations(levels: Tensor, n_electrons: float, kT: float) -> Tensor:
+    """Occupations (..., M) that sum to `n_electrons` at any temperature.
+
+    Levels and mu are measured from the top of the filled levels: there differences far smaller than the rounding of mu
+    itself decide.
+    """
+    step = step_occupations(levels, n_electrons)
+    if kT == 0:
+        return step
+    reference, offset = _relative_potential(levels, n_electrons, kT)
+    x = (offset.unsqueeze(-1) - (levels - reference.unsqueeze(-1))) / kT
+    return torch.where(_is_cold(levels, kT), step, torch.sigmoid(x))
 
 
 def gap(levels: Tensor, *, mu: float | None = None, n_electrons: float | None = None) -> Tensor:
@@ -160,30 +178,40 @@ def chemical_potential(levels: Tensor, n_electrons: float, kT: float) -> Tensor:
     ConvergenceError
         If the iteration does not end; it always does for finite levels.
     """
+    reference, offset = _relative_potential(levels, n_electrons, kT)
+    return reference + offset
+
+
+def _relative_potential(levels: Tensor, n_electrons: float, kT: float) -> tuple[Tensor, Tensor]:
+    """Mu at kT = 0 and what the temperature adds to it, both (...)."""
     n_levels = levels.shape[-1]
     number = _snapped(n_electrons, n_levels)
+    zero = torch.zeros_like(levels[..., 0])
     if number in (0, n_levels):
-        return torch.full_like(levels[..., 0], -torch.inf if number == 0 else torch.inf)
+        return zero, torch.full_like(zero, -torch.inf if number == 0 else torch.inf)
     filled = int(number)
     partial = number - filled
     middle = levels[..., filled] if partial else (levels[..., filled - 1] + levels[..., filled]) / 2
-    if kT == 0:
-        return middle
-    low = levels[..., 0] + kT * math.log(number / n_levels)
-    high = levels[..., -1] - kT * math.log1p(-number / n_levels)
-    mu = _bracketed_newton(levels, middle, low, high, kT, filled, partial)
-    if mu is None:
+    cold = _is_cold(levels, kT).squeeze(-1)
+    if bool(cold.all()):
+        return middle, zero
+    warm = torch.where(cold, _degeneracy_width(levels).squeeze(-1) / _COLD, kT)
+    shifted = levels - middle.unsqueeze(-1)
+    low = shifted[..., 0] + warm * math.log(number / n_levels)
+    high = shifted[..., -1] - warm * math.log1p(-number / n_levels)
+    offset = _bracketed_newton(shifted, low, high, warm, filled, partial)
+    if offset is None:
         raise ConvergenceError(f"no mu for n_electrons={n_electrons} at kT={kT}; are all levels finite?")
-    return mu
+    return middle, torch.where(cold, 0.0, offset)
 
 
 def _bracketed_newton(
-    levels: Tensor, start: Tensor, low: Tensor, high: Tensor, kT: float, filled: int, partial: float
+    levels: Tensor, low: Tensor, high: Tensor, kT: Tensor, filled: int, partial: float
 ) -> Tensor | None:
     """Root of `_imbalance` between `low` and `high`: Newton steps that at least halve, bisection where they do not."""
-    mu, previous = start.clamp(low, high), high - low
-    tolerance = 1e-15 * (levels.abs().amax(-1) + kT)
+    mu, previous = torch.zeros_like(low).clamp(low, high), high - low
     for _ in range(_MAX_ITERATIONS):
+        tolerance = 1e-15 * (mu.abs() + kT)
         excess, slope = _imbalance(levels, mu, kT, filled, partial)
         low, high = torch.where(excess <= 0, mu, low), torch.where(excess >= 0, mu, high)
         newton = mu - excess / slope
@@ -195,9 +223,9 @@ def _bracketed_newton(
     return None
 
 
-def _imbalance(levels: Tensor, mu: Tensor, kT: float, filled: int, partial: float) -> tuple[Tensor, Tensor]:
+def _imbalance(levels: Tensor, mu: Tensor, kT: Tensor, filled: int, partial: float) -> tuple[Tensor, Tensor]:
     """ln(electrons above level m) - ln(holes below it + r), and its derivative by mu."""
-    x = (mu.unsqueeze(-1) - levels) / kT
+    x = (mu.unsqueeze(-1) - levels) / kT.unsqueeze(-1)
     log_electrons, log_holes = logsigmoid(x[..., filled:]), logsigmoid(-x[..., :filled])
     electrons = torch.logsumexp(log_electrons, -1)
     rest = torch.full_like(mu, partial).log()
@@ -227,3 +255,8 @@ def _snapped(n_electrons: float, n_levels: int) -> float:
 
 def _degeneracy_width(levels: Tensor) -> Tensor:
     return DEGENERACY_TOLERANCE * levels.abs().amax(-1, keepdim=True)
+
+
+def _is_cold(levels: Tensor, kT: float) -> Tensor:
+    """Whether kT is as good as 0 for the levels of each replica, (..., 1)."""
+    return kT * _COLD <= _degeneracy_width(levels)

@@ -86,3 +86,41 @@ def test_bad_numbers():
         chemical_potential(LEVELS, 41, 0.1)
     with pytest.raises(InvalidInput, match="exactly one"):
         occupy(LEVELS, 0.1)
+
+
+@pytest.mark.parametrize("kT", [1e-6, 1e-9, 1e-10, 1e-11, 1e-13, 1e-16, 1e-300, 0.0])
+@pytest.mark.parametrize("number", [24, 25.4, 26])
+def test_no_electron_is_lost_at_the_lowest_temperatures(kT, number):
+    """A level of six that rounding has split, partly filled: equal shares at every temperature far above the split."""
+    levels = torch.cat([torch.linspace(-8, -1, 22, dtype=torch.float64), 0.3 + torch.arange(6).double() * 4e-16])
+    levels = torch.cat([levels, torch.linspace(1, 8, 22, dtype=torch.float64)]).expand(2, -1)
+    state = occupy(levels, kT, n_electrons=number)
+    torch.testing.assert_close(state.weights.sum(-1), torch.full((2,), number, dtype=torch.float64), atol=1e-12, rtol=0)
+    share = torch.full((2, 6), (number - 22) / 6, dtype=torch.float64)
+    torch.testing.assert_close(state.weights[:, 22:28], share, atol=1e-5, rtol=0)
+    assert state.mu.tolist() == pytest.approx([0.3, 0.3], abs=5 * kT + 1e-14)
+
+
+@pytest.mark.parametrize("default", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("constraint", [{"n_electrons": 2}, {"n_electrons": 2.1}, {"mu": -1.0}])
+def test_the_default_dtype_has_no_say(default, constraint):
+    """Three equal levels hold thirds of an electron, exactly to double precision."""
+    levels = torch.tensor([-2.0, -1.0, -1.0, -1.0, 3.0], dtype=torch.float64)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        state = occupy(levels, 0.0, **constraint)
+    finally:
+        torch.set_default_dtype(before)
+    share = (constraint["n_electrons"] - 1) / 3 if "n_electrons" in constraint else 0.5
+    assert state.weights.dtype == state.internal_energy.dtype == torch.float64
+    torch.testing.assert_close(state.weights[1:4], torch.full((3,), share, dtype=torch.float64), atol=1e-15, rtol=0)
+
+
+def test_a_colder_replica_does_not_change_its_neighbor():
+    """Replicas of very different scales: what is cold for one is not for the other."""
+    together = torch.stack([LEVELS[0], 1e9 * LEVELS[0]])
+    state = occupy(together, 1e-3, n_electrons=20.5)
+    for k in range(2):
+        alone = occupy(together[k], 1e-3, n_electrons=20.5)
+        torch.testing.assert_close(state.weights[k], alone.weights, atol=1e-14, rtol=0)

@@ -156,34 +156,75 @@ class WannierData:
 def read_hr(path: str | Path) -> WannierData:
     """Read a Wannier90 ``seedname_hr.dat`` file.
 
-    Comment, number of Wannier functions, number of R, degeneracies (fifteen per line), then lines
-    ``R1 R2 R3 m n Re Im`` (Wannier90 user guide, "seedname_hr.dat").
+    Comment, number of Wannier functions, number of R, degeneracies (fifteen per line, or any number), then lines
+    ``R1 R2 R3 m n Re Im`` in any order, m and n from 1 (Wannier90 user guide, "seedname_hr.dat"). The degeneracies
+    belong to the R in the order in which these first appear.
 
     Raises
     ------
     InvalidInput
-        If the file is missing or does not have this format.
+        If the file is missing or does not have this format, or a matrix element is missing or given twice; the message
+        names the line, counted from 1.
     """
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_bytes().decode("latin-1").splitlines()
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     try:
         width, n_cells = int(lines[1]), int(lines[2])
-        first = 3 + -(-n_cells // 15)
-        degeneracy = np.array(" ".join(lines[3:first]).split(), dtype=np.int64)
-        rows = np.array([line.split() for line in lines[first:] if line.strip()], dtype=np.float64)
-        if degeneracy.shape != (n_cells,) or rows.shape != (n_cells * width**2, 7):
+        degeneracy, first = _degeneracies(lines, n_cells)
+        numbers = [k for k in range(first, len(lines)) if lines[k].strip()]
+        rows = np.array([lines[k].split() for k in numbers], dtype=np.float64)
+        if rows.shape != (n_cells * width**2, 7):
             raise ValueError(
                 f"{n_cells} cells of {width} functions need {n_cells * width**2} lines of 7 numbers, found {len(rows)}"
             )
-        labels = rows[:, :5].astype(np.int64).reshape(n_cells, width**2, 5)
-        blocks = np.zeros((n_cells, width, width), dtype=np.complex128)
-        cell = np.broadcast_to(np.arange(n_cells)[:, None], labels.shape[:2])
-        blocks[cell, labels[..., 3] - 1, labels[..., 4] - 1] = (rows[:, 5] + 1j * rows[:, 6]).reshape(n_cells, -1)
+        cells, blocks = _matrix_elements(rows, np.array(numbers) + 1, width, n_cells)
     except (ValueError, IndexError) as error:
         raise InvalidInput(f"{path} is not a Wannier90 _hr.dat file: {error}") from error
-    return WannierData(labels[:, 0, :3], blocks / degeneracy[:, None, None])
+    return WannierData(cells, blocks / degeneracy[:, None, None])
+
+
+def _degeneracies(lines: list[str], n_cells: int) -> tuple[IntArray, int]:
+    """Degeneracy (K,) of every R, however many stand on a line, and the index of the line that follows."""
+    found: list[int] = []
+    line = 3
+    while len(found) < n_cells:
+        found += [int(token) for token in lines[line].split()]
+        line += 1
+    if len(found) > n_cells or min(found, default=1) < 1:
+        raise ValueError(f"{n_cells} degeneracies of at least 1 expected, found {found} up to line {line}")
+    return np.array(found, dtype=np.int64), line
+
+
+def _matrix_elements(
+    rows: NDArray[np.float64], line: IntArray, width: int, n_cells: int
+) -> tuple[IntArray, NDArray[np.complex128]]:
+    """Cells (K, 3) in the order of their first rows, and every row (R, m, n, Re, Im) at its own place in (K, W, W)."""
+    finite = np.isfinite(rows).all(1)
+    labels = np.where(finite[:, None], rows[:, :5], 0).astype(np.int64)
+    wrong = (labels != rows[:, :5]).any(1) | (labels[:, 3:] < 1).any(1) | (labels[:, 3:] > width).any(1)
+    wrong |= ~finite
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise ValueError(
+            f"line {line[k]}: {rows[k].tolist()} must be integers R, m, n and two numbers, m and n in 1 .. {width}"
+        )
+    _, first, which = np.unique(labels[:, :3], axis=0, return_index=True, return_inverse=True)
+    if len(first) != n_cells:
+        raise ValueError(f"{n_cells} cells R announced, {len(first)} found")
+    rank = np.argsort(np.argsort(first))
+    cell, m, n = rank[which.reshape(-1)], labels[:, 3] - 1, labels[:, 4] - 1
+    place = (cell * width + m) * width + n
+    _, once = np.unique(place, return_index=True)
+    if len(once) != len(place):
+        k = int(np.setdiff1d(np.arange(len(place)), once)[0])
+        raise ValueError(
+            f"line {line[k]}: the element R, m, n = {labels[k].tolist()} is given twice, another is missing"
+        )
+    blocks = np.zeros((n_cells, width, width), dtype=np.complex128)
+    blocks[cell, m, n] = rows[:, 5] + 1j * rows[:, 6]
+    return labels[np.sort(first), :3], blocks
 
 
 def wannier90_hopping(

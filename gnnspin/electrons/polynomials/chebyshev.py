@@ -259,7 +259,7 @@ class FermiExpansion:
         total = float(weights.sum())
         margin = self.kT * (40.0 + math.log(max(total, 1.0)))
         low, high = float(self._levels[-1]) - margin, float(self._levels[0]) + margin
-        mu, previous, resolution = (low + high) / 2, high - low, 1e-14 * self.interval.half_width
+        mu, previous, resolution = (low + high) / 2, high - low, 1e-14 * (self.interval.half_width + self.kT)
         for _ in range(200):
             occupation = expit((mu - self._levels) / self.kT)
             excess = float(weights @ occupation) - number

@@ -199,6 +199,47 @@ def test_bad_files(tmp_path):
         wannier90_hopping(odd, [0, 0])
 
 
+def test_rows_go_by_their_own_labels(tmp_path):
+    """R as the innermost loop, shuffled rows, eight degeneracies per line and a Latin-1 comment: the same model."""
+    blocks, degeneracy = np.round(random_model(3, 4), 6), np.array([1, 2, 2, 3, 3, 1, 1, 4, 4])
+    path = write_hr(tmp_path / "plain", CELLS, blocks, degeneracy)
+    expected = read_hr(path)
+    lines = path.read_text().splitlines()
+    head, rows = lines[:4], lines[4:]
+    inner = [rows[9 * cell + element] for element in range(9) for cell in range(9)]
+    mixed = [rows[0], *np.random.default_rng(0).permutation(rows[1:])]
+    for name, order in (("inner", inner), ("mixed", mixed)):
+        weights = [" ".join(head[3].split()[:8]), head[3].split()[8]] if name == "inner" else [head[3]]
+        other = tmp_path / name
+        other.write_bytes("\n".join([" créé le 3 février", *head[1:3], *weights, *order]).encode("latin-1"))
+        if name == "mixed":
+            reordered = read_hr(other).cells
+            by_cell = {tuple(cell): d for cell, d in zip(CELLS.tolist(), degeneracy.tolist(), strict=True)}
+            weights = ["".join(f"{by_cell[tuple(cell)]:5d}" for cell in reordered.tolist())]
+            other.write_text("\n".join([*head[:3], *weights, *order]))
+        found = read_hr(other)
+        index = [found.cells.tolist().index(cell) for cell in expected.cells.tolist()]
+        np.testing.assert_array_equal(found.blocks[index], expected.blocks)
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path):
+    path = write_hr(tmp_path / "good", CELLS, random_model(2, 0), np.ones(9, dtype=int))
+    lines = path.read_text().splitlines()
+    for name, line, content, reason in [
+        ("twice", 6, lines[5], "line 7: the element .* is given twice"),
+        ("zero", 6, lines[6][:20] + "    0" + lines[6][25:], r"line 7: .* m and n in 1 \.\. 2"),
+        ("large", 6, lines[6][:15] + "    3" + lines[6][20:], r"line 7: .* m and n in 1 \.\. 2"),
+        ("fraction", 6, " 0.5" + lines[6][5:], "line 7: .* must be integers"),
+        ("infinite", 6, lines[6][:25] + " nan 0.0", "line 7: .* must be integers R, m, n and two numbers"),
+        ("stranger", 6, "    9" + lines[6][5:], "9 cells R announced, 10 found"),
+        ("degeneracy", 3, lines[3].replace("1", "-1", 1), "degeneracies of at least 1"),
+    ]:
+        other = tmp_path / name
+        other.write_text("\n".join([*lines[:line], content, *lines[line + 1 :]]))
+        with pytest.raises(InvalidInput, match=reason):
+            read_hr(other)
+
+
 def test_real_file_stays_real(tmp_path):
     path = write_hr(tmp_path / "real", CELLS, random_model(2, 5, real=True), np.ones(9, dtype=int))
     hamiltonian = SDHamiltonian(honeycomb(3, 3), wannier90_hopping(path, [0, 1]), J=1.0)

@@ -356,3 +356,14 @@ def test_one_set_gives_no_error_estimate():
     with pytest.raises(InvalidInput, match="n_sets=1"):
         solver(n_moments=10).estimate_error(random_spins(36, seed=0), n_sets=1)
     assert solver(n_moments=10).estimate_error(random_spins(36, seed=0), n_sets=2).relative == 0
+
+
+@pytest.mark.parametrize("kT", [100.0, 5e3, 1e6])
+def test_temperatures_of_many_bandwidths(kT):
+    """All levels hold the same share: mu = kT ln(f / (1 - f)) to order bandwidth, and S = -2N sum f ln f."""
+    hamiltonian = SDHamiltonian(triangular(3, 4), J=3.0)
+    state = solver(hamiltonian, kT=kT, filling=0.3, probes="deterministic").solve(random_spins(12, seed=0))
+    exact = ExactDiagonalization(hamiltonian, kT=kT, filling=0.3).solve(random_spins(12, seed=0))
+    assert state.mu.item() == pytest.approx(exact.mu.item(), rel=1e-9)
+    assert state.mu.item() == pytest.approx(kT * np.log(3 / 7), abs=9)
+    torch.testing.assert_close(state.density, exact.density, atol=1e-7, rtol=0)
