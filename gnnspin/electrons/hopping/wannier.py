@@ -201,7 +201,7 @@ def _matrix_elements(
     rows: NDArray[np.float64], line: IntArray, width: int, n_cells: int
 ) -> tuple[IntArray, NDArray[np.complex128]]:
     """Cells (K, 3) in the order of their first rows, and every row (R, m, n, Re, Im) at its own place in (K, W, W)."""
-    finite = np.isfinite(rows).all(1)
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
     labels = np.where(finite[:, None], rows[:, :5], 0).astype(np.int64)
     wrong = (labels != rows[:, :5]).any(1) | (labels[:, 3:] < 1).any(1) | (labels[:, 3:] > width).any(1)
     wrong |= ~finite
