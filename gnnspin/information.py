@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import h5py
 import torch
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from gnnspin import __version__
 from gnnspin.analysis import LocalityConfig
 from gnnspin.analysis.comparison import ComparisonConfig
+from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.datasets import LabelStore, published
 from gnnspin.dynamics.job import SimulationConfig
@@ -81,13 +82,14 @@ def _keys(config: type[BaseModel], indent: int = 2, printed: set[type[BaseModel]
         default = "required" if field.is_required() else f"default {_plain(field)}"
         choices = [value for value in _leaves(field.annotation) if isinstance(value, str | int)]
         one_of = f" one of {', '.join(map(str, choices))};" if choices else ""
-        nested = [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
+        leaves = [each for part in (field.annotation, *field.metadata) for each in _leaves(part)]
+        models = [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
+        nested = [leaf for leaf in models if leaf is not Recipe]
         shown = f"{default};" if not nested or field.is_required() else ""
         yield f"{' ' * indent}{name}: {shown}{one_of} {field.description or ''}".rstrip("; ").rstrip()
-        for leaf in nested:
-            if leaf in printed:
-                continue
-            printed.add(leaf)
+        fresh = [leaf for leaf in nested if leaf not in printed]
+        printed.update(fresh)
+        for leaf in fresh:
             if len(nested) > 1:
                 yield f"{' ' * (indent + 2)}({(leaf.__doc__ or '').splitlines()[0]})"
             yield from _keys(leaf, indent + 4, printed)
@@ -100,7 +102,9 @@ def _plain(field: FieldInfo) -> Any:
 
 def _leaves(annotation: Any) -> list[Any]:
     """Types and literal values inside unions, tuples and annotations."""
-    arguments = get_args(annotation)
+    if isinstance(annotation, RecipeOf):
+        return list(annotation.classes())
+    arguments = get_args(annotation) if get_origin(annotation) is not Annotated else annotation.__metadata__
     if not arguments:
         return [annotation]
     return [leaf for argument in arguments for leaf in _leaves(argument)]

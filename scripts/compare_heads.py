@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 import gnnspin as gs
 from gnnspin.core import normalize, random_rotation, random_spins
 from gnnspin.datasets import Label, LabelSet, LabelStore, published
-from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
 from gnnspin.labels import GenerateConfig, RandomSampler, RelaxationSampler
 from gnnspin.systems.config import LatticeConfig
 from gnnspin.training import TrainingConfig, evaluate, fit
@@ -155,8 +155,8 @@ def triangular_labels(path: Path, ensemble: str, count: int, *, seed: int) -> La
     relaxation = RelaxationSampler(count=(count + 1) // 2, n_steps=20, save_every=10, dt=1.0, damping=0.3, kT=0.002)
     config = GenerateConfig(
         systems=(LatticeConfig(kind="triangular", shape=(12, 12)),),
-        hamiltonian=HamiltonianConfig(J=6.0),
-        solver=SolverConfig(kT=0.002, filling=0.5),
+        hamiltonian=SDHamiltonian.recipe(J=6.0),
+        solver=ExactDiagonalization.recipe(kT=0.002, filling=0.5, without=("hamiltonian",)),
         samplers=(relaxation if ensemble == "relaxed" else RandomSampler(count=count),),
         seed=seed,
     )

@@ -36,6 +36,10 @@ from gnnspin.core.registry import Registry
 CONTEXT = ("system", "device")
 
 
+#: Classes with a kind by their name, which descriptions of version 0.1 hold.
+_BY_CLASS_NAME: dict[str, type[Described]] = {}
+
+
 class Recipe(Config):
     """Validated arguments of a described class; `build` makes the object. One subclass per class, see `parameters`."""
 
@@ -111,6 +115,7 @@ class Described(ABC):
         cls.kind = kind or ""
         if kind is not None:
             cls.registry.register(kind, cls)
+            _BY_CLASS_NAME[cls.__name__] = cls
 
     @classmethod
     def parameters(cls, without: tuple[str, ...] = ()) -> type[Recipe]:
@@ -131,6 +136,14 @@ class Described(ABC):
         without a system. Default: nothing.
         """
         del recipe
+
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of a mapping with those that it may leave out although the constructor asks for them.
+
+        Default: the values as they are.
+        """
+        return values
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, system: Any = None, device: Any = None, **given: Any) -> Self:
@@ -194,6 +207,7 @@ class Described(ABC):
             given.pop(name, None)
         # null means "not given", also for a parameter that only another kind has
         given = {name: value for name, value in given.items() if value is not None or name in parameters.model_fields}
+        given = found.completed(given)
         try:
             return parameters.model_validate(given)
         except pydantic.ValidationError as error:
@@ -202,6 +216,14 @@ class Described(ABC):
             known = ", ".join(name for name in parameters.model_fields if name != "kind")
             message = first["msg"].removeprefix("Value error, ")
             raise InvalidInput(f"{found.kind}: {place}{message}; known parameters: {known}") from error
+
+    @classmethod
+    def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of a description that version 0.1 wrote, in today's form; see `renewed_specification`.
+
+        Default: the values as they are.
+        """
+        return values
 
     @classmethod
     def _class_of(cls, given: Mapping[str, Any]) -> type[Described]:
@@ -302,6 +324,23 @@ def as_stored(specification: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(specification))
 
 
+def renewed_specification(specification: Any) -> Any:
+    """A description as version 0.1 wrote it, ``{"class": name, arguments, "system": fingerprint}``, in today's form.
+
+    Classes without a kind, and what is not a description, stay as they are.
+    """
+    if isinstance(specification, list):
+        return [renewed_specification(each) for each in specification]
+    if not isinstance(specification, Mapping):
+        return specification
+    values = {name: renewed_specification(each) for name, each in specification.items() if name != "class"}
+    found = _BY_CLASS_NAME.get(str(specification.get("class")))
+    if found is None:
+        return {**specification, **values}
+    values.pop("system", None)
+    return {"kind": found.kind, **found.renewed(values)}
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: described objects by their specification, arrays as lists, functions by name."""
     if isinstance(value, Described):
@@ -357,22 +396,28 @@ def _parameters(cls: type[Described], without: tuple[str, ...]) -> type[Recipe]:
 def _hints(cls: type) -> dict[str, Any]:
     """Types of the constructor's arguments, those of a typed dictionary of keywords (PEP 692) one by one."""
     hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    for parameter in inspect.signature(cls).parameters.values():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            for keywords in get_args(hints.get(parameter.name)):
-                hints |= get_type_hints(keywords, include_extras=True)
+    for keywords in _keyword_classes(cls):
+        hints |= get_type_hints(keywords, include_extras=True)
     return hints
+
+
+@cache
+def _keyword_classes(cls: type) -> tuple[type, ...]:
+    """Typed dictionaries of the constructor's ``**keywords: Unpack[...]``."""
+    hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    kinds = inspect.signature(cls).parameters
+    names = [name for name, parameter in kinds.items() if parameter.kind is inspect.Parameter.VAR_KEYWORD]
+    return tuple(keywords for name in names for keywords in get_args(hints.get(name)))
 
 
 @cache
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     """Parameters of the constructor that say what an object is; keywords of a typed dictionary default to None."""
-    kept, hints = {}, get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    kept: dict[str, inspect.Parameter] = {}
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            for keywords in get_args(hints.get(name)):
-                for key in get_type_hints(keywords):
-                    kept[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
+            keys = [key for keywords in _keyword_classes(cls) for key in get_type_hints(keywords)]
+            kept |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None) for key in keys}
         elif name not in CONTEXT:
             kept[name] = parameter
     return kept
@@ -399,7 +444,7 @@ def _built(value: Any, system: Any, device: Any) -> Any:
 def _parameter_texts(cls: type) -> dict[str, str]:
     """First sentence on each parameter, from the numpydoc section of the class and its bases."""
     texts: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
+    for base in (*reversed(cls.__mro__), *_keyword_classes(cls)):
         section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(base.__doc__ or ""), re.S)
         if section is None:
             continue

@@ -14,7 +14,8 @@ from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.dynamics.simulate import Run, resume, simulate
-from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.electrons.equilibrium import SolverRecipe
+from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.force_fields.files import load
 from gnnspin.observables import magnetization, neighbor_correlation, perturbed, reference_order
 from gnnspin.systems import SpinSystem
@@ -28,8 +29,8 @@ class SourceConfig(Config):
 
     model: str | None = Field(default=None, description="file of a learned force field")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where a learned force field runs")
-    hamiltonian: HamiltonianConfig | None = None
-    solver: SolverConfig | None = None
+    hamiltonian: HamiltonianRecipe | None = Field(default=None, description="the electrons of an exact solver")
+    solver: SolverRecipe | None = Field(default=None, description="exact solver, with its temperature and ensemble")
 
     @model_validator(mode="after")
     def _one_source(self) -> SourceConfig:
@@ -46,7 +47,7 @@ class SourceConfig(Config):
             return load(self.model, system).to(self.device)
         assert self.hamiltonian is not None
         assert self.solver is not None
-        return self.solver.build(self.hamiltonian.build(system))
+        return self.solver.build(device=self.device, hamiltonian=self.hamiltonian.build(system))
 
 
 class InitialConfig(Config):

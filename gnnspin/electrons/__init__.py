@@ -2,9 +2,11 @@
 
 from gnnspin.electrons.driven.driven_steady_state import DrivenState, DrivenSteadyState
 from gnnspin.electrons.driven.leads import Lead, PeriodicLead, SemiInfiniteLead
+from gnnspin.electrons.ensemble import Ensemble
 from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.hopping.haldane import HaldaneHopping
+from gnnspin.electrons.hopping.matrix import MatrixHopping
 from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy, diluted_coupling
 from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
 from gnnspin.electrons.hopping.rashba import RashbaHopping
@@ -15,7 +17,7 @@ from gnnspin.electrons.hopping.rules import (
     ShellHopping,
     SumHopping,
 )
-from gnnspin.electrons.hopping.wannier import CellHopping, wannier90_hopping
+from gnnspin.electrons.hopping.wannier import CellHopping, Wannier90Hopping, wannier90_hopping
 from gnnspin.electrons.poles.pole_expansion import PoleExpansion
 from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
 from gnnspin.electrons.spectra import average_density_of_states, density_of_states, local_density_of_states
@@ -27,12 +29,14 @@ __all__ = [
     "DrivenState",
     "DrivenSteadyState",
     "ElectronicState",
+    "Ensemble",
     "ExactDiagonalization",
     "ExponentialHopping",
     "HaldaneHopping",
     "HoppingRule",
     "KernelPolynomial",
     "Lead",
+    "MatrixHopping",
     "NearestNeighborHopping",
     "OnsiteDisorder",
     "OnsiteEnergy",
@@ -45,6 +49,7 @@ __all__ = [
     "ShellHopping",
     "SumHopping",
     "TwistedHopping",
+    "Wannier90Hopping",
     "average_density_of_states",
     "chern_number",
     "density_of_states",

@@ -3,51 +3,102 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from typing import Annotated, ClassVar, TypeAlias
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from gnnspin.core.described import Recipe, RecipeOf
+from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
-from gnnspin.electrons.ensemble import part_constraints
+from gnnspin.electrons.ensemble import Ensemble, FixedBy
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.state import ElectronicState
 
 
-class EquilibriumSource(FieldSource):
+class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
     """Field source of electrons in equilibrium; a subclass solves the parts of a system one by one.
+
+    At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
+    F = Omega + mu N; in both ``-dE/dS_i = sum_{m on i} J_m <c+_m sigma c_m>`` holds exactly at any temperature.
+
+    Parameters
+    ----------
+    hamiltonian : SDHamiltonian
+        Its system may be a union: every part is then solved by itself.
+    kT : float
+        Temperature in units of the hopping, > 0, or >= 0 where `takes_zero_temperature`.
+    **fixed
+        Exactly one of `mu`, `filling` and `n_electrons`, see `FixedBy`.
+    device : torch.device or str
+        Where the electrons are solved.
 
     Attributes
     ----------
     hamiltonian : SDHamiltonian
-    kT : float
-        Electronic temperature in units of the hopping.
+    ensemble : Ensemble
+        Temperature and what is held fixed.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range or not exactly one of `mu`, `filling`, `n_electrons` is given.
     """
 
-    hamiltonian: SDHamiltonian
-    kT: float
+    #: Whether kT = 0 is allowed.
+    takes_zero_temperature: ClassVar[bool] = False
 
-    def _set_ensemble(
-        self,
-        hamiltonian: SDHamiltonian,
-        kT: float,
-        *,
-        mu: float | None,
-        filling: float | None,
-        n_electrons: float | Sequence[float] | None,
-        device: torch.device | str | None,
+    hamiltonian: SDHamiltonian
+    ensemble: Ensemble
+
+    def __init__(
+        self, hamiltonian: SDHamiltonian, kT: float, device: torch.device | str | None, fixed: FixedBy
     ) -> None:
-        """Store what defines the ensemble; `_constraints` has one entry per part of the system."""
-        self.hamiltonian, self.system, self.kT = hamiltonian, hamiltonian.system, float(kT)
+        self.ensemble = self._checked_ensemble(kT, fixed)
+        self.hamiltonian, self.system = hamiltonian, hamiltonian.system
         self.device = torch.device("cpu" if device is None else device)
-        self._constraints = part_constraints(hamiltonian, mu=mu, filling=filling, n_electrons=n_electrons)
-        given = {"mu": mu, "filling": filling, "n_electrons": n_electrons}
-        self._given = {
-            name: np.asarray(value, dtype=np.float64).tolist() for name, value in given.items() if value is not None
-        }
+        self._constraints = self.ensemble.constraints(hamiltonian)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """See `Described.check`: the ensemble."""
+        values = recipe.arguments()
+        cls._checked_ensemble(values["kT"], FixedBy(**{name: values[name] for name in FixedBy.__annotations__}))  # type: ignore[typeddict-item]
+
+    @classmethod
+    def _checked_ensemble(cls, kT: float, fixed: FixedBy) -> Ensemble:
+        ensemble = Ensemble.of(kT, fixed)
+        if ensemble.kT == 0 and not cls.takes_zero_temperature:
+            raise InvalidInput(
+                f"kT={ensemble.kT} must be a positive temperature: a step has no finite expansion; "
+                "use ExactDiagonalization, or a small kT"
+            )
+        return ensemble
+
+    @property
+    def kT(self) -> float:
+        """Electronic temperature in units of the hopping."""
+        return self.ensemble.kT
+
+    @property
+    def mu(self) -> float | None:
+        """Chemical potential, where it is held fixed."""
+        return self.ensemble.mu
+
+    @property
+    def filling(self) -> float | None:
+        """Electrons per spin-orbital, where they are held fixed."""
+        return self.ensemble.filling
+
+    @property
+    def n_electrons(self) -> float | tuple[float, ...] | None:
+        """Electron number, or one per part of a union, where it is held fixed."""
+        return self.ensemble.n_electrons
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hamiltonian}, {self.ensemble})"
 
     @abstractmethod
     def _part_states(self, spins: Tensor) -> list[ElectronicState]:
@@ -91,3 +142,7 @@ class EquilibriumSource(FieldSource):
             internal_energy=total("internal_energy"),
             entropy=total("entropy"),
         )
+
+
+#: Solver of a configuration, built on a Hamiltonian: ``recipe.build(system, hamiltonian=...)``.
+SolverRecipe: TypeAlias = Annotated[Recipe, RecipeOf(EquilibriumSource, without=("hamiltonian",))]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.electrons.density import spin_density
+from gnnspin.electrons.ensemble import FixedBy
 from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.occupation import Occupation, gap, occupy
@@ -25,7 +26,7 @@ CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**32}
 _NEGLIGIBLE = 1e-18
 
 
-class ExactDiagonalization(EquilibriumSource):
+class ExactDiagonalization(EquilibriumSource, kind="exact_diagonalization"):
     """Field source that diagonalises H for every spin configuration; float64, cost O(N^3).
 
     At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
@@ -37,12 +38,8 @@ class ExactDiagonalization(EquilibriumSource):
         Its system may be a union: every part is then diagonalised by itself.
     kT : float
         Temperature in units of the hopping, >= 0; at 0 levels are filled in steps and a degenerate level is shared.
-    mu : float, optional
-        Chemical potential. Give exactly one of `mu`, `filling`, `n_electrons`.
-    filling : float, optional
-        Electrons per spin-orbital, 0 to 1, in every part of a union.
-    n_electrons : float or one per part of a union, optional
-        Electron number, 0 to D; need not be an integer.
+    **fixed
+        Exactly one of `mu`, `filling` and `n_electrons`, see `FixedBy`.
     device : torch.device or str
         Where the matrices are diagonalised.
 
@@ -60,19 +57,17 @@ class ExactDiagonalization(EquilibriumSource):
     torch.Size([36, 3])
     """
 
+    takes_zero_temperature = True
+
     def __init__(
         self,
         hamiltonian: SDHamiltonian,
         kT: float = 0.01,
         *,
-        mu: float | None = None,
-        filling: float | None = None,
-        n_electrons: float | Sequence[float] | None = None,
         device: torch.device | str = "cpu",
+        **fixed: Unpack[FixedBy],
     ) -> None:
-        if not np.isfinite(kT) or kT < 0:
-            raise InvalidInput(f"kT={kT} must be zero or a positive temperature in units of the hopping")
-        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
+        super().__init__(hamiltonian, kT, device, fixed)
 
     def _part_states(self, spins: Tensor) -> list[ElectronicState]:
         return [
@@ -205,15 +200,6 @@ class ExactDiagonalization(EquilibriumSource):
             torch.cat(densities) if field else empty,
         )
 
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        hamiltonian = self.hamiltonian.specification()
-        return {"class": type(self).__name__, "hamiltonian": hamiltonian, "kT": self.kT, **self._given}
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value}" for name, value in self._given.items())
-        return f"ExactDiagonalization({self.hamiltonian}, kT={self.kT}, {given})"
-
 
 @dataclass(frozen=True)
 class _Solution:
@@ -251,7 +237,7 @@ def orbital_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
     flip = (signed.to(up.dtype) @ (up.conj() * down)).squeeze(1)
     n_up, n_down = ((signed @ (part.real.square() + part.imag.square())).squeeze(1) for part in (up, down))
     density = n_up + n_down + (2.0 if holes else 0.0)
-    return density, torch.stack([2 * flip.real, 2 * flip.imag, n_up - n_down], -1)
+    return density, spin_density(n_up, n_down, flip)
 
 
 def _occupation_names() -> list[str]:

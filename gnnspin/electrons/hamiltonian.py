@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,13 +13,16 @@ from scipy import sparse
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
-from gnnspin.electrons.hopping.rules import HoppingRule, NearestNeighborHopping, checked_hopping, matrix_digest
+from gnnspin.electrons.hopping.matrix import MatrixHopping, checked_hopping, orbital_counts
+from gnnspin.electrons.hopping.onsite import diluted_coupling
+from gnnspin.electrons.hopping.rules import HoppingRule, NearestNeighborHopping
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
-class SDHamiltonian:
+class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians", kind="sd", default_kind="sd"):
     """H = K - sum_m J_m S_site(m) . c+_m sigma c_m, with classical unit spins S_i and K independent of the spins.
 
     Spatial orbitals m = 0 .. M-1 are ordered site by site, one per site in the simplest case. Matrices have D = 2M
@@ -30,15 +33,20 @@ class SDHamiltonian:
     ----------
     system : SpinSystem
         Where the sites are.
-    hopping : HoppingRule or Hermitian scipy.sparse matrix, optional
-        Default ``NearestNeighborHopping(t=1.0)``. A matrix is bound to this system; (M, M) acts on both spin
-        directions alike, (2M, 2M) has the row order above and may mix the spin directions (spin-orbit terms).
+    hopping : HoppingRule or Hermitian scipy.sparse matrix
+        Hopping rule. A matrix is bound to this system, see `MatrixHopping`: (M, M) acts on both spin directions alike,
+        (2M, 2M) has the row order above and may mix the spin directions (spin-orbit terms).
     J : float, (N,) or (M,)
         Coupling of the electron spin to the classical spin, in units of the hopping: one for all, one per site, or
         one per orbital; 0 where there is no spin or the orbital does not feel it. Positive J favours electrons
         parallel to the spin.
     orbitals : int or (N,) integers, optional
         Number of spatial orbitals on every site. Default: what the rule says, one for a matrix.
+    spin_fraction : float
+        Part of the sites that carry a spin, 0 to 1; J is 0 on the others, which `diluted_coupling` draws. Below 1, J is
+        one number.
+    dilution_seed : int
+        Which sites carry a spin where `spin_fraction` is below 1.
 
     Attributes
     ----------
@@ -76,23 +84,40 @@ class SDHamiltonian:
     def __init__(
         self,
         system: SpinSystem,
-        hopping: HoppingRule | sparse.sparray | sparse.spmatrix | None = None,
+        hopping: HoppingRule | sparse.sparray | sparse.spmatrix | None = NearestNeighborHopping(),  # noqa: B008
         J: float | ArrayLike = 1.0,
         *,
         orbitals: int | Sequence[int] | IntArray | None = None,
+        spin_fraction: float = 1.0,
+        dilution_seed: int = 0,
     ) -> None:
+        _check_dilution(J, spin_fraction, dilution_seed)
         self.system = system
-        self.hopping = NearestNeighborHopping() if hopping is None else hopping
-        self.orbital_site = np.repeat(np.arange(system.n_sites), _orbital_counts(self.hopping, system, orbitals))
-        rule = self.hopping
-        matrix = checked_hopping(
-            rule.matrix(system) if isinstance(rule, HoppingRule) else rule, system, self.orbital_site
-        )
+        self.hopping, self._orbitals = _as_rule(hopping, orbitals)
+        self.spin_fraction, self.dilution_seed = float(spin_fraction), int(dilution_seed)
+        self.orbital_site = np.repeat(np.arange(system.n_sites), _orbital_counts(self.hopping, system, self._orbitals))
+        matrix = checked_hopping(self.hopping.matrix(system), system, self.orbital_site)
         self._hopping_matrix = matrix if matrix.shape[0] == self.n_orbitals else _spin_independent(matrix)
         self.spin_diagonal = self._hopping_matrix is not None
         spinful = matrix if self._hopping_matrix is None else sparse.kron(self._hopping_matrix, np.eye(2))
         self.one_body = sparse.csr_array(spinful)
-        self.orbital_coupling = _orbital_couplings(J, system.n_sites, self.orbital_site)
+        if isinstance(self.hopping, MatrixHopping):
+            self.hopping = self.hopping.reduced(self._hopping_matrix)
+        dilute = self.spin_fraction < 1
+        given = diluted_coupling(system, float(np.asarray(J)), spin_fraction, seed=dilution_seed) if dilute else J
+        self.orbital_coupling = _orbital_couplings(given, system.n_sites, self.orbital_site)
+        self._J = float(np.asarray(J)) if dilute else _plain_coupling(self.orbital_coupling)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """See `Described.check`: the dilution."""
+        values = recipe.arguments()
+        _check_dilution(values["J"], values["spin_fraction"], values["dilution_seed"])
+
+    @property
+    def J(self) -> float | list[float]:
+        """Coupling: one number where all orbitals have the same (before dilution), else one per orbital."""
+        return self._J
 
     @property
     def n_orbitals(self) -> int:
@@ -241,42 +266,47 @@ class SDHamiltonian:
         """Site and coupling of every orbital as tensors."""
         return torch.tensor(self.orbital_site, device=device), torch.tensor(self.orbital_coupling, device=device)
 
-    def specification(self) -> dict[str, Any]:
-        """JSON-able description: hopping rule (a bare matrix by its hash), J, orbitals and the system's fingerprint."""
-        bare = {"class": "matrix", "digest": matrix_digest(self._bare_matrix)}
-        coupling, counts = self.orbital_coupling, np.bincount(self.orbital_site, minlength=self.system.n_sites)
-        described: dict[str, Any] = {
-            "class": type(self).__name__,
-            "hopping": self.hopping.specification() if isinstance(self.hopping, HoppingRule) else bare,
-            "J": float(coupling[0]) if len(set(coupling.tolist())) == 1 else coupling.tolist(),
-            "system": self.system.fingerprint,
-        }
-        if (counts != 1).any():
-            described["orbitals"] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
-        return described
-
-    @property
-    def _bare_matrix(self) -> csr_array:
-        return self.one_body if self._hopping_matrix is None else self._hopping_matrix
-
     def __repr__(self) -> str:
-        hopping = self.hopping if isinstance(self.hopping, HoppingRule) else "matrix"
-        return f"SDHamiltonian({self.system}, hopping={hopping}, J={self.specification()['J']})"
+        return f"SDHamiltonian({self.system}, hopping={self.hopping}, J={self.J})"
 
 
-def _orbital_counts(hopping: Any, system: SpinSystem, orbitals: int | Sequence[int] | IntArray | None) -> IntArray:
-    """Orbitals per site (N,)."""
-    if orbitals is None:
-        return hopping.orbitals(system) if isinstance(hopping, HoppingRule) else np.ones(system.n_sites, dtype=np.int64)
-    counts = np.asarray(orbitals)
-    if counts.shape not in ((), (system.n_sites,)):
-        raise InvalidInput(f"orbitals has shape {counts.shape}; give one number or ({system.n_sites},), one per site")
-    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any() or not counts.any():
-        raise InvalidInput(f"orbitals={orbitals} must be integers >= 0, with at least one orbital in the system")
-    counts = np.broadcast_to(counts, (system.n_sites,)).astype(np.int64)
-    if isinstance(hopping, HoppingRule) and not np.array_equal(counts, hopping.orbitals(system)):
-        raise InvalidInput(f"orbitals={orbitals} contradicts {hopping}; leave orbitals out, the rule knows them")
+#: Hamiltonian of a configuration, built on a system.
+HamiltonianRecipe: TypeAlias = Annotated[Recipe, RecipeOf(SDHamiltonian)]
+
+
+def _check_dilution(J: Any, spin_fraction: float, dilution_seed: int) -> None:
+    if not 0 <= spin_fraction <= 1:
+        raise InvalidInput(f"spin_fraction={spin_fraction} must lie between 0 and 1")
+    if int(dilution_seed) != dilution_seed or dilution_seed < 0:
+        raise InvalidInput(f"dilution_seed={dilution_seed} must be an integer >= 0")
+    if spin_fraction < 1 and np.ndim(J):
+        raise InvalidInput(
+            f"spin_fraction={spin_fraction} needs one number J; or set J to 0 on the sites without a spin yourself"
+        )
+
+
+def _as_rule(
+    hopping: Any, orbitals: int | Sequence[int] | IntArray | None
+) -> tuple[HoppingRule, int | Sequence[int] | IntArray | None]:
+    """The rule, a matrix as one that knows its orbitals; and the numbers of orbitals that the rule does not hold."""
+    if hopping is None:
+        return NearestNeighborHopping(), orbitals
+    if isinstance(hopping, HoppingRule):
+        return hopping, orbitals
+    return MatrixHopping(hopping, 1 if orbitals is None else orbitals), None
+
+
+def _orbital_counts(rule: HoppingRule, system: SpinSystem, orbitals: int | Sequence[int] | IntArray | None) -> IntArray:
+    """Orbitals per site (N,), those of the rule; `orbitals` must say the same."""
+    counts = rule.orbitals(system)
+    if orbitals is not None and not np.array_equal(orbital_counts(orbitals, system.n_sites), counts):
+        raise InvalidInput(f"orbitals={orbitals} contradicts {rule}; leave orbitals out, the rule knows them")
     return counts
+
+
+def _plain_coupling(couplings: FloatArray) -> float | list[float]:
+    """One number where all are equal, else the list."""
+    return float(couplings[0]) if len(set(couplings.tolist())) == 1 else couplings.tolist()
 
 
 def _orbital_couplings(J: float | ArrayLike, n_sites: int, orbital_site: IntArray) -> FloatArray:

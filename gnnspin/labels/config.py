@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.dynamics import INTEGRATORS
-from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.electrons.equilibrium import SolverRecipe
+from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.observables.orders import available_orders
 from gnnspin.systems.config import SystemConfig
 
@@ -96,10 +97,17 @@ class GenerateConfig(Config):
     """A set of exact labels."""
 
     systems: tuple[SystemConfig, ...] = Field(min_length=1, description="lattices or packings to label")
-    hamiltonian: HamiltonianConfig = Field(description="the electrons and their coupling to the spins")
-    solver: SolverConfig = Field(description="exact solver with its temperature and mu, filling or electron number")
+    hamiltonian: HamiltonianRecipe = Field(description="the electrons and their coupling to the spins")
+    solver: SolverRecipe = Field(description="exact solver with its temperature and mu, filling or electron number")
     samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")
     seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
+
+    def equals(self, stored: dict[str, Any]) -> bool:
+        """Whether a stored configuration means the same, whatever it spells out or leaves to defaults."""
+        try:
+            return GenerateConfig.model_validate(stored) == self
+        except ValidationError:
+            return False
 
     @property
     def fingerprint(self) -> str:

@@ -85,7 +85,7 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
     if not resume:
         raise StoreError(f"{output} exists; choose another output, or resume to go on with an interrupted run")
     store = LabelStore(output)
-    if store.metadata.get("config_fingerprint") != config.fingerprint:
+    if store.metadata.get("config_fingerprint") != config.fingerprint and not config.equals(store.metadata["config"]):
         raise StoreError(f"{output} was made with another configuration; resume with that one or choose another output")
     return store
 

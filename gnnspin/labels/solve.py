@@ -68,7 +68,8 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
 def _solvers(config: str) -> tuple[Any, ...]:
     """One solver per system of a configuration, given as JSON; built once per process."""
     parsed = GenerateConfig.model_validate_json(config)
-    return tuple(parsed.solver.build(parsed.hamiltonian.build(system)) for system in make_plan(parsed).systems)
+    systems = make_plan(parsed).systems
+    return tuple(parsed.solver.build(hamiltonian=parsed.hamiltonian.build(system)) for system in systems)
 
 
 def _configuration(

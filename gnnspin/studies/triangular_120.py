@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gnnspin.electrons.config import HamiltonianConfig, SolverConfig
+from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
 from gnnspin.labels import GenerateConfig, PerturbedOrderSampler, RandomSampler, RelaxationSampler
 from gnnspin.studies.study import QuenchConfig, Study
 from gnnspin.systems.config import LatticeConfig
@@ -15,8 +15,8 @@ def _labels(
 ) -> GenerateConfig:
     return GenerateConfig(
         systems=tuple(LatticeConfig(kind="triangular", shape=(length, length)) for length in lengths),
-        hamiltonian=HamiltonianConfig(J=6.0),
-        solver=SolverConfig(kT=0.002, filling=0.5),
+        hamiltonian=SDHamiltonian.recipe(J=6.0),
+        solver=ExactDiagonalization.recipe(kT=0.002, filling=0.5, without=("hamiltonian",)),
         samplers=(
             RandomSampler(count=random),
             PerturbedOrderSampler(orders=("120-degree",), amplitude=(0.02, 0.6), count=ordered),

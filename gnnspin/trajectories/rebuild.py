@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from gnnspin import classical, electrons
+from gnnspin.core.described import renewed_specification
 from gnnspin.core.dilution import Diluted
 from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.source import FieldSource, SumSource
@@ -70,7 +71,7 @@ def rebuild_source(stored: StoredSource) -> FieldSource:
         If the class is unknown, a parameter is not stored in full (a matrix, a function), or the rebuilt source
         differs from the stored one.
     """
-    name = str(stored.specification.get("class"))
+    name = str(stored.specification.get("class", stored.specification.get("kind")))
     try:
         source = _REBUILDERS[name](stored) if name in _REBUILDERS else _construct(stored.specification, stored)
     except (GnnspinError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -83,13 +84,23 @@ def rebuild_source(stored: StoredSource) -> FieldSource:
 
 def require_same_source(source: FieldSource, specification: dict[str, Any]) -> None:
     """Raise InvalidInput unless `source` has the stored specification; names what differs."""
-    given, specification = plain(source.specification()), _completed(specification)
+    given, specification = plain(source.specification()), _completed(renewed_specification(specification))
+    if specification.get("kind"):
+        specification = _written_out(specification)
     if given != specification:
         keys = sorted(key for key in given.keys() | specification.keys() if given.get(key) != specification.get(key))
         differences = ", ".join(
             f"{key} ({_short(given.get(key))}, stored {_short(specification.get(key))})" for key in keys
         )
         raise InvalidInput(f"the source is not the stored one: they differ in {differences}")
+
+
+def _written_out(specification: dict[str, Any]) -> dict[str, Any]:
+    """A stored description with every parameter, those that came later included; as it is where that fails."""
+    try:
+        return plain(FieldSource.recipe(specification).model_dump(mode="json"))
+    except InvalidInput:
+        return specification
 
 
 def _short(value: Any) -> str:
@@ -168,6 +179,10 @@ def _construct(value: Any, stored: StoredSource) -> Any:
     """Turn every description ``{"class": ..., parameters}`` into an object of `gnnspin.classical` or `.electrons`."""
     if isinstance(value, list):
         return [_construct(item, stored) for item in value]
+    if isinstance(value, dict):
+        value = renewed_specification(value)
+        if value.get("kind"):
+            return FieldSource.from_specification(value, stored.system, stored.device)
     if not isinstance(value, dict) or "class" not in value:
         return value
     name = value["class"]

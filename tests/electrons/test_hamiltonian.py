@@ -163,9 +163,8 @@ def test_specification():
     assert json.loads(json.dumps(first)) == first
     assert first == two_orbitals().specification()
     assert first != two_orbitals(1).specification()
-    assert first["orbitals"] == 2
-    assert uneven()[0].specification()["orbitals"] == [1, 2, 0, 1, 3]
-    assert "orbitals" not in SDHamiltonian(square(3, 3)).specification()
+    assert first["hopping"]["orbitals"] == 2
+    assert uneven()[0].specification()["hopping"]["orbitals"] == [1, 2, 0, 1, 3]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
+from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
 from gnnspin.electrons.driven.leads import AttachedLead, Lead
 from gnnspin.electrons.driven.wide_band import wide_band_steady_state
@@ -47,7 +48,7 @@ class DrivenState:
     currents: Tensor
 
 
-class DrivenSteadyState(FieldSource):
+class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
     """Field source of electrons that flow between leads; it has a field and currents but no energy.
 
     Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
@@ -109,7 +110,7 @@ class DrivenSteadyState(FieldSource):
         kT: float = 0.01,
         mu: float = 0.0,
         *,
-        leads: str | Lead | Sequence[Lead] = "wide_band",
+        leads: Literal["wide_band"] | Lead | Sequence[Lead] = "wide_band",
         bottom: float | None = None,
         tolerance: float = 1e-9,
         device: torch.device | str = "cpu",
@@ -129,13 +130,15 @@ class DrivenSteadyState(FieldSource):
         self.kT, self.mu, self.tolerance = float(kT), float(mu), float(tolerance)
         self.contacts = _checked_contacts(contacts, hamiltonian)
         self.potentials = _potentials(voltage, self.mu, len(self.contacts))
-        self._voltage = np.asarray(voltage, dtype=np.float64).tolist()
+        self.voltage = np.asarray(voltage, dtype=np.float64).tolist()
         self._rows = [self._rows_of(sites) for sites in self.contacts]
-        self._leads = _lead_rules(leads, len(self.contacts))
-        self.bottom = _checked_bottom(bottom, min(self.potentials), self.kT, wide=not self._leads)
-        self.gamma = None if self._leads else _widths(gamma, self.contacts)
+        rules = _lead_rules(leads, len(self.contacts))
+        self.leads: str | list[Lead] = rules or "wide_band"
+        self.bottom = _checked_bottom(bottom, min(self.potentials), self.kT, wide=not rules)
+        self.gamma = None if rules else _widths(gamma, self.contacts)
+        self._gamma = 1.0 if self.gamma is None else self.gamma
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
-        self._attached = [self._attach(rule, rows) for rule, rows in zip(self._leads, self._rows, strict=False)]
+        self._attached = [self._attach(rule, rows) for rule, rows in zip(rules, self._rows, strict=False)]
 
     def _rows_of(self, sites: IntArray) -> Tensor:
         """Rows of the matrix on the given sites, site by site."""
@@ -192,12 +195,10 @@ class DrivenSteadyState(FieldSource):
     def _solve(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Field, spin density (R, N, 3), density (R, N) and currents (R, P) of spins (R, N, 3)."""
         solved = [self._steady_state(self.hamiltonian.dense(one)) for one in spins]
-        blocks = torch.stack([block for block, _ in solved])
-        up, down, flip = blocks[..., 0, 0].real, blocks[..., 1, 1].real, blocks[..., 1, 0]
-        orbital = torch.stack([2 * flip.real, 2 * flip.imag, up - down], -1)
+        density, orbital = density_and_spin(torch.stack([block for block, _ in solved]))
         site = torch.from_numpy(self.hamiltonian.orbital_site).to(self.device)
         spin = torch.zeros_like(spins).index_add_(1, site, orbital)
-        density = self.hamiltonian.site_density(up + down)
+        density = self.hamiltonian.site_density(density)
         return self.hamiltonian.site_field(orbital), spin, density, torch.stack([current for _, current in solved])
 
     def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,21 +211,6 @@ class DrivenSteadyState(FieldSource):
         """Fields (R, N, 3); see `FieldSource.fields`."""
         del time
         return self._solve(spins)[0]
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        contacts = {"contacts": [sites.tolist() for sites in self.contacts], "voltage": self._voltage}
-        widths = [values.tolist() for values in self.gamma or []]
-        wide = {"leads": "wide_band", "gamma": widths, "bottom": self.bottom}
-        lattice = {"leads": [rule.specification() for rule in self._leads], "tolerance": self.tolerance}
-        return {
-            "class": type(self).__name__,
-            "hamiltonian": self.hamiltonian.specification(),
-            **contacts,
-            "kT": self.kT,
-            "mu": self.mu,
-            **(lattice if self._leads else wide),
-        }
 
 
 def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian: SDHamiltonian) -> list[IntArray]:
@@ -266,7 +252,7 @@ def _checked_bottom(bottom: float | None, lowest: float, kT: float, *, wide: boo
     return float(bottom)
 
 
-def _lead_rules(leads: str | Lead | Sequence[Lead], n_contacts: int) -> list[Lead]:
+def _lead_rules(leads: Any, n_contacts: int) -> list[Lead]:
     """One rule per contact; empty for wide-band leads."""
     if isinstance(leads, str):
         if leads != "wide_band":

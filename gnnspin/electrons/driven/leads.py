@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from gnnspin.core.described import Described, Recipe
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 
 _MAX_DECIMATIONS = 200
@@ -33,20 +33,21 @@ class AttachedLead(ABC):
         """Largest singular value of the hopping between the contact and the lead."""
 
 
-class Lead(ABC):
+class Lead(Described, family="lead", group="gnnspin.leads"):
     """A rule that attaches a semi-infinite lead to any contact."""
 
     @abstractmethod
     def attach(self, contact: Tensor) -> AttachedLead:
         """Bind to a contact whose one-body block is `contact` (c, c), Hermitian, complex128."""
 
-    @abstractmethod
-    def specification(self) -> dict[str, Any]:
-        """JSON-able description: class and parameters."""
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Build the lead: it needs nothing but its arguments."""
+        recipe.build()
 
 
 @dataclass(frozen=True)
-class SemiInfiniteLead(Lead):
+class SemiInfiniteLead(Lead, kind="semi_infinite"):
     """The contact continued without spins: layers like the contact, hopping -t from layer to layer, row by row.
 
     On the end column of a square ribbon, or the end of a chain, this is the matched lead: the same lattice without
@@ -87,10 +88,6 @@ class SemiInfiniteLead(Lead):
         coupling = self.t if self.coupling is None else self.coupling
         return _ModeLead(levels + self.onsite, modes, abs(float(self.t)), abs(float(coupling)))
 
-    def specification(self) -> dict[str, Any]:
-        """See `Lead.specification`."""
-        return {"class": type(self).__name__, "t": self.t, "coupling": self.coupling, "onsite": self.onsite}
-
 
 @dataclass(frozen=True)
 class _ModeLead(AttachedLead):
@@ -124,7 +121,7 @@ def chain_self_energy(distance: Tensor, t: float) -> Tensor:
     return 2 * t**2 / (x + torch.sqrt(x - 2 * t) * torch.sqrt(x + 2 * t))
 
 
-class PeriodicLead(Lead):
+class PeriodicLead(Lead, kind="periodic"):
     """Any periodic lead, layer by layer, by decimation of its surface Green's function.
 
     Parameters
@@ -171,15 +168,6 @@ class PeriodicLead(Lead):
 
     def _matrices(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
         return self.cell, self.hopping, self.coupling
-
-    def specification(self) -> dict[str, Any]:
-        """See `Lead.specification`."""
-        names = ("cell", "hopping", "coupling")
-        parts = {
-            name: {"real": matrix.real.tolist(), "imag": matrix.imag.tolist()}
-            for name, matrix in zip(names, self._matrices(), strict=True)
-        }
-        return {"class": type(self).__name__, **parts, "broadening": self.broadening}
 
 
 @dataclass(frozen=True)

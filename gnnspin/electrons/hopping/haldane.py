@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import pi
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
 @dataclass(frozen=True)
-class HaldaneHopping(HoppingRule):
+class HaldaneHopping(HoppingRule, kind="haldane"):
     """h_ij = -t2 exp(i phase nu_ij) between second neighbours; add it to `NearestNeighborHopping`.
 
     nu_ij is +1 if the way from j to i over their common nearest neighbour turns left, -1 if it turns right, and 0 if
@@ -47,6 +46,10 @@ class HaldaneHopping(HoppingRule):
     phase: float = pi / 2
     axis: tuple[float, float, float] | None = None
 
+    translation = True
+    has_onsite = False
+    n_shells = 2
+
     def __post_init__(self) -> None:
         for name in ("t2", "phase"):
             if not np.isfinite(getattr(self, name)):
@@ -66,15 +69,6 @@ class HaldaneHopping(HoppingRule):
         )
         turns = _turns(bonds, second, axis if self.axis is None else np.array(self.axis))
         return hops_on_bonds(second, -self.t2 * np.exp(1j * self.phase * turns))
-
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {
-            "class": type(self).__name__,
-            "t2": self.t2,
-            "phase": self.phase,
-            "axis": None if self.axis is None else list(self.axis),
-        }
 
 
 def _turns(bonds: Bonds, second: Bonds, axis: FloatArray) -> IntArray:

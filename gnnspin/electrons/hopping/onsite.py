@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
-class OnsiteEnergy(HoppingRule):
+class OnsiteEnergy(HoppingRule, kind="onsite"):
     """Energy e_i on every orbital of site i: ``sum_i e_i n_i``.
 
     Parameters
@@ -28,6 +28,9 @@ class OnsiteEnergy(HoppingRule):
     InvalidInput
         If the energies are not a list of finite numbers; when applied to a system with another number of sites.
     """
+
+    time_reversal = True
+    n_shells = 0
 
     def __init__(self, energies: ArrayLike, orbitals_per_site: int = 1) -> None:
         self.energies = np.array(energies, dtype=np.float64)
@@ -50,20 +53,12 @@ class OnsiteEnergy(HoppingRule):
         """See `HoppingRule.hops`; the energies are those of all sites of a union."""
         return self.part_hops(system)
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {
-            "class": type(self).__name__,
-            "energies": self.energies.tolist(),
-            "orbitals_per_site": self.orbitals_per_site,
-        }
-
     def __repr__(self) -> str:
         return f"OnsiteEnergy({len(self.energies)} sites)"
 
 
 @dataclass(frozen=True)
-class OnsiteDisorder(HoppingRule):
+class OnsiteDisorder(HoppingRule, kind="disorder"):
     """Independent random onsite energies, the same on all orbitals of a site (Anderson disorder).
 
     They are a function of the seed and of the number of sites; every part of a union draws its own as if it were alone.
@@ -75,6 +70,7 @@ class OnsiteDisorder(HoppingRule):
     seed : int
         Decides the realisation.
     distribution : "uniform" or "normal"
+        Distribution of the energies.
     orbitals_per_site : int
         Orbitals of the rules it is added to.
 
@@ -92,6 +88,9 @@ class OnsiteDisorder(HoppingRule):
     seed: int
     distribution: Literal["uniform", "normal"] = "uniform"
     orbitals_per_site: int = 1
+
+    time_reversal = True
+    n_shells = 0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.width) or self.width < 0:
@@ -116,10 +115,6 @@ class OnsiteDisorder(HoppingRule):
     def part_hops(self, system: SpinSystem) -> Hops:
         """See `HoppingRule.part_hops`."""
         return onsite_hops(np.repeat(self.energies(system), self.orbitals_per_site))
-
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, **asdict(self)}
 
 
 def diluted_coupling(system: SpinSystem, J: float, spin_fraction: float, *, seed: int) -> FloatArray:

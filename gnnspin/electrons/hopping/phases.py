@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping.rules import HoppingRule, Hops
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops, NearestNeighborHopping
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 #: Largest accepted deviation of the number of flux quanta through a torus from an integer.
@@ -26,8 +26,48 @@ def crossings(hops: Hops, fractions: FloatArray, system: SpinSystem) -> IntArray
     return np.where(system.pbc, np.round(cells), 0).astype(np.int64)
 
 
+class WrappedHopping(HoppingRule):
+    """Hops of another rule with phases; what phases do not touch is as it is there."""
+
+    hopping: HoppingRule
+
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Nearest-neighbour hopping where a mapping names none."""
+        return {"hopping": NearestNeighborHopping(), **values}
+
+    def orbitals(self, system: SpinSystem) -> IntArray:
+        """See `HoppingRule.orbitals`."""
+        return self.hopping.orbitals(system)
+
+    @property
+    def translation(self) -> bool:
+        """See `HoppingRule.translation`."""
+        return self.hopping.translation
+
+    @property
+    def acts_on_spin(self) -> bool:
+        """See `HoppingRule.acts_on_spin`."""
+        return self.hopping.acts_on_spin
+
+    @property
+    def has_onsite(self) -> bool:
+        """See `HoppingRule.has_onsite`."""
+        return self.hopping.has_onsite
+
+    @property
+    def has_infinite_range(self) -> bool:
+        """See `HoppingRule.has_infinite_range`."""
+        return self.hopping.has_infinite_range
+
+    @property
+    def n_shells(self) -> int | None:
+        """See `HoppingRule.n_shells`."""
+        return self.hopping.n_shells
+
+
 @dataclass(frozen=True)
-class PeierlsHopping(HoppingRule):
+class PeierlsHopping(WrappedHopping, kind="peierls"):
     """A uniform magnetic field in the orbital motion: every amplitude gains ``exp(i int A . dl)`` along the hop.
 
     The field points along the third cell vector. With u, v the coordinates in units of the first two cell vectors and
@@ -60,10 +100,6 @@ class PeierlsHopping(HoppingRule):
         if not np.isfinite(self.flux):
             raise InvalidInput(f"flux={self.flux} must be a finite number of flux quanta per cell")
 
-    def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
-        return self.hopping.orbitals(system)
-
     def total_flux(self, system: SpinSystem) -> float:
         """Flux quanta through the face of the first two cell vectors."""
         cells = int(np.prod(system.lattice_shape[:2])) if system.lattice_shape else 1
@@ -88,13 +124,9 @@ class PeierlsHopping(HoppingRule):
         turns = total * (crossed * fractions[hops.column, 1] - middle * step[:, 1])
         return hops.times(np.exp(2j * np.pi * turns))
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, "hopping": self.hopping.specification(), "flux": self.flux}
-
 
 @dataclass(frozen=True)
-class TwistedHopping(HoppingRule):
+class TwistedHopping(WrappedHopping, kind="twisted"):
     """Twisted boundary conditions ``psi(r + A_k) = exp(i theta_k) psi(r)`` along the cell vectors A_k.
 
     A hop across boundary k gains ``exp(i theta_k)``; the levels are those of the infinite system at the crystal
@@ -122,10 +154,6 @@ class TwistedHopping(HoppingRule):
             raise InvalidInput(f"phases={self.phases} must be three finite numbers, one per cell vector")
         object.__setattr__(self, "phases", tuple(values.tolist()))
 
-    def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
-        return self.hopping.orbitals(system)
-
     def part_hops(self, system: SpinSystem) -> Hops:
         """See `HoppingRule.part_hops`."""
         if any(phase and not periodic for phase, periodic in zip(self.phases, system.pbc, strict=True)):
@@ -133,11 +161,3 @@ class TwistedHopping(HoppingRule):
         hops = self.hopping.part_hops(system)
         crossed = crossings(hops, orbital_fractions(self.hopping, system), system)
         return hops.times(np.exp(1j * (crossed @ np.array(self.phases))))
-
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {
-            "class": type(self).__name__,
-            "hopping": self.hopping.specification(),
-            "phases": list(self.phases),
-        }

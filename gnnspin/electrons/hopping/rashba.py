@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
 
 @dataclass(frozen=True)
-class RashbaHopping(HoppingRule):
+class RashbaHopping(HoppingRule, kind="rashba"):
     """``i strength n . (sigma x d_ij) c+_i c_j`` on nearest-neighbour bonds, with d_ij the unit vector from i to j.
 
     On the square lattice in the xy plane with n = z it is ``H(k) = 2 strength (sigma_y sin k_x - sigma_x sin k_y)``.
@@ -44,6 +43,10 @@ class RashbaHopping(HoppingRule):
     strength: float
     axis: tuple[float, float, float] | None = None
 
+    time_reversal = translation = acts_on_spin = True
+    has_onsite = False
+    n_shells = 1
+
     def __post_init__(self) -> None:
         if not np.isfinite(self.strength):
             raise InvalidInput(f"strength={self.strength} must be a finite amplitude")
@@ -63,11 +66,3 @@ class RashbaHopping(HoppingRule):
         # n . (sigma x d) = sigma . (d x n)
         vector = np.cross(direction, axis / np.linalg.norm(axis))
         return hops_on_bonds(bonds, 1j * self.strength * np.einsum("ex,xab->eab", vector, PAULI))
-
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {
-            "class": type(self).__name__,
-            "strength": self.strength,
-            "axis": None if self.axis is None else list(self.axis),
-        }

@@ -14,23 +14,20 @@ From pythtb 1.8, for a finite piece (``cut_piece(..., glue_edgs=True)`` makes it
 
 from __future__ import annotations
 
-import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gnnspin.core.described import Described, Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs.shells import Bonds, shell_bonds
 from gnnspin.systems.distances import minimum_image_vectors
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
-
-#: Largest accepted |h_ij - conj(h_ji)|, relative to the largest amplitude.
-HERMITIAN_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,20 +87,59 @@ def joined(hops: Sequence[Hops], offsets: Sequence[int]) -> Hops:
     )
 
 
-class HoppingRule(ABC):
+class HoppingRule(Described, family="hopping rule", group="gnnspin.hopping_rules"):
     """A rule that gives the hops of any system; different parts of a union are not connected.
 
-    A subclass implements `part_hops` and `specification`, and `orbitals` where a site has several. Rules on the same
-    orbitals add: ``NearestNeighborHopping() + RashbaHopping(0.2)`` is a rule.
+    A subclass implements `part_hops`, and `orbitals` where a site has several. Rules on the same orbitals add:
+    ``NearestNeighborHopping() + RashbaHopping(0.2)`` is a rule.
+
+    A subclass also declares what its hops are on every system, so that nobody has to guess from its name: whether they
+    are invariant under time reversal and so on. The defaults claim nothing, which is always right.
     """
 
     @abstractmethod
     def part_hops(self, system: SpinSystem) -> Hops:
         """Hops of one system that is not a union."""
 
-    @abstractmethod
-    def specification(self) -> dict[str, Any]:
-        """JSON-able description: class and parameters."""
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Build the rule: it needs nothing but its arguments."""
+        recipe.build()
+
+    @property
+    def time_reversal(self) -> bool:
+        """Invariance under time reversal: reversing all spins reverses all fields."""
+        return False
+
+    @property
+    def translation(self) -> bool:
+        """Invariance of gauge-invariant quantities under the translations of a lattice."""
+        return False
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether amplitudes are functions of distances alone: every point operation of a system leaves them."""
+        return False
+
+    @property
+    def acts_on_spin(self) -> bool:
+        """Whether hops turn the electron's spin (spin-orbit terms), so that a global rotation of spins costs energy."""
+        return False
+
+    @property
+    def has_onsite(self) -> bool:
+        """Whether there may be onsite terms."""
+        return True
+
+    @property
+    def has_infinite_range(self) -> bool:
+        """Whether hops reach all distances and fall off smoothly."""
+        return False
+
+    @property
+    def n_shells(self) -> int | None:
+        """Neighbour shells that hops reach, 0 for onsite terms alone; None where that depends on the system."""
+        return None
 
     def orbitals(self, system: SpinSystem) -> IntArray:
         """Number of orbitals on every site (N,); one unless a rule says otherwise."""
@@ -135,8 +171,13 @@ class HoppingRule(ABC):
 
 
 @dataclass(frozen=True)
-class SumHopping(HoppingRule):
+class SumHopping(HoppingRule, kind="sum"):
     """Sum of rules on the same orbitals.
+
+    Parameters
+    ----------
+    rules : tuple of HoppingRule
+        Hoppings that add.
 
     Raises
     ------
@@ -169,13 +210,46 @@ class SumHopping(HoppingRule):
         self.orbitals(system)
         return joined([rule.hops(system) for rule in self.rules], [0] * len(self.rules))
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, "rules": [rule.specification() for rule in self.rules]}
+    @property
+    def time_reversal(self) -> bool:
+        """See `HoppingRule.time_reversal`."""
+        return all(rule.time_reversal for rule in self.rules)
+
+    @property
+    def translation(self) -> bool:
+        """See `HoppingRule.translation`."""
+        return all(rule.translation for rule in self.rules)
+
+    @property
+    def isotropic(self) -> bool:
+        """See `HoppingRule.isotropic`."""
+        return all(rule.isotropic for rule in self.rules)
+
+    @property
+    def acts_on_spin(self) -> bool:
+        """See `HoppingRule.acts_on_spin`."""
+        return any(rule.acts_on_spin for rule in self.rules)
+
+    @property
+    def has_onsite(self) -> bool:
+        """See `HoppingRule.has_onsite`."""
+        return any(rule.has_onsite for rule in self.rules)
+
+    @property
+    def has_infinite_range(self) -> bool:
+        """See `HoppingRule.has_infinite_range`."""
+        return any(rule.has_infinite_range for rule in self.rules)
+
+    @property
+    def n_shells(self) -> int | None:
+        """See `HoppingRule.n_shells`."""
+        shells = [rule.n_shells for rule in self.rules]
+        known = [number for number in shells if number is not None]
+        return max(known) if len(known) == len(shells) else None
 
 
 @dataclass(frozen=True)
-class ShellHopping(HoppingRule):
+class ShellHopping(HoppingRule, kind="shells"):
     """h_ij = -t_s on every bond of neighbour shell s = 1, 2, ..., each bond once.
 
     Shells are the distances that occur in the system, in ascending order. Where several periodic images join one pair
@@ -194,6 +268,9 @@ class ShellHopping(HoppingRule):
 
     amplitudes: tuple[float, ...]
 
+    time_reversal = translation = isotropic = True
+    has_onsite = False
+
     def __post_init__(self) -> None:
         values = tuple(float(t) for t in self.amplitudes)
         if not values:
@@ -202,18 +279,19 @@ class ShellHopping(HoppingRule):
             _require_finite("amplitude", value)
         object.__setattr__(self, "amplitudes", values)
 
+    @property
+    def n_shells(self) -> int:
+        """See `HoppingRule.n_shells`."""
+        return len(self.amplitudes)
+
     def part_hops(self, system: SpinSystem) -> Hops:
         """See `HoppingRule.part_hops`."""
         bonds = shell_bonds(system, len(self.amplitudes))
         return hops_on_bonds(bonds, -np.array(self.amplitudes)[bonds.shell])
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, "amplitudes": list(self.amplitudes)}
-
 
 @dataclass(frozen=True)
-class NearestNeighborHopping(HoppingRule):
+class NearestNeighborHopping(HoppingRule, kind="nearest_neighbor"):
     """h_ij = -t on every bond of the first neighbour shell, each bond once.
 
     The first shell is the shortest distance that occurs in the system. Where several periodic images join one pair (a
@@ -232,6 +310,10 @@ class NearestNeighborHopping(HoppingRule):
 
     t: float = 1.0
 
+    time_reversal = translation = isotropic = True
+    has_onsite = False
+    n_shells = 1
+
     def __post_init__(self) -> None:
         _require_finite("t", self.t)
 
@@ -240,13 +322,9 @@ class NearestNeighborHopping(HoppingRule):
         bonds = shell_bonds(system)
         return hops_on_bonds(bonds, np.full(len(bonds.site), -float(self.t)))
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, **asdict(self)}
-
 
 @dataclass(frozen=True)
-class ExponentialHopping(HoppingRule):
+class ExponentialHopping(HoppingRule, kind="exponential"):
     """h_ij = +t0 exp(-|r_ij| / length) between all pairs, r_ij the minimum image (glass paper, eq. 17-18).
 
     Parameters
@@ -265,6 +343,10 @@ class ExponentialHopping(HoppingRule):
     t0: float = 1.0
     length: float = 1.0
 
+    time_reversal = translation = isotropic = True
+    has_onsite = False
+    has_infinite_range = True
+
     def __post_init__(self) -> None:
         _require_finite("t0", self.t0)
         if not np.isfinite(self.length) or self.length <= 0:
@@ -276,68 +358,10 @@ class ExponentialHopping(HoppingRule):
         vector = minimum_image_vectors(system)[row, column]
         return Hops(row, column, vector, self.t0 * np.exp(-np.linalg.norm(vector, axis=1) / self.length))
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`."""
-        return {"class": type(self).__name__, **asdict(self)}
-
 
 def hops_on_bonds(bonds: Bonds, amplitude: NDArray[Any]) -> Hops:
     """One hop per directed bond, for one orbital per site; `amplitude` (E,) or (E, 2, 2)."""
     return Hops(bonds.site, bonds.neighbor, bonds.vector, amplitude)
-
-
-def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> sparse.csr_array:
-    """Validate a matrix of amplitudes between the orbitals (M, M) or spin-orbitals (2M, 2M) of a system.
-
-    Raises
-    ------
-    InvalidInput
-        If the matrix is not sparse, has the wrong shape, is not finite or not Hermitian, or connects different parts
-        of a union.
-    """
-    is_sparse: bool = sparse.issparse(matrix)
-    if not is_sparse:
-        raise InvalidInput(
-            f"hopping is a {type(matrix).__name__}; give a rule such as NearestNeighborHopping(t=1.0) or a "
-            "scipy.sparse matrix (scipy.sparse.csr_array(array) makes one)"
-        )
-    n_orbitals = len(orbital_site)
-    if matrix.shape not in ((n_orbitals, n_orbitals), (2 * n_orbitals, 2 * n_orbitals)):
-        raise InvalidInput(
-            f"hopping matrix has shape {matrix.shape}; {n_orbitals} orbitals on {system.n_sites} sites need "
-            f"({n_orbitals}, {n_orbitals}), or ({2 * n_orbitals}, {2 * n_orbitals}) with spin; "
-            "several orbitals per site need orbitals=..."
-        )
-    dtype = np.complex128 if np.issubdtype(matrix.dtype, np.complexfloating) else np.float64
-    amplitudes = sparse.csr_array(matrix, dtype=dtype)
-    if not np.isfinite(amplitudes.data).all():
-        raise InvalidInput("hopping matrix contains values that are not finite")
-    asymmetry, largest = abs(amplitudes - amplitudes.conj().T).max(), abs(amplitudes).max()
-    if asymmetry > HERMITIAN_TOLERANCE * largest:
-        raise InvalidInput(
-            f"hopping matrix is not Hermitian: |h_ij - conj(h_ji)| reaches {asymmetry:.3e}; "
-            "give both directions of every bond, or use (h + h.conj().T) / 2"
-        )
-    site = np.repeat(orbital_site, matrix.shape[0] // n_orbitals)
-    i, j = (site[axis] for axis in amplitudes.tocoo().coords)
-    crossing = np.flatnonzero(system.graph_index[i] != system.graph_index[j])
-    if len(crossing):
-        first, second = (int(ends[crossing[0]]) for ends in (i, j))
-        raise InvalidInput(
-            f"hopping matrix connects sites {first} and {second} of different parts of a union; set h_ij = 0"
-        )
-    return amplitudes
-
-
-def matrix_digest(matrix: sparse.csr_array) -> str:
-    """Hash of a sparse matrix; equal amplitudes have equal digests."""
-    canonical = sparse.csr_array(matrix, copy=True)
-    canonical.sum_duplicates()
-    canonical.eliminate_zeros()
-    digest = hashlib.sha256()
-    for array in (canonical.indptr.astype(np.int64), canonical.indices.astype(np.int64), canonical.data):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:32]
 
 
 def _require_finite(name: str, value: float) -> None:

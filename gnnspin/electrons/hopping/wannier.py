@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.hopping.rules import HERMITIAN_TOLERANCE, HoppingRule, Hops, matrix_digest
+from gnnspin.electrons.hopping.matrix import HERMITIAN_TOLERANCE, matrix_digest
+from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.systems.system import IntArray, SpinSystem
 
 SpinorOrder = Literal["interleaved", "blocks"]
 
 
-class CellHopping(HoppingRule):
+class CellHopping(HoppingRule, kind="cell"):
     """Hopping of a lattice from the matrix elements ``<0, m| H |R, n>`` between unit cells.
 
     The rule works on every lattice (`bravais` and the named lattices) whose cell has the same basis sites; orbitals are
@@ -124,14 +126,27 @@ class CellHopping(HoppingRule):
         block, row, column = np.nonzero(present if present.ndim == 3 else present.any((2, 4)))
         return block, row, column
 
-    def specification(self) -> dict[str, Any]:
-        """See `HoppingRule.specification`; the matrix elements by their hash."""
+    translation = True
+
+    @property
+    def time_reversal(self) -> bool:
+        """See `HoppingRule.time_reversal`: ``sigma_y H(R)* sigma_y = H(R)``, real blocks where they have no spin."""
+        blocks, reversed_blocks = self.blocks, self.blocks.conj()
+        if self.acts_on_spin:
+            flip = np.array([[0.0, 1.0], [-1.0, 0.0]])
+            reversed_blocks = np.einsum("ab,kmbnc,dc->kmand", flip, reversed_blocks, flip)
+        return bool((abs(blocks - reversed_blocks) <= HERMITIAN_TOLERANCE * abs(blocks).max(initial=0)).all())
+
+    @property
+    def acts_on_spin(self) -> bool:
+        """See `HoppingRule.acts_on_spin`."""
+        return self.blocks.ndim == 5
+
+    @property
+    def digest(self) -> str:
+        """Hash of the matrix elements, by which files of versions before 0.2 hold them."""
         content = np.concatenate([self.blocks.reshape(len(self.cells), -1), self.cells], axis=1)
-        return {
-            "class": type(self).__name__,
-            "orbital_basis": self.orbital_basis.tolist(),
-            "digest": matrix_digest(sparse.csr_array(content)),
-        }
+        return matrix_digest(sparse.csr_array(content))
 
     def __repr__(self) -> str:
         return f"CellHopping({len(self.orbital_basis)} orbitals, {len(self.cells)} cells)"
@@ -227,17 +242,12 @@ def _matrix_elements(
     return labels[np.sort(first), :3], blocks
 
 
-def wannier90_hopping(
-    path: str | Path,
-    orbital_basis: Sequence[int],
-    *,
-    spinor: SpinorOrder | None = None,
-    smallest: float = 0.0,
-) -> CellHopping:
+class Wannier90Hopping(CellHopping, kind="wannier90"):
     """Hopping rule of a Wannier90 Hamiltonian, for lattices with the primitive vectors and basis of that calculation.
 
     Energies stay in eV, so J, kT and mu must be in eV too. The file is made Hermitian, ``(H(R) + H(-R)^+) / 2``, to
-    remove the rounding of its six decimals. Spins couple only to the orbitals whose J is not zero.
+    remove the rounding of its six decimals. Spins couple only to the orbitals whose J is not zero. What is stored with
+    a model or a run holds the matrix elements themselves (kind ``cell``) and does not need the file again.
 
     Parameters
     ----------
@@ -265,10 +275,39 @@ def wannier90_hopping(
     Four cells in each direction of a crystal with two sites, three d orbitals on the first and one p on the second::
 
         crystal = bravais((4, 4, 4), primitive_vectors, basis=[[0, 0, 0], [2.0, 0, 0]])
-        rule = wannier90_hopping("crystal_hr.dat", orbital_basis=[0, 0, 0, 1])
+        rule = Wannier90Hopping("crystal_hr.dat", orbital_basis=[0, 0, 0, 1])
         hamiltonian = SDHamiltonian(crystal, rule, J=np.tile([0.8, 0.0], 64))
     """
-    data, size = read_hr(path), len(orbital_basis)
+
+    def __init__(
+        self,
+        path: str | Path,
+        orbital_basis: Sequence[int],
+        *,
+        spinor: SpinorOrder | None = None,
+        smallest: float = 0.0,
+    ) -> None:
+        super().__init__(*_matrix_elements(path, len(orbital_basis), spinor, smallest), orbital_basis)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Nothing: the file is read when the rule is built."""
+        del recipe
+
+    def specification(self) -> dict[str, Any]:
+        """Description by the matrix elements."""
+        return CellHopping(self.cells, self.blocks, self.orbital_basis.tolist()).specification()
+
+
+#: The rule under the name that it had as a function.
+wannier90_hopping = Wannier90Hopping
+
+
+def _matrix_elements(
+    path: str | Path, size: int, spinor: SpinorOrder | None, smallest: float
+) -> tuple[IntArray, NDArray[Any]]:
+    """Cells (K, 3) and Hermitian blocks of a file."""
+    data = read_hr(path)
     expected = size if spinor is None else 2 * size
     if data.blocks.shape[1] != expected:
         raise InvalidInput(
@@ -288,4 +327,4 @@ def wannier90_hopping(
         blocks = blocks.reshape(-1, size, 2, size, 2)
     elif spinor == "blocks":
         blocks = blocks.reshape(-1, 2, size, 2, size).transpose(0, 2, 1, 4, 3)
-    return CellHopping(data.cells, blocks, orbital_basis)
+    return data.cells, blocks

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.ensemble import FixedBy
 from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.poles.pole_sums import PolePart
 from gnnspin.electrons.state import ElectronicState
 
 
-class PoleExpansion(EquilibriumSource):
+class PoleExpansion(EquilibriumSource, kind="pole_expansion"):
     """Field source that sums Green's functions at the poles of a rational Fermi function; float64, any sparse H.
 
     The density matrix is ``f(H) = 1/2 + kT sum_j R_j Re G(z_j)`` with ``G(z) = (z - H)^-1`` at the poles
     ``z_j = mu + i omega_j kT`` of `rational.fermi_poles` and Re the Hermitian part; only its diagonal blocks are
     computed, by `SelectedInverse`. The grand potential comes from log-determinants at the same poles,
     ``Omega = Tr(H - mu)/2 - kT sum_j R_j ln|det(z_j - H)| + const``, of which the returned field is the exact gradient.
-    At fixed electron number mu is found by a bracketed search that starts from the last one, and the energy is
-    ``F = Omega + mu N``.
+    At fixed electron number mu is found by a bracketed search, and the energy is ``F = Omega + mu N``.
 
     Cost grows as N^1.5 in two dimensions and N^2 in three; on a graph that connects everything with everything the
     selected inversion is a dense inverse per pole (`dense` is then True), and `ExactDiagonalization` is the better
@@ -37,17 +37,17 @@ class PoleExpansion(EquilibriumSource):
         Its system may be a union: every part is then solved by itself.
     kT : float
         Temperature in units of the hopping, > 0.
-    mu : float, optional
-        Chemical potential. Give exactly one of `mu`, `filling`, `n_electrons`.
-    filling : float, optional
-        Electrons per spin-orbital, 0 to 1, in every part of a union.
-    n_electrons : float or one per part of a union, optional
-        Electron number, 0 to D; need not be an integer. In a gap, mu is defined only as far as N(mu) is: any value
-        that gives this number within the tolerance.
+    **fixed
+        Exactly one of `mu`, `filling` and `n_electrons`, see `FixedBy`. In a gap, mu is defined only as far as N(mu)
+        is: any value that gives this number within the tolerance.
     tolerance : float
         Error of every site's field |delta H_i|, in units of the hopping. Occupations are approximated to
         ``tolerance / (2 max_i sum_m |J_m|)``, which at fixed mu makes it a strict bound; at fixed number mu depends on
         the occupations of all levels, and they are approximated 20 times better.
+    mu_start : float, optional
+        Where the search for mu begins at fixed electron number; every evaluation begins there, so that the result is
+        a function of the spins alone. Default: mu of a Gaussian density of states with the moments of H. A value near
+        the answer (`solve` gives ``state.mu``) saves evaluations.
     device : torch.device or str
         Where the matrices are inverted.
 
@@ -72,25 +72,25 @@ class PoleExpansion(EquilibriumSource):
         hamiltonian: SDHamiltonian,
         kT: float = 0.01,
         *,
-        mu: float | None = None,
-        filling: float | None = None,
-        n_electrons: float | Sequence[float] | None = None,
         tolerance: float = 1e-8,
+        mu_start: float | None = None,
         device: torch.device | str | None = None,
+        **fixed: Unpack[FixedBy],
     ) -> None:
-        if not np.isfinite(kT) or kT <= 0:
-            raise InvalidInput(
-                f"kT={kT} must be a positive temperature: a step has no pole expansion; "
-                "use ExactDiagonalization(hamiltonian, kT=0.0, ...) at zero temperature"
-            )
-        if not 0 < tolerance <= 0.1:
-            raise InvalidInput(f"tolerance={tolerance} must lie between 0 and 0.1, in units of the hopping")
-        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
-        self.tolerance = float(tolerance)
+        _check(tolerance, mu_start)
+        super().__init__(hamiltonian, kT, device, fixed)
+        self.tolerance, self.mu_start = float(tolerance), None if mu_start is None else float(mu_start)
         self._parts = [
-            PolePart(part, self.kT, constraint, self.tolerance, self.device)
+            PolePart(part, self.kT, constraint, self.tolerance, self.mu_start, self.device)
             for part, constraint in zip(hamiltonian.parts, self._constraints, strict=True)
         ]
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """See `Described.check`."""
+        super().check(recipe)
+        values = recipe.arguments()
+        _check(values["tolerance"], values["mu_start"])
 
     @property
     def n_poles(self) -> int:
@@ -134,16 +134,12 @@ class PoleExpansion(EquilibriumSource):
         sizes = [part.hamiltonian.system.n_sites for part in self._parts]
         return list(zip(self._parts, spins.split(sizes, dim=1), strict=True))
 
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {
-            "class": type(self).__name__,
-            "hamiltonian": self.hamiltonian.specification(),
-            "kT": self.kT,
-            "tolerance": self.tolerance,
-            **self._given,
-        }
-
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value}" for name, value in self._given.items())
-        return f"PoleExpansion({self.hamiltonian}, kT={self.kT}, {given}, tolerance={self.tolerance})"
+        return f"PoleExpansion({self.hamiltonian}, {self.ensemble}, tolerance={self.tolerance})"
+
+
+def _check(tolerance: float, mu_start: float | None) -> None:
+    if not 0 < tolerance <= 0.1:
+        raise InvalidInput(f"tolerance={tolerance} must lie between 0 and 0.1, in units of the hopping")
+    if mu_start is not None and not np.isfinite(mu_start):
+        raise InvalidInput(f"mu_start={mu_start} must be finite")

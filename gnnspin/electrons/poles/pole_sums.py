@@ -13,6 +13,8 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.bounds import gershgorin_bounds
+from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.poles.number_search import NumberSearch
 from gnnspin.electrons.poles.rational import SMALLEST_TOLERANCE, fermi_poles, rounded_width
@@ -31,10 +33,7 @@ _NUMBER_MARGIN = 20.0
 
 def spectral_bounds(hamiltonian: SDHamiltonian) -> tuple[float, float]:
     """Interval that contains every level for any unit spins: Gershgorin discs of K, widened by max |J|."""
-    diagonal = hamiltonian.one_body.diagonal().real
-    radius = np.asarray(abs(hamiltonian.one_body).sum(axis=1)).ravel() - np.abs(diagonal)
-    radius = radius + np.repeat(np.abs(hamiltonian.orbital_coupling), 2)
-    low, high = float((diagonal - radius).min()), float((diagonal + radius).max())
+    low, high = gershgorin_bounds(hamiltonian.one_body, np.repeat(np.abs(hamiltonian.orbital_coupling), 2))
     margin = (_MARGIN - 1) * max(abs(low), abs(high))
     return low - margin, high + margin
 
@@ -71,7 +70,7 @@ class PoleSums:
 
 
 class PolePart:
-    """One connected system: plan, poles and the last chemical potential."""
+    """One connected system: plan, poles and where the search for the chemical potential begins."""
 
     def __init__(
         self,
@@ -79,6 +78,7 @@ class PolePart:
         kT: float,
         constraint: dict[str, float],
         tolerance: float,
+        mu_start: float | None,
         device: torch.device,
     ) -> None:
         self.hamiltonian, self.kT, self.device = hamiltonian, kT, device
@@ -94,7 +94,7 @@ class PolePart:
         sites, vertex = np.unique(hamiltonian.orbital_site, return_inverse=True)
         self.inverse = SelectedInverse(hamiltonian.one_body, vertex, _lattice_coordinates(hamiltonian)[sites], device)
         self.trace = float(hamiltonian.one_body.diagonal().real.sum())
-        self._last_mu = self._first_mu()
+        self.mu_start = self._first_mu() if mu_start is None else min(max(mu_start, self.low), self.high)
 
     def _range(self) -> tuple[float, float]:
         """Levels and chemical potentials that occur lie in this interval."""
@@ -171,10 +171,10 @@ class PolePart:
         """Chemical potentials (R,) that give the electron number, and the sums there."""
         assert self.n_electrons is not None
         search = [
-            NumberSearch(self.poles, self.kT, self._last_mu, (self.low, self.high), self.n_levels, self.tolerance)
+            NumberSearch(self.poles, self.kT, self.mu_start, (self.low, self.high), self.n_levels, self.tolerance)
             for _ in exchange
         ]
-        mu = exchange.real.new_full((len(exchange),), self._last_mu)
+        mu = exchange.real.new_full((len(exchange),), self.mu_start)
         found = before = self._sums(exchange, mu)
         sums = found
         active = torch.arange(len(exchange), device=self.device)
@@ -190,7 +190,6 @@ class PolePart:
                 found = found.updated(active, sums)
         weights = torch.tensor([one.weight for one in search], dtype=mu.dtype, device=self.device)
         found = found.extrapolated(before, weights)
-        self._last_mu = float(mu.mean())
         return mu, found
 
     def _state(self, mu: Tensor, sums: PoleSums) -> ElectronicState:
@@ -200,12 +199,11 @@ class PolePart:
         band -= (sums.traces.imag * self.frequencies + self.n_levels) @ self.residues
         internal = band + mu * count
         fixed = self.n_electrons
-        up, down, flip = (sums.density_matrix[..., a, b] for a, b in ((0, 0), (1, 1), (1, 0)))
-        spin = torch.stack([2 * flip.real, 2 * flip.imag, up.real - down.real], -1)
+        density, spin = density_and_spin(sums.density_matrix)
         return ElectronicState(
             energy=omega if fixed is None else omega + mu * fixed,
             field=self.hamiltonian.site_field(spin),
-            density=self.hamiltonian.site_density(up.real + down.real),
+            density=self.hamiltonian.site_density(density),
             mu=mu,
             n_electrons=count if fixed is None else torch.full_like(mu, fixed),
             internal_energy=internal,

@@ -19,6 +19,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from scipy.special import expit
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.electrons.bounds import gershgorin_bounds
 from gnnspin.systems.system import FloatArray
 
 Kernel = Literal["none", "jackson"]
@@ -71,9 +72,7 @@ def _extreme_levels(matrix: sparse.csr_array) -> tuple[float, float]:
     if size <= _DENSE_LIMIT:
         levels = np.linalg.eigvalsh(matrix.toarray())
         return float(levels[0]), float(levels[-1])
-    diagonal = matrix.diagonal().real
-    radius = np.asarray(abs(matrix).sum(axis=1)).ravel() - np.abs(diagonal)
-    low, high = float((diagonal - radius).min()), float((diagonal + radius).max())
+    low, high = gershgorin_bounds(matrix)
     start = np.random.default_rng(0).standard_normal(size)
     try:
         ends = [

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins, torque
+from gnnspin.electrons.ensemble import FixedBy
 from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.polynomials.chebyshev import (
@@ -63,7 +65,7 @@ class ProbeError:
     n_sets: int
 
 
-class KernelPolynomial(EquilibriumSource):
+class KernelPolynomial(EquilibriumSource, kind="kernel_polynomial"):
     """Field source that expands Omega in Chebyshev polynomials of H; cost linear in N for a given number of probes.
 
     The energy is a polynomial trace, summed over probe vectors; the field is its exact gradient, probes and spectral
@@ -80,13 +82,9 @@ class KernelPolynomial(EquilibriumSource):
         Its system may be a union: every part is then expanded by itself.
     kT : float
         Temperature in units of the hopping, > 0.
-    mu : float, optional
-        Chemical potential. Give exactly one of `mu`, `filling`, `n_electrons`.
-    filling : float, optional
-        Electrons per spin-orbital, between 0 and 1.
-    n_electrons : float or one per part of a union, optional
-        Electron number, between 0 and the number of spin-orbitals.
-    n_moments : int, optional
+    **fixed
+        Exactly one of `mu`, `filling` and `n_electrons`, see `FixedBy`; neither empty nor full.
+    n_moments : int or one per part of a union, optional
         Number of Chebyshev moments (an odd number is rounded up).
     tolerance : float, optional
         Relative truncation error of the torque, from which `n_moments` follows (kernel "none" only); default 1e-6. The
@@ -130,10 +128,7 @@ class KernelPolynomial(EquilibriumSource):
         hamiltonian: SDHamiltonian,
         kT: float = 0.01,
         *,
-        mu: float | None = None,
-        filling: float | None = None,
-        n_electrons: float | Sequence[float] | None = None,
-        n_moments: int | None = None,
+        n_moments: int | Sequence[int] | None = None,
         tolerance: float | None = None,
         kernel: Kernel = "none",
         probes: ProbeKind = "deterministic",
@@ -142,16 +137,28 @@ class KernelPolynomial(EquilibriumSource):
         product: Literal["sparse", "stencil"] = "sparse",
         dtype: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
+        **fixed: Unpack[FixedBy],
     ) -> None:
-        _check(kT, n_moments, tolerance, kernel, probes, n_colors, seed, product, dtype)
-        self._set_ensemble(hamiltonian, kT, mu=mu, filling=filling, n_electrons=n_electrons, device=device)
+        _check(n_moments, tolerance, kernel, probes, n_colors, seed, product, dtype)
+        super().__init__(hamiltonian, kT, device, fixed)
         self.kernel, self.probes, self.n_colors, self.seed = kernel, probes, n_colors, int(seed)
         self.product, self.dtype = product, dtype
         asked = tolerance if tolerance is not None else DEFAULT_TOLERANCE
+        counts = list(n_moments) if isinstance(n_moments, Sequence) else [n_moments] * len(hamiltonian.parts)
+        if len(counts) != len(hamiltonian.parts):
+            raise InvalidInput(f"n_moments={n_moments} must be one number, or {len(hamiltonian.parts)}, one per part")
         self._parts = [
-            self._part(part, constraint, n_moments, asked)
-            for part, constraint in zip(hamiltonian.parts, self._constraints, strict=True)
+            self._part(part, constraint, count, asked)
+            for part, constraint, count in zip(hamiltonian.parts, self._constraints, counts, strict=True)
         ]
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """See `Described.check`."""
+        super().check(recipe)
+        values = recipe.arguments()
+        names = ("n_moments", "tolerance", "kernel", "probes", "n_colors", "seed", "product", "dtype")
+        _check(*(values[name] for name in names))
 
     def _part(
         self, part: SDHamiltonian, constraint: dict[str, float], n_moments: int | None, tolerance: float
@@ -162,7 +169,7 @@ class KernelPolynomial(EquilibriumSource):
                 f"n_electrons={number} leaves no chemical potential; give a number between 0 and {part.n_spin_orbitals}"
             )
         interval = spectral_interval(part.one_body, float(np.abs(part.orbital_coupling).max(initial=0.0)))
-        count = n_moments or moments_for_tolerance(tolerance, self.kT, interval, constraint.get("mu"))
+        count = int(n_moments or 0) or moments_for_tolerance(tolerance, self.kT, interval, constraint.get("mu"))
         expansion = FermiExpansion(interval, self.kT, count + count % 2, self.kernel)
         matrix: ScaledHamiltonian
         if self.product == "stencil":
@@ -198,6 +205,20 @@ class KernelPolynomial(EquilibriumSource):
     def n_moments(self) -> int:
         """Number of moments; the largest among the parts of a union."""
         return max(part.expansion.n_moments for part in self._parts)
+
+    @classmethod
+    def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """See `Described.renewed`: moments were a list, of one for a single system."""
+        counts = values.get("n_moments")
+        return {**values, "n_moments": counts[0]} if isinstance(counts, list) and len(counts) == 1 else values
+
+    #: A description holds the moments that a tolerance asked for, so that it does not depend on how they are chosen.
+    _tolerance = None
+
+    @property
+    def _n_moments(self) -> int | list[int]:
+        counts = [part.expansion.n_moments for part in self._parts]
+        return counts[0] if len(set(counts)) == 1 else counts
 
     @property
     def n_vectors(self) -> int:
@@ -290,19 +311,9 @@ class KernelPolynomial(EquilibriumSource):
             width = max(width, GPU_BLOCK_BYTES // (2 * part.hamiltonian.n_spin_orbitals * size))
         return MomentProblem(part.matrix, probes, part.expansion.n_moments, width)
 
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        described = {"class": type(self).__name__, "hamiltonian": self.hamiltonian.specification(), "kT": self.kT}
-        described |= self._given | {"n_moments": [part.expansion.n_moments for part in self._parts]}
-        described |= {"kernel": self.kernel, "probes": self.probes, "dtype": str(self.dtype).removeprefix("torch.")}
-        return (
-            described if self.probes == "deterministic" else described | {"n_colors": self.n_colors, "seed": self.seed}
-        )
-
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value}" for name, value in self._given.items())
         series = f"n_moments={self.n_moments}, probes='{self.probes}'"
-        return f"KernelPolynomial({self.hamiltonian}, kT={self.kT}, {given}, {series})"
+        return f"KernelPolynomial({self.hamiltonian}, {self.ensemble}, {series})"
 
 
 def _potentials(solved: list[list[_Solution]]) -> Tensor:
@@ -371,8 +382,7 @@ def _solution(part: _Part, thermodynamics: Thermodynamics, gradient: Tensor) -> 
 
 
 def _check(
-    kT: float,
-    n_moments: int | None,
+    n_moments: int | Sequence[int] | None,
     tolerance: float | None,
     kernel: str,
     probes: str,
@@ -382,11 +392,6 @@ def _check(
     dtype: torch.dtype,
 ) -> None:
     """Raise InvalidInput on arguments that contradict each other or are out of range."""
-    if not np.isfinite(kT) or kT <= 0:
-        raise InvalidInput(
-            f"kT={kT} must be a positive temperature in units of the hopping; a step at kT=0 has no finite expansion: "
-            "use ExactDiagonalization, or a small kT"
-        )
     if kernel not in ("none", "jackson"):
         raise InvalidInput(f"kernel={kernel!r} must be 'none' or 'jackson'")
     if probes not in ("deterministic", "colored", "random"):
@@ -397,7 +402,8 @@ def _check(
         )
     if n_colors is not None and n_colors < 1:
         raise InvalidInput(f"n_colors={n_colors} must be a positive number of colours")
-    if n_moments is not None and (n_moments < 4 or int(n_moments) != n_moments):
+    counts = np.atleast_1d(np.array([] if n_moments is None else n_moments, dtype=np.float64))
+    if (counts < 4).any() or (counts != counts.round()).any():
         raise InvalidInput(f"n_moments={n_moments} must be an integer of at least 4")
     if n_moments is not None and tolerance is not None:
         raise InvalidInput(

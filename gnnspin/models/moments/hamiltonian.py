@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from scipy import sparse
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
+from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
-from gnnspin.electrons.config import (
-    DisorderConfig,
-    ExponentialConfig,
-    HoppingConfig,
-    NearestNeighborConfig,
-    OnsiteConfig,
-    PeierlsConfig,
-    RashbaConfig,
-    ShellConfig,
-    SumConfig,
-    TwistedConfig,
-    Wannier90Config,
-)
-from gnnspin.electrons.hopping.onsite import OnsiteDisorder, OnsiteEnergy
-from gnnspin.electrons.hopping.phases import PeierlsHopping, TwistedHopping
-from gnnspin.electrons.hopping.rashba import RashbaHopping
-from gnnspin.electrons.hopping.rules import (
-    ExponentialHopping,
-    HoppingRule,
-    NearestNeighborHopping,
-    ShellHopping,
-    SumHopping,
-)
+from gnnspin.electrons.hopping.rules import HoppingRule
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
@@ -49,10 +28,15 @@ SWITCH = 0.75
 MARGIN = 1.25
 
 
+def _in_full(recipe: Recipe) -> Recipe:
+    """The same rule without the files that it was read from, so that a model needs nothing else."""
+    return HoppingRule.recipe(recipe.build())
+
+
 class ElectronHyperparameters(Config):
     """The Hamiltonian behind a model's moments."""
 
-    hopping: HoppingConfig | None = Field(
+    hopping: Annotated[Recipe, RecipeOf(HoppingRule), AfterValidator(_in_full)] | None = Field(
         default=None,
         description="hopping rule, as in a configuration file or as an object; null: learned as a function of distance "
         "up to the cutoff",
@@ -62,47 +46,6 @@ class ElectronHyperparameters(Config):
     )
     n_radial: int = Field(default=6, ge=1, description="radial functions, where distances are continuous")
 
-    @field_validator("hopping", mode="before")
-    @classmethod
-    def _from_rule(cls, value: Any) -> Any:
-        return hopping_config(value) if isinstance(value, HoppingRule) else value
-
-
-def hopping_config(rule: HoppingRule) -> HoppingConfig:
-    """Configuration that builds a hopping rule.
-
-    Raises
-    ------
-    ValueError
-        If the rule has none.
-    """
-    if isinstance(rule, NearestNeighborHopping):
-        return NearestNeighborConfig(t=rule.t)
-    if isinstance(rule, ShellHopping):
-        return ShellConfig(amplitudes=rule.amplitudes)
-    if isinstance(rule, ExponentialHopping):
-        return ExponentialConfig(t0=rule.t0, length=rule.length)
-    if isinstance(rule, PeierlsHopping):
-        return PeierlsConfig(hopping=hopping_config(rule.hopping), flux=rule.flux)
-    if isinstance(rule, TwistedHopping):
-        return TwistedConfig(hopping=hopping_config(rule.hopping), phases=rule.phases)
-    if isinstance(rule, RashbaHopping):
-        return RashbaConfig(strength=rule.strength, axis=rule.axis)
-    if isinstance(rule, SumHopping):
-        return SumConfig(rules=tuple(hopping_config(term) for term in rule.rules))
-    if isinstance(rule, OnsiteEnergy | OnsiteDisorder):
-        raise ValueError("onsite energies belong to one system; a model takes hopping rules that work on any")
-    raise ValueError(f"{rule} cannot be stored with a model; give the configuration of a hopping rule")
-
-
-def contains(config: HoppingConfig | None, kinds: tuple[type[Config], ...]) -> bool:
-    """Whether a hopping is of one of these kinds or is made from one."""
-    if isinstance(config, SumConfig):
-        return any(contains(rule, kinds) for rule in config.rules)
-    if isinstance(config, kinds):
-        return True
-    return isinstance(config, PeierlsConfig | TwistedConfig) and contains(config.hopping, kinds)
-
 
 class ModelHamiltonian(nn.Module):
     """Hopping and coupling of a model, with the bounds of the spectrum that scale it.
@@ -111,7 +54,7 @@ class ModelHamiltonian(nn.Module):
     ----------
     spec : GraphSpec
         No hop may be longer than its cutoff. Learned hopping ends there, and hopping of infinite range
-        (`ExponentialHopping`) is switched off smoothly between 0.75 and 1 times the cutoff.
+        (`HoppingRule.has_infinite_range`) is switched off smoothly between 0.75 and 1 times the cutoff.
     hyperparameters : ElectronHyperparameters
 
     Raises
@@ -128,10 +71,11 @@ class ModelHamiltonian(nn.Module):
     def __init__(self, spec: GraphSpec, hyperparameters: ElectronHyperparameters) -> None:
         super().__init__()
         self.spec = spec
-        self.config = hyperparameters.hopping
-        if contains(self.config, (RashbaConfig,)):
-            raise InvalidInput("moments need hopping without spin-orbit terms; leave the Rashba hopping out")
-        self.learned = self.config is None
+        recipe = hyperparameters.hopping
+        self.rule: HoppingRule | None = None if recipe is None else recipe.build()
+        if self.rule is not None and self.rule.acts_on_spin:
+            raise InvalidInput(f"moments need hopping without spin-orbit terms; {self.rule} acts on the spin")
+        self.learned = self.rule is None
         self._radial = RadialBasis(spec, hyperparameters.n_radial)
         if self.learned:
             self.amplitudes = nn.Parameter(self._initial_amplitudes())
@@ -152,34 +96,30 @@ class ModelHamiltonian(nn.Module):
     @property
     def shifted(self) -> bool:
         """Whether the hopping may hold onsite terms."""
-        return contains(self.config, (OnsiteConfig, DisorderConfig, Wannier90Config))
+        return self.rule is not None and self.rule.has_onsite
 
     @property
     def time_reversal(self) -> bool:
-        """Whether moments are even under inversion of all spins: real hopping."""
-        return not contains(self.config, (PeierlsConfig, TwistedConfig, Wannier90Config))
+        """Whether moments are even under inversion of all spins: hopping that is real, or learned."""
+        return self.rule is None or self.rule.time_reversal
 
     @property
     def symmetries(self) -> frozenset[str]:
         """Operations that leave moments as they are; of space only those that the rule has on every system."""
         kept = {"spin_rotation"}
-        if not contains(self.config, (OnsiteConfig, DisorderConfig)):
+        if self.rule is None or self.rule.translation:
             kept.add("translation")
-            if self.time_reversal:
-                kept |= {"point_group", "mirrors", "space_rotation"}
+        if self.rule is None or self.rule.isotropic:
+            kept |= {"point_group", "space_rotation"}
         return frozenset(kept | {"time_reversal"} if self.time_reversal else kept)
 
     @property
     def hop_length(self) -> float:
         """Longest hop; the cutoff where the rule alone does not tell."""
-        shells, config = self.spec.shells, self.config
-        while isinstance(config, PeierlsConfig | TwistedConfig):
-            config = config.hopping
-        if shells is not None and isinstance(config, NearestNeighborConfig):
-            return shells[0]
-        if shells is not None and isinstance(config, ShellConfig) and len(config.amplitudes) <= len(shells):
-            return shells[len(config.amplitudes) - 1]
-        return self.spec.cutoff
+        shells, reach = self.spec.shells, self.rule and self.rule.n_shells
+        if shells is None or not reach or reach > len(shells):
+            return self.spec.cutoff
+        return shells[reach - 1]
 
     def terms(self, system: SpinSystem, angular: AngularBasis | None = None) -> HoppingTerms:
         """Hopping of a system, with the angular functions of its bonds if `angular` is given.
@@ -190,15 +130,15 @@ class ModelHamiltonian(nn.Module):
             If the rule has more than one orbital per site, acts on the spin or hops beyond the cutoff, or is complex
             and `angular` is given.
         """
-        if self.config is None:
+        rule = self.rule
+        if rule is None:
             return self._learned_terms(system, angular)
-        rule = self.config.build()
         if (rule.orbitals(system) != 1).any():
             raise InvalidInput(f"moments need one orbital per site; {rule} has {rule.orbitals(system).max()}")
         hops = rule.hops(system)
         if hops.spinful:
             raise InvalidInput(f"moments need hopping without spin-orbit terms; {rule} acts on the spin")
-        if contains(self.config, (ExponentialConfig,)):
+        if rule.has_infinite_range:
             hops = hops.times(_switch(np.linalg.norm(hops.vector, axis=1) / self.spec.cutoff))
         longest = float(np.linalg.norm(hops.vector[hops.amplitude != 0], axis=-1).max(initial=0.0))
         if longest > self.spec.cutoff * (1 + LENGTH_TOLERANCE):

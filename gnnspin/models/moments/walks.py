@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.bounds import gershgorin_bounds
 from gnnspin.systems.lattice import cell_indices, cell_number
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
@@ -56,11 +57,7 @@ class HoppingTerms:
     def bounds(self, amplitudes: FloatArray) -> tuple[float, float]:
         """Gershgorin bounds of the spectrum of the hopping with coefficients (K,)."""
         matrix = _sum([a * term for a, term in zip(amplitudes, self.real, strict=True)])
-        diagonal = matrix.diagonal()
-        if self.imaginary is not None:
-            matrix = matrix + 1j * self.imaginary
-        reach = np.asarray(abs(matrix).sum(axis=1)).ravel() - abs(diagonal)
-        return float((diagonal - reach).min()), float((diagonal + reach).max())
+        return gershgorin_bounds(matrix if self.imaginary is None else matrix + 1j * self.imaginary)
 
 
 def _sum(matrices: list[sparse.csr_array]) -> sparse.csr_array:

@@ -18,7 +18,7 @@ from gnnspin.core import InvalidInput, random_spins
 from gnnspin.datasets import Label, LabelStore
 from gnnspin.datasets.labels import LabelSet, StackedLabels
 from gnnspin.datasets.published import PublishedLabels
-from gnnspin.electrons import ExponentialHopping, NearestNeighborHopping, ShellHopping
+from gnnspin.electrons import ExponentialHopping, NearestNeighborHopping, OnsiteDisorder, ShellHopping
 from gnnspin.electrons.hopping.phases import PeierlsHopping
 from gnnspin.electrons.hopping.rashba import RashbaHopping
 from gnnspin.electrons.hopping.wannier import CellHopping
@@ -236,9 +236,22 @@ def test_hamiltonians_without_spin_symmetry_are_refused() -> None:
     spec = GraphSpec.for_system(SQUARE, 1.5)
     with pytest.raises(InvalidInput, match="spin-orbit"):
         gs.models.build("moment_network", spec, hopping=RULE + RashbaHopping(0.2), J=1.0)
-    cell = CellHopping([[1, 0, 0], [-1, 0, 0]], np.ones((2, 1, 1)), [0])
-    with pytest.raises(InvalidInput, match="cannot be stored"):
-        gs.models.build("moment_network", spec, hopping=cell, J=1.0)
+
+
+def test_a_model_takes_any_rule_and_claims_the_symmetries_that_it_declares(tmp_path: Path) -> None:
+    spec, spins = GraphSpec.for_system(SQUARE, 1.5), random_spins(SQUARE.n_sites, seed=2)
+    along_x = CellHopping([[1, 0, 0], [-1, 0, 0]], -np.ones((2, 1, 1)), [0])
+    model = gs.models.build("moment_network", spec, hopping=along_x, J=1.0, linear_degree=4)
+    assert model.symmetries == {"spin_rotation", "translation", "time_reversal"}
+    model.base_coefficients.fill_(1.0)
+    force_field = gs.ForceField(model, SQUARE)
+    gs.save(force_field, tmp_path / "model.safetensors")
+    again = gs.load(tmp_path / "model.safetensors", system=SQUARE)
+    assert again.model.hyperparameters == model.hyperparameters
+    assert torch.equal(again.field(spins), force_field.field(spins))
+    disorder = gs.models.build("moment_network", spec, hopping=RULE + OnsiteDisorder(1.0, seed=0), J=1.0)
+    assert disorder.symmetries == {"spin_rotation", "time_reversal"}
+    assert disorder.hamiltonian.hop_length == 1.0
 
 
 @pytest.mark.slow
