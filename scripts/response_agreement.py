@@ -34,7 +34,7 @@ def main(
     if len(chosen.systems) != 1:
         raise InvalidInput("choose configurations of one system")
     [system] = chosen.systems
-    exact = config.solver.build(config.hamiltonian.build(system))
+    exact = config.solver.build(hamiltonian=config.hamiltonian.build(system))
     force_field = gs.load(model, system=system).to(dtype=torch.float64)
     spins = torch.stack([label.spins for label in (chosen[k] for k in range(len(chosen)))])
     drawn = np.random.default_rng(0).choice(system.n_sites, sites, replace=False).tolist()

@@ -94,7 +94,7 @@ def test_every_label_is_the_exact_solution_of_its_spins(finished):
     assert len(finished) == N_LABELS
     assert finished.metadata["n_planned"] == N_LABELS
     for label in finished:
-        solver = config.solver.build(config.hamiltonian.build(label.system))
+        solver = config.solver.build(hamiltonian=config.hamiltonian.build(label.system))
         state = solver.solve(label.spins)
         assert torch.equal(label.field, state.field)
         assert label.energy == float(state.energy)
@@ -222,7 +222,7 @@ def test_a_force_field_may_drive_the_trajectories(tmp_path):
     first, second = store
     run = simulate(force_field, first.spins, dt=0.1, n_steps=3, damping=0.1, progress=False)
     assert torch.allclose(run.spins.double(), second.spins, atol=1e-6)
-    exact = config.solver.build(config.hamiltonian.build(system)).field(second.spins)
+    exact = config.solver.build(hamiltonian=config.hamiltonian.build(system)).field(second.spins)
     assert torch.allclose(exact, second.field, atol=1e-12)
     assert second.provenance["sampler"]["weights"] == force_field.specification()["weights"]
 
