@@ -9,12 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from gnnspin.core.errors import InvalidInput, SymmetryWarning
 from gnnspin.datasets.labels import LabelSet
-from gnnspin.electrons.config import HamiltonianConfig
-from gnnspin.electrons.exact_diagonalization import ExactDiagonalization
+from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
 from gnnspin.force_fields.symmetries import SourceSymmetries, source_symmetries
 from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture
@@ -119,8 +117,8 @@ def _measured(recorded: str, system: SpinSystem) -> SourceSymmetries | None:
     """Symmetries of a recorded Hamiltonian and solver, None where they cannot be rebuilt."""
     parts = json.loads(recorded)
     try:
-        hamiltonian = HamiltonianConfig.model_validate(parts["hamiltonian"])
-    except ValidationError:
+        hamiltonian = SDHamiltonian.recipe(parts["hamiltonian"])
+    except InvalidInput:
         return None
     small = _few_cells(system)
     for each in (small, system) if small != system else (system,):

@@ -287,7 +287,7 @@ class Wannier90Hopping(CellHopping, kind="wannier90"):
         spinor: SpinorOrder | None = None,
         smallest: float = 0.0,
     ) -> None:
-        super().__init__(*_matrix_elements(path, len(orbital_basis), spinor, smallest), orbital_basis)
+        super().__init__(*_hermitian_blocks(path, len(orbital_basis), spinor, smallest), orbital_basis)
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
@@ -303,7 +303,7 @@ class Wannier90Hopping(CellHopping, kind="wannier90"):
 wannier90_hopping = Wannier90Hopping
 
 
-def _matrix_elements(
+def _hermitian_blocks(
     path: str | Path, size: int, spinor: SpinorOrder | None, smallest: float
 ) -> tuple[IntArray, NDArray[Any]]:
     """Cells (K, 3) and Hermitian blocks of a file."""
