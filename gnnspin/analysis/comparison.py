@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -22,7 +21,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets import holdout, open_labels
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.files import save
-from gnnspin.runs.files import claim, replaced
+from gnnspin.runs import MAY_BE_UNRECORDED, claim, read_json, write_json
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training.config import TrainingConfig
@@ -99,7 +98,7 @@ class RunSettings(Config):
 
     competitor: Competitor
     data: Arena
-    labels: tuple[str, ...] | None = None
+    labels: Annotated[tuple[str, ...] | None, MAY_BE_UNRECORDED] = None
 
 
 class ComparisonConfig(Config):
@@ -229,7 +228,7 @@ def compare(
         ) as pool:
             for future in as_completed([pool.submit(compete, config, run, directory) for run in waiting]):
                 future.result()
-    return [json.loads((directory / run.folder / RESULT_FILE).read_text()) for run in runs]
+    return [read_json(directory / run.folder / RESULT_FILE) for run in runs]
 
 
 def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bool = False) -> dict[str, Any]:
@@ -261,8 +260,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
         "megabytes": cost.megabytes,
         **{f"violation_{key}": value for key, value in symmetry_violations(result.force_field).items()},
     }
-    with replaced(folder / RESULT_FILE) as temporary:
-        temporary.write_text(json.dumps(row, indent=2))
+    write_json(folder / RESULT_FILE, row)
     return row
 
 

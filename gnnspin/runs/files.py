@@ -1,72 +1,83 @@
-"""Files of long runs: replaced in one step, in directories that belong to one configuration."""
+"""Files that a kill cannot spoil: written beside their place, flushed to disk, and moved there in one step."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
-
-from gnnspin.core.config import Config
 from gnnspin.core.errors import StoreError
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Name to write to: that file takes the place of `path` when the block ends, and is removed if it raises."""
+    """Name to write a file or a folder to, which takes the place of `path` when the block ends.
+
+    It is on disk before it gets its name, and removed if the block raises: at every moment, a kill or a power cut
+    included, `path` is the old one or the new one, whole. A folder takes the place of none or of an empty one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        for file in [*temporary.rglob("*"), temporary] if temporary.is_dir() else [temporary]:
+            _flush(file)
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
         raise
+    _flush(path.parent)
 
 
-def claim(path: Path, settings: Config, *, resume: bool, kind: str) -> None:
-    """Describe a run in a file of its new directory, or check that it is the run already there.
+def leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """What killed writers left of the file `name`, or of any file, in a folder."""
+    return sorted(folder.glob(f".{'*' if name is None else escape(name)}.*.tmp"))
 
-    A directory that holds nothing but a description is new: nothing was computed yet.
 
-    Parameters
-    ----------
-    path : Path
-        JSON file in the directory of the run.
-    settings : Config
-        Options that a stored description does not know yet have their defaults there; one whose default is None was
-        not recorded, and is not compared.
-    resume : bool
-        Accept a directory that holds files.
-    kind : str
-        What the run is called in errors.
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file (UTF-8) in one step."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
 
     Raises
     ------
     StoreError
-        If the directory holds results and `resume` is false, or those of another run or none.
+        If the file is missing or damaged.
     """
-    directory = path.parent
-    leftover = f".{path.name}.*.tmp"  # of a run killed while it wrote its description
-    if directory.exists() and any(file != path and not file.match(leftover) for file in directory.iterdir()):
-        if not resume:
-            raise StoreError(f"{directory} is not empty; choose another directory, or resume to continue there")
-        if not path.exists():
-            raise StoreError(f"{directory} holds something else than a {kind}; choose another directory")
-        if not _describes(path.read_text(), settings):
-            raise StoreError(f"{path} describes another {kind}; choose another directory")
-    with replaced(path) as temporary:
-        temporary.write_text(settings.model_dump_json(indent=2) + "\n")
-
-
-def _describes(text: str, settings: Config) -> bool:
     try:
-        stored = type(settings).model_validate_json(text)
-    except ValidationError:
-        return False
-    fields = type(settings).model_fields
-    unknown = {name for name in fields.keys() - stored.model_fields_set if fields[name].default is None}
-    return stored.model_dump(mode="json", exclude=unknown) == settings.model_dump(mode="json", exclude=unknown)
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{path} does not exist") from None
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}); remove it, or choose another output") from error
+
+
+def _flush(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut, where the platform can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # a file system that cannot
+        pass
+    finally:
+        os.close(descriptor)

@@ -28,7 +28,7 @@ from gnnspin.observables import (
     wave_vectors,
 )
 from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
-from gnnspin.runs.files import claim
+from gnnspin.runs import claim
 from gnnspin.studies import triangular_120
 from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.study import Study

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
 from gnnspin.core.config import Config
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
 from gnnspin.force_fields.files import load, save
 from gnnspin.models.base import SpinModel
-from gnnspin.runs.files import claim
+from gnnspin.runs import MAY_BE_UNRECORDED, claim
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import fit
@@ -140,8 +140,8 @@ class _Settings(Config):
     training: TrainingConfig
     labels: dict[str, Any]
     split: dict[str, Any]
-    fingerprint: str | None = None
-    model_seed: int | None = None
+    fingerprint: Annotated[str | None, MAY_BE_UNRECORDED] = None
+    model_seed: Annotated[int | None, MAY_BE_UNRECORDED] = None
 
 
 def _settings(

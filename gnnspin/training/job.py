@@ -16,7 +16,7 @@ from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.force_fields.files import load, save
 from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
-from gnnspin.runs.files import claim
+from gnnspin.runs import claim
 from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate

@@ -1,79 +1,17 @@
-"""Directories of runs and files replaced in one step."""
+"""Files are replaced whole or not at all, whatever happens to the writer."""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from pydantic import Field
 
-from gnnspin.core.config import Config
 from gnnspin.core.errors import StoreError
-from gnnspin.runs.files import claim, replaced
-
-
-class Settings(Config):
-    """Settings of a run; `later` came with a later version."""
-
-    size: int
-    labels: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    later: bool = False
-    digest: str | None = None
-
-
-def test_a_directory_belongs_to_one_configuration(tmp_path: Path) -> None:
-    """Taken by its first run; the same run may go on there, and another may not."""
-    path, settings = tmp_path / "run" / "run.json", Settings(size=3, labels={"a": (1, 2)})
-    claim(path, settings.model_copy(update={"size": 5}), resume=False, kind="walk")
-    claim(path, settings, resume=False, kind="walk")  # corrected before there was a result
-    (path.parent / "result").touch()
-    with pytest.raises(StoreError, match="not empty"):
-        claim(path, settings, resume=False, kind="walk")
-    claim(path, settings, resume=True, kind="walk")
-    for other in (
-        Settings(size=4, labels={"a": (1, 2)}),
-        Settings(size=3),
-        settings.model_copy(update={"later": True}),
-    ):
-        with pytest.raises(StoreError, match="another walk"):
-            claim(path, other, resume=True, kind="walk")
-    assert {entry.name for entry in path.parent.iterdir()} == {"run.json", "result"}
-
-
-def test_options_that_came_later_do_not_lock_a_run_out(tmp_path: Path) -> None:
-    """A description that an older version left stands for today's defaults."""
-    path, settings = tmp_path / "run.json", Settings(size=3)
-    claim(path, settings, resume=False, kind="walk")
-    (tmp_path / "result").touch()
-    path.write_text(json.dumps({"size": 3}))
-    claim(path, settings, resume=True, kind="walk")
-    assert json.loads(path.read_text())["later"] is False
-    path.write_text(json.dumps({"size": 3, "gone": 1}))
-    with pytest.raises(StoreError, match="another walk"):
-        claim(path, settings, resume=True, kind="walk")
-
-
-def test_what_was_not_recorded_is_not_compared(tmp_path: Path) -> None:
-    """A default of None stands for a value that older versions did not write down; from then on it is held to."""
-    path = tmp_path / "run.json"
-    path.write_text(json.dumps({"size": 3}))
-    (tmp_path / "result").touch()
-    claim(path, Settings(size=3, digest="a"), resume=True, kind="walk")
-    with pytest.raises(StoreError, match="another walk"):
-        claim(path, Settings(size=3, digest="b"), resume=True, kind="walk")
-
-
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(StoreError, match="something else"):
-        claim(tmp_path / "run.json", Settings(size=3), resume=True, kind="walk")
-
-
-def test_a_run_killed_while_it_claimed_its_directory_can_start_again(tmp_path: Path) -> None:
-    (tmp_path / ".run.json.0123.tmp").touch()
-    claim(tmp_path / "run.json", Settings(size=3), resume=False, kind="walk")
-    assert (tmp_path / "run.json").exists()
+from gnnspin.runs.files import leftovers, read_json, replaced, write_json, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -91,3 +29,59 @@ def _interrupted(path: Path) -> None:
     with replaced(path) as temporary:
         temporary.write_text("half")
         raise StoreError
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with replaced(tmp_path / "members") as temporary:
+        (temporary / "inner").mkdir(parents=True)
+        (temporary / "inner" / "file").write_text("x")
+    assert (tmp_path / "members" / "inner" / "file").read_text() == "x"
+    with pytest.raises(StoreError):
+        _interrupted_folder(tmp_path / "other")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["members"]
+
+
+def _interrupted_folder(path: Path) -> None:
+    with replaced(path) as temporary:
+        temporary.mkdir()
+        (temporary / "file").touch()
+        raise StoreError
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from gnnspin.runs.files import write_json
+print("ready", flush=True)
+n = 0
+while True:
+    n += 1
+    write_json(Path(sys.argv[1]), {"n": n, "filling": [n] * 20000})
+"""
+
+
+def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """Killed by SIGKILL in the middle of writing: the file parses, and its parts belong together."""
+    path = tmp_path / "state.json"
+    write_json(path, {"n": 0, "filling": []})
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            while not leftovers(tmp_path, "state.json") and writer.poll() is None:
+                pass
+            writer.send_signal(signal.SIGKILL)
+        content = read_json(path)
+        assert set(content["filling"]) <= {content["n"]}
+    for leftover in leftovers(tmp_path, "state.json"):
+        leftover.unlink()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_text_and_json_are_utf8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "µs λ")
+    assert (tmp_path / "a").read_bytes().decode() == "µs λ"
+    write_json(tmp_path / "b", {"λ": [0.1]})
+    assert json.loads((tmp_path / "b").read_bytes()) == read_json(tmp_path / "b") == {"λ": [0.1]}
+    with pytest.raises(StoreError, match="does not exist"):
+        read_json(tmp_path / "c")
