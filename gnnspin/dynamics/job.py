@@ -77,7 +77,10 @@ class SimulationConfig(Config):
     source: SourceConfig
     initial: InitialConfig = InitialConfig()
     dt: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
-        description="time step in 1/(gamma t), or auto: from the fastest motion about the initial spins"
+        description="time step in 1/(gamma t), or auto: as long as `accuracy` allows for the initial spins"
+    )
+    accuracy: float = Field(
+        default=0.01, gt=0, description="for dt: auto, error in radians by the time the spins have turned by one radian"
     )
     n_steps: int = Field(gt=0)
     damping: float = Field(default=0.1, ge=0, description="dimensionless damping lambda")
@@ -107,6 +110,7 @@ class SimulationConfig(Config):
             source,
             self.initial.build(system, getattr(torch, self.dtype)),
             dt=self.dt,
+            accuracy=self.accuracy,
             n_steps=self.n_steps,
             damping=self.damping,
             kT=self.kT,

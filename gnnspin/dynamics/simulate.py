@@ -48,6 +48,7 @@ def simulate(
     n_steps: int,
     damping: float | ArrayLike | Tensor,
     kT: float | ArrayLike | Tensor | TemperatureFunction = 0.0,
+    accuracy: float = 0.01,
     gamma: float = 1.0,
     noise: NoiseTerms = "precession",
     integrator: str = "semi_implicit",
@@ -73,7 +74,7 @@ def simulate(
     spins : (..., N, 3)
         Initial unit spins; leading dimensions are replicas. Their dtype and device are those of the integration.
     dt : float or "auto"
-        Time step in 1/(gamma t); "auto" takes what `suggest_timestep` proposes for the initial spins.
+        Time step in 1/(gamma t); "auto" takes what `suggest_timestep` proposes for the initial spins and `accuracy`.
     n_steps : int
         Number of steps.
     damping : float or array
@@ -82,6 +83,9 @@ def simulate(
     kT : float, array or function of time
         Temperature in units of the hopping; shapes as for `damping`. A `Quench`, `Ramp`, `Anneal` or `Table` is stored
         with the trajectory; of any other function only the name, so that `resume` must be given it again.
+    accuracy : float
+        For ``dt="auto"``: accepted error of the trajectory in radians (root mean square) by the time in which the
+        spins, at their initial speed, turn by one radian.
     gamma : float
         Gyromagnetic ratio.
     noise : "precession" or "both"
@@ -161,7 +165,7 @@ def simulate(
     )
     _require_cold(step, parameters, start)
     if dt == "auto":
-        parameters = _with_suggested_step(parameters, source, start)
+        parameters = _with_suggested_step(parameters, source, start, step, accuracy)
     log = ObservableLog(named_observers(observers))
     state = State(vectors(components(normalize(start))))
     log.observe(state)
@@ -307,10 +311,13 @@ def _restored(value: NDArray[Any], device: str) -> float | Tensor:
     return float(value) if value.ndim == 0 else torch.from_numpy(value).to(device)
 
 
-def _with_suggested_step(parameters: StepParameters, source: FieldSource, spins: Tensor) -> StepParameters:
-    kT = _largest(parameters.temperature(0.0, spins))
-    damping, gamma = _largest(parameters.damping), parameters.gamma
-    return replace(parameters, dt=suggest_timestep(source, spins, damping=damping, kT=kT, gamma=gamma))
+def _with_suggested_step(
+    parameters: StepParameters, source: FieldSource, spins: Tensor, step: Step, accuracy: float
+) -> StepParameters:
+    options = {"kT": _largest(parameters.temperature(0.0, spins)), "gamma": parameters.gamma, "accuracy": accuracy}
+    measured = semi_implicit_step if step is adaptive_step else step
+    dt = suggest_timestep(source, spins, damping=_largest(parameters.damping), step=measured, **options)
+    return replace(parameters, dt=dt)
 
 
 def _also_pinned(pinned: ArrayLike | Tensor | None, vacant: NDArray[np.bool_]) -> Tensor:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.core.errors import InvalidInput
+from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, torque
 from gnnspin.core.state import State
 from gnnspin.dynamics.parameters import StepParameters, per_site
+from gnnspin.dynamics.steps import Step, semi_implicit_step
 
 #: Largest root-mean-square turn of the spins in one step, in radians, without a warning.
 LARGEST_TURN = 0.5
 
+#: Turn of the fastest motion in the longest step that is suggested.
+_LONGEST_TURN = 0.4
+
 _ITERATIONS = 8
+_ROUNDS = 20
 
 
 class TimeStepWarning(UserWarning):
@@ -32,27 +38,38 @@ def suggest_timestep(
     damping: float | ArrayLike | Tensor = 0.0,
     kT: float | ArrayLike | Tensor = 0.0,
     gamma: float = 1.0,
-    tolerance: float = 0.01,
+    accuracy: float = 0.01,
+    duration: float | None = None,
+    step: Step = semi_implicit_step,
+    tolerance: float | None = None,
 ) -> float:
-    """Time step with which the fastest motion about `spins` turns by ``sqrt(tolerance)`` radians per step.
+    """Longest time step with which the spins are right to `accuracy` radians after `duration`.
 
-    ::
+    The error of one step is measured: two steps of dt / 2 end elsewhere than one step of dt, by three quarters of the
+    error of a second-order step. Errors of the steps in `duration` are added up, so that the whole grows as dt^2.
 
-        dt = sqrt(tolerance) / (gamma sqrt((1 + lambda^2) omega^2 + (lambda kT)^2))
-
-    omega is the larger of the root-mean-square torque and the highest frequency of small deviations from `spins`, found
-    by power iteration on the change of the torque with the spins. A large field along the spins, which turns nothing,
-    does not shorten the step; its spread over spin waves does. The combination with temperature follows
-    `suggest_timestep` of Sunny.jl (Dahlbom et al., J. Open Source Softw. 10, 8138, 2025, doi:10.21105/joss.08138).
+    Whatever the accuracy, the fastest motion about `spins` turns by at most 0.4 radians per step,
+    ``dt <= 0.4 / (gamma sqrt((1 + lambda^2) omega^2 + (lambda kT)^2))``: omega is the larger of the root-mean-square
+    torque and the highest frequency of small deviations, found by power iteration on the change of the torque with the
+    spins. A large field along the spins, which turns nothing, does not shorten the step. With noise a trajectory is one
+    of many, and `accuracy` refers to its drift alone.
 
     Parameters
     ----------
     source : FieldSource
     spins : (..., N, 3)
-        Typical unit spins: the initial ones, or better equilibrated ones.
+        Typical unit spins: the initial ones, or better ones from the course of the run. Random spins move fastest.
     damping, kT, gamma : as for `simulate`
-    tolerance : float
-        Square of the turn per step; the error of a second-order step scales with it.
+    accuracy : float
+        Accepted root-mean-square angle, in radians, between the spins and those of the exact equation of motion.
+    duration : float, optional
+        Time after which it is meant, in 1/(gamma t); default the time in which the spins, at their present speed, turn
+        by one radian (root mean square).
+    step : step function
+        One of `INTEGRATORS`; of order two.
+    tolerance : float, optional
+        Without a measurement: the step turns the fastest motion by ``sqrt(tolerance)`` radians, as `suggest_timestep`
+        of Sunny.jl does (Dahlbom et al., J. Open Source Softw. 10, 8138, 2025, doi:10.21105/joss.08138).
 
     Returns
     -------
@@ -62,19 +79,62 @@ def suggest_timestep(
     Raises
     ------
     InvalidInput
-        If nothing moves: no torque, no response and no noise.
+        If a number is not positive, or nothing moves: no torque, no response and no noise.
     """
     start = normalize(as_spins(spins, source.system.n_sites).detach())
-    if not tolerance > 0:
-        raise InvalidInput(f"tolerance={tolerance} must be positive")
-    largest_damping, largest_kT = (
-        float(torch.as_tensor(per_site(value, name, start)).max()) for name, value in (("damping", damping), ("kT", kT))
-    )
-    drift = math.sqrt(1 + largest_damping**2) * fastest_rate(source, start)
-    rate = gamma * math.hypot(drift, largest_damping * largest_kT)
+    for name, value in (("accuracy", accuracy), ("duration", duration), ("tolerance", tolerance), ("gamma", gamma)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InvalidInput(f"{name}={value} must be positive")
+    of_sites = per_site(damping, "damping", start)
+    largest_damping = float(torch.as_tensor(of_sites).max())
+    largest_kT = float(torch.as_tensor(per_site(kT, "kT", start)).max())
+    drift = math.sqrt(1 + largest_damping**2)
+    rate = gamma * math.hypot(drift * fastest_rate(source, start), largest_damping * largest_kT)
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidInput(f"the rate of motion is {rate}: neither torque, response nor noise moves these spins")
-    return math.sqrt(tolerance) / rate
+    if tolerance is not None:
+        return math.sqrt(tolerance) / rate
+    longest = _LONGEST_TURN / rate
+    if duration is None:
+        speed = gamma * drift * _rms(torque(start, source.field(start)))
+        if speed == 0:
+            return longest
+        duration = 1 / speed
+    parameters = StepParameters(dt=longest, damping=of_sites, gamma=gamma)
+    return _accurate_step(source, start, parameters, step, accuracy / duration)
+
+
+def _accurate_step(
+    source: FieldSource, spins: Tensor, parameters: StepParameters, step: Step, error_per_time: float
+) -> float:
+    """The longest step up to ``parameters.dt`` with that error per unit of time, found by its growth as dt^2."""
+    longest = dt = parameters.dt
+    for _ in range(_ROUNDS):
+        try:
+            measured = _step_error(source, spins, replace(parameters, dt=dt), step) / dt
+        except ConvergenceError:
+            longest = dt = dt / 2
+            continue
+        factor = math.sqrt(error_per_time / measured) if measured > 0 else math.inf
+        proposed = min(longest, dt * min(2.0, factor))
+        if abs(proposed - dt) < 0.05 * dt:
+            return proposed
+        dt = proposed
+    return dt
+
+
+def _step_error(source: FieldSource, spins: Tensor, parameters: StepParameters, step: Step) -> float:
+    """Root-mean-square angle between one step and the exact motion, from two steps of half the length."""
+    start = State(spins)
+    whole = step(start, source, parameters).spins
+    half = replace(parameters, dt=parameters.dt / 2)
+    halves = step(step(start, source, half), source, half).spins
+    return 4 / 3 * _rms(whole - halves)
+
+
+def _rms(vectors: Tensor) -> float:
+    """Root mean square length over the sites, of the replica where it is largest."""
+    return float(vectors.square().sum(-1).mean(-1).sqrt().max())
 
 
 def fastest_rate(source: FieldSource, spins: Tensor) -> float:
@@ -86,14 +146,14 @@ def fastest_rate(source: FieldSource, spins: Tensor) -> float:
     at_rest = torque(spins, source.field(spins))
     generator = torch.Generator().manual_seed(0)
     deviation = torque(spins, torch.randn(spins.shape, generator=generator).to(spins))
-    rates = [float(at_rest.square().sum(-1).mean(-1).sqrt().max())]
+    rates = [_rms(at_rest)]
     for _ in range(_ITERATIONS):
         length = deviation.square().sum(-1).mean(-1).sqrt()[..., None, None]
         if not bool((length > 0).all()):
             break
         displaced = normalize(spins + deviation * (size / length))
         deviation = (torque(displaced, source.field(displaced)) - at_rest) / size
-        rates.append(float(deviation.square().sum(-1).mean(-1).sqrt().max()))
+        rates.append(_rms(deviation))
     return max(rates[0], *rates[-2:])
 
 
