@@ -26,10 +26,12 @@ def as_spins(spins: Tensor | ArrayLike, n_sites: int | None = None) -> Tensor:
     Raises
     ------
     InvalidInput
-        If the shape is not ``(..., N, 3)``, a component is not finite, or a spin's length differs from 1 by more
+        If the shape is not ``(..., N, 3)``, a component is not a finite real number, or a spin's length differs from 1 by more
         than `UNIT_TOLERANCE`. The message names the first offending site.
     """
-    tensor = spins if isinstance(spins, Tensor) else torch.as_tensor(np.asarray(spins))
+    tensor = spins if isinstance(spins, Tensor) else _native(np.asarray(spins))
+    if tensor.is_complex():
+        raise InvalidInput("spins are complex; give the three real components of each, (..., n_sites, 3)")
     if not tensor.is_floating_point():
         tensor = tensor.to(torch.float64)
     if tensor.ndim < 2 or tensor.shape[-1] != 3:
@@ -48,6 +50,13 @@ def as_spins(spins: Tensor | ArrayLike, n_sites: int | None = None) -> Tensor:
                 f"spin at index {index} is {value}, not a unit vector; normalise with gnnspin.core.normalize(spins)"
             )
     return tensor
+
+
+def _native(array: np.ndarray) -> Tensor:
+    """Tensor of an array of numbers in any byte order."""
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise InvalidInput(f"spins have the type {array.dtype}; give numbers (..., n_sites, 3)")
+    return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def normalize(vectors: Tensor) -> Tensor:

@@ -13,15 +13,18 @@ from gnnspin.systems.lattices import (
     square,
     triangular,
 )
+from gnnspin.systems.recognition import RecognizedLattice, as_lattice
 from gnnspin.systems.structures import from_ase, read, read_spins, spins_from_ase, to_ase, write
 from gnnspin.systems.symmetry import SiteSymmetry, site_symmetry
 from gnnspin.systems.system import SpinSystem, UnionSystem, union
 
 __all__ = [
+    "RecognizedLattice",
     "SiteSymmetry",
     "SpinSystem",
     "UnionSystem",
     "amorphous",
+    "as_lattice",
     "bcc",
     "bravais",
     "chain",

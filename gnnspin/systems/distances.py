@@ -47,13 +47,29 @@ def pairs_within(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray,
     positions, periodic = system.positions / unit, np.array(system.pbc)
     vectors = system.cell[periodic] / unit
     across = null_space(vectors).T if len(vectors) else np.eye(3)
-    # The search divides by zero on thin open systems; with this cell, periodic but wide, it never meets one.
     extent = np.ptp(positions @ across.T, axis=0) if len(across) else np.empty(0)
-    cell = np.concatenate([vectors, across * (extent + 3 * cutoff / unit)[:, None]])
-    i, j, shift = NeighborList(cutoff=cutoff / unit, full_list=True).compute(positions, cell, True, "ijS")
-    whole = np.zeros((len(i), 3), dtype=np.int64)
-    whole[:, periodic] = shift[:, : len(vectors)]
-    return i.astype(np.int64), j.astype(np.int64), whole
+    wanted = searched = cutoff / unit
+    while True:
+        # Periodic in all directions, but so wide across the open ones that no image is within the radius.
+        cell = np.concatenate([vectors, across * (extent + 3 * searched)[:, None]])
+        if _searchable(cell, searched):
+            break
+        searched *= 2
+    i, j, shift, distance = NeighborList(cutoff=searched, full_list=True).compute(positions, cell, True, "ijSd")
+    kept = distance <= wanted
+    whole = np.zeros((int(kept.sum()), 3), dtype=np.int64)
+    whole[:, periodic] = shift[kept, : len(vectors)]
+    return i[kept].astype(np.int64), j[kept].astype(np.int64), whole
+
+
+def _searchable(cell: FloatArray, radius: float) -> bool:
+    """Whether the neighbour search can divide a cell into boxes of `radius`.
+
+    It makes at most 1e5 boxes and reduces their numbers in all directions alike: to none in a thin one, which it then
+    divides by.
+    """
+    boxes = np.maximum(np.floor(1 / np.linalg.norm(np.linalg.inv(cell), axis=0) / radius), 1)
+    return float(boxes.min()) * min(1.0, float(1e5 / boxes.prod()) ** (1 / 3)) > 1.1 or float(boxes.prod()) <= 1e5
 
 
 def shortest_images(system: SpinSystem, vectors: ArrayLike) -> FloatArray:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import as_spins
-from gnnspin.systems.lattice import cell_indices
-from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
+from gnnspin.systems.distances import pairs_within
+from gnnspin.systems.lattice import cell_indices, is_lattice
+from gnnspin.systems.system import FloatArray, SpinSystem
 
 if TYPE_CHECKING:  # ase takes long to import
     from ase import Atoms
 
-#: Sites closer than this, in the units of the positions, coincide.
+#: Sites closer than this part of the mean spacing of the sites coincide.
 OVERLAP = 1e-3
 #: Formats that store magnetic moments as vectors.
 _WITH_MOMENTS = ("extxyz", "traj")
@@ -220,10 +220,12 @@ def _atoms(path: str | Path, index: int) -> Atoms:
 def _copies(repeat: int | tuple[int, int, int] | None) -> tuple[int, int, int] | None:
     if repeat is None:
         return None
-    copies = (repeat,) * 3 if isinstance(repeat, int) else tuple(repeat)
-    if len(copies) != 3 or any(int(n) != n or n < 1 for n in copies):
-        raise InvalidInput(f"repeat={repeat} must be one integer or three, all at least 1")
-    return int(copies[0]), int(copies[1]), int(copies[2])
+    copies = np.asarray(repeat)
+    whole = np.issubdtype(copies.dtype, np.number) and copies.shape in ((), (3,)) and bool((copies % 1 == 0).all())
+    if not whole or (copies < 1).any():
+        raise InvalidInput(f"repeat={repeat!r} must be one integer or three, all at least 1")
+    a, b, c = np.broadcast_to(copies, 3).astype(int).tolist()
+    return a, b, c
 
 
 def _mask(atoms: Atoms, species: Species | None) -> np.ndarray:
@@ -254,25 +256,22 @@ def _noted_shape(atoms: Atoms, positions: FloatArray, cell: FloatArray) -> tuple
     noted = np.asarray(atoms.info.get(_LATTICE_SHAPE, ()))
     if noted.shape != (3,) or len(positions) % int(noted.prod()):
         return None
-    offsets = np.stack(np.meshgrid(*map(np.arange, noted), indexing="ij"), axis=-1).reshape(-1, 3) / noted
-    cells = positions.reshape(len(offsets), -1, 3)
-    if np.abs(cells - cells[0] - (offsets @ cell)[:, None]).max() > OVERLAP * np.abs(cell).max():
-        return None
-    return int(noted[0]), int(noted[1]), int(noted[2])
+    shape = int(noted[0]), int(noted[1]), int(noted[2])
+    pbc = [bool(p) for p in atoms.pbc]
+    return shape if is_lattice(SpinSystem(positions, cell, pbc, lattice_shape=shape)) else None
 
 
 def _require_distinct(system: SpinSystem) -> None:
     """Raise InvalidInput where two sites, or images of them, coincide."""
-    periodic = np.array(system.pbc)
-    fractional = system.positions @ np.linalg.inv(system.cell)
-    fractional = np.where(periodic, fractional % 1.0 % 1.0, fractional - fractional.min(axis=0))
-    radius = OVERLAP / np.linalg.svd(system.cell, compute_uv=False).min()
-    pairs: IntArray = cKDTree(fractional, boxsize=np.where(periodic, 1.0, 0.0)).query_pairs(
-        radius, output_type="ndarray"
-    )
-    difference = fractional[pairs[:, 0]] - fractional[pairs[:, 1]]
-    difference -= np.round(difference) * periodic
-    close = np.flatnonzero(np.linalg.norm(difference @ system.cell, axis=1) < OVERLAP)
-    if len(close):
-        i, j = pairs[close[0]]
-        raise InvalidInput(f"sites {i} and {j} coincide at {system.positions[i].tolist()}; remove one of them")
+    if system.n_sites == 1:
+        return
+    extents = np.where(system.pbc, np.linalg.norm(system.cell, axis=1), np.ptp(system.positions, axis=0))
+    extents = extents[extents > 0]
+    i, j = np.array([0]), np.array([1])
+    if len(extents):
+        spacing = float((extents.prod() / system.n_sites) ** (1 / len(extents)))
+        i, j, _ = pairs_within(system, OVERLAP * spacing)
+    if len(i):
+        first, second = sorted((int(i[0]), int(j[0])))
+        where = system.positions[first].tolist()
+        raise InvalidInput(f"sites {first} and {second} coincide at {where}; remove one of them")

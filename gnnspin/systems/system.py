@@ -289,6 +289,8 @@ def _volume_fraction(cell: FloatArray) -> float:
 
 
 def _frozen(values: ArrayLike, name: str) -> FloatArray:
+    if np.iscomplexobj(values):
+        raise InvalidInput(f"{name} are complex; give real numbers")
     array = np.array(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name} contain values that are not finite")

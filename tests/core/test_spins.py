@@ -16,6 +16,9 @@ from gnnspin.core import InvalidInput, as_spins, normalize, project_tangent, ran
         (np.array([[0, 0, 1.0], [0, np.nan, 1.0]]), r"index \[1\].*nan"),
         (np.array([[[0, 0, 1.0]] * 2, [[0, 0, 1.0], [0, 0, np.inf]]]), r"index \[1, 1\].*inf"),
         (np.array([[0, 0, 1.01]]), r"1\.01"),
+        (np.array([[0, 0, 1j]]), "complex"),
+        (torch.tensor([[0, 0, 1j]]), "complex"),
+        (np.array([["0", "0", "1"]]), "type <U1"),
     ],
 )
 def test_bad_spins_are_named(spins, reason):
@@ -66,3 +69,9 @@ def test_projection_keeps_the_torque_and_removes_the_rest():
 def test_torque_sign():
     """S along x in a field along z: S x H points to -y."""
     assert torque(torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 0, 2.0]])).tolist() == [[0, -2, 0]]
+
+
+@pytest.mark.parametrize("kind", [">f8", "<f8", ">f4", ">i2"])
+def test_byte_order_does_not_matter(kind):
+    given = np.array([[0, 0, 1], [0, -1, 0]]).astype(kind)
+    assert as_spins(given).tolist() == [[0, 0, 1], [0, -1, 0]]

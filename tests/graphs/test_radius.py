@@ -104,7 +104,7 @@ def test_union_is_the_disjoint_union_of_graphs():
     assert sorted(set(joined.edge_shell.tolist())) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf"), "2", None])
 def test_bad_cutoff(cutoff):
     with pytest.raises(InvalidInput, match="cutoff="):
         radius_graph(chain(4), cutoff)

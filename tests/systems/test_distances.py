@@ -11,7 +11,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec, radius_graph
 from gnnspin.graphs.shells import shell_bonds
 from gnnspin.systems import SpinSystem
-from gnnspin.systems.distances import closest_distance, distances_from, minimum_image_vectors
+from gnnspin.systems.distances import closest_distance, distances_from, minimum_image_vectors, pairs_within
 from gnnspin.systems.lattice import is_ideal_lattice, is_lattice
 from gnnspin.systems.symmetry import site_symmetry
 
@@ -136,3 +136,16 @@ def test_coinciding_sites_are_refused_at_every_length(a: float) -> None:
         _ = system.spacing
     with pytest.raises(InvalidInput, match="distinct"):
         radius_graph(system, 2.0 * a)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (True, True, True), (False, False, False)])
+@pytest.mark.parametrize("cutoff", [1e-3, 0.02, 0.3])
+def test_thin_systems_and_tiny_radii(pbc: tuple[bool, bool, bool], cutoff: float) -> None:
+    """Where a box is a thousand times longer than wide; every site has one partner at 0.9 of the radius."""
+    grid = np.stack(np.meshgrid(np.arange(12), np.arange(12), indexing="ij"), -1).reshape(-1, 2)
+    positions = np.column_stack([grid, np.zeros(len(grid))])
+    both = np.concatenate([positions, positions + np.array([0.9 * cutoff, 0, 0])])
+    i, j, shift = pairs_within(SpinSystem(both, np.diag([12.0, 12, 0.35]), pbc), cutoff)
+    flat = (shift[:, 2] == 0) & (i != j)
+    assert sorted(i[flat].tolist()) == list(range(len(both)))
+    assert (np.abs(i - j)[flat] == len(grid)).all()

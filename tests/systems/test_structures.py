@@ -174,3 +174,22 @@ def test_coinciding_sites(pbc: bool, shift: list[int]) -> None:
             from_ase(atoms)
     else:
         assert from_ase(atoms).n_sites == 3
+
+
+def test_numpy_integers_repeat_as_integers_do() -> None:
+    expected = from_ase(bulk("Fe"), repeat=2)
+    for repeat in (np.int64(2), np.array([2, 2, 2]), [2, 2, 2], (np.int32(2), 2, 2.0)):
+        assert from_ase(bulk("Fe"), repeat=repeat) == expected  # type: ignore[arg-type]
+    for bad in ("2", (2, 2), 2.5, (1, 2, "x")):
+        with pytest.raises(InvalidInput, match="repeat="):
+            from_ase(bulk("Fe"), repeat=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("a", [5e-9, 1e6])
+def test_structures_in_any_unit_of_length(a: float) -> None:
+    """Neither taken for coinciding sites where the unit is large, nor the reverse where it is small."""
+    atoms = Atoms("Fe2", [[0, 0, 0], [0.5 * a, 0.5 * a, 0.5 * a]], cell=[a, a, a], pbc=True)
+    assert from_ase(atoms, repeat=2).spacing == pytest.approx(0.75**0.5 * a)
+    double = Atoms("Fe2", [[0, 0, 0], [1e-4 * a, 0, a]], cell=[a, a, a], pbc=True)
+    with pytest.raises(InvalidInput, match="sites 0 and 1 coincide"):
+        from_ase(double)

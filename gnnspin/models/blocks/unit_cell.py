@@ -25,7 +25,10 @@ class UnitCell(Config):
     def of(cls, system: SpinSystem) -> UnitCell:
         """Unit cell of `system`; InvalidInput if it is no lattice."""
         if not is_lattice(system):
-            raise InvalidInput(f"this is a model of lattices; {system} is none. Choose a graph model")
+            raise InvalidInput(
+                f"this is a model of lattices; {system} is none. Choose a graph model, or put the sites in the order "
+                "of a lattice by gs.systems.as_lattice(system)"
+            )
         first = system.positions[: system.n_basis] - system.positions[0]
         shape = system.lattice_shape or (1, 1, 1)
         extended = shape[0] > 1, shape[1] > 1, shape[2] > 1
