@@ -13,7 +13,7 @@ from gnnspin.core.config import Config
 from gnnspin.dynamics import INTEGRATORS
 from gnnspin.electrons.equilibrium import SolverRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
-from gnnspin.observables.orders import available_orders
+from gnnspin.observables.orders import ORDERS, is_order, order_digest
 from gnnspin.systems.config import SystemConfig
 
 
@@ -29,19 +29,27 @@ class PerturbedOrderSampler(Config):
 
     kind: Literal["perturbed_order"] = "perturbed_order"
     orders: tuple[str, ...] = Field(
-        min_length=1, description="names of orders, used in turn", examples=[["120-degree"]]
+        min_length=1,
+        description="names of orders, or files of spins of one's own (.npz, .npy), one or several, used in turn",
+        examples=[["120-degree"], "spins.npz"],
     )
     amplitude: tuple[float, float] = Field(
         default=(0.05, 0.5), description="range of the noise's standard deviation, drawn uniformly per configuration"
     )
     count: int = Field(gt=0, description="configurations for each system")
 
+    @field_validator("orders", mode="before")
+    @classmethod
+    def _one_or_several(cls, orders: object) -> object:
+        return (str(orders),) if isinstance(orders, str | Path) else orders
+
     @field_validator("orders")
     @classmethod
     def _known_orders(cls, orders: tuple[str, ...]) -> tuple[str, ...]:
         for name in orders:
-            if name not in available_orders():
-                raise ValueError(f"order {name!r} is unknown; known: {', '.join(available_orders())}")
+            if not is_order(name):
+                known = ", ".join(ORDERS.names())
+                raise ValueError(f"order {name!r} is unknown; known: {known}, and existing files .npz or .npy of spins")
         return orders
 
     @field_validator("amplitude")
@@ -103,14 +111,27 @@ class GenerateConfig(Config):
     seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
 
     def equals(self, stored: dict[str, Any]) -> bool:
-        """Whether a stored configuration means the same, whatever it spells out or leaves to defaults."""
+        """Whether a stored configuration means the same, whatever it spells out or leaves to defaults.
+
+        One with files of orders is the same only by its `fingerprint`, which knows their content.
+        """
         try:
-            return GenerateConfig.model_validate(stored) == self
+            return not self._order_files() and GenerateConfig.model_validate(stored) == self
         except ValidationError:
             return False
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all values that differ from the defaults; equal configurations have equal fingerprints."""
-        values = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-        return hashlib.sha256(values.encode()).hexdigest()[:32]
+        """Hash of all values that differ from the defaults, and of the spins in files of orders.
+
+        Equal configurations have equal fingerprints.
+        """
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        files = self._order_files()
+        text = json.dumps({**values, "order_files": files} if files else values, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _order_files(self) -> dict[str, str]:
+        """Hash of the content of every file of an order."""
+        names = [name for sampler in self.samplers if sampler.kind == "perturbed_order" for name in sampler.orders]
+        return {name: order_digest(name) for name in names if name not in ORDERS}

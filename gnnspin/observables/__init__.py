@@ -1,5 +1,6 @@
 """Order parameters, correlations and structure factors: pure functions of spins ``(..., N, 3)``."""
 
+from gnnspin.observables import standard_orders as _standard_orders  # noqa: F401  registers its orders
 from gnnspin.observables.chirality import (
     scalar_chirality,
     site_average,
@@ -17,7 +18,7 @@ from gnnspin.observables.correlations import (
     shell_correlation,
 )
 from gnnspin.observables.extended_zone import extended_reciprocal_vectors, extended_zones, wave_vectors
-from gnnspin.observables.orders import available_orders, perturbed, reference_order
+from gnnspin.observables.orders import available_orders, perturbed, reference_order, register_order
 from gnnspin.observables.reciprocal import (
     commensurate_wave_vectors,
     high_symmetry_points,
@@ -25,6 +26,7 @@ from gnnspin.observables.reciprocal import (
     shortest_equivalent,
     wave_vector_path,
 )
+from gnnspin.observables.skyrmions import skyrmion
 from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
 
 __all__ = [
@@ -43,11 +45,13 @@ __all__ = [
     "perturbed",
     "reciprocal_vectors",
     "reference_order",
+    "register_order",
     "scalar_chirality",
     "scalar_structure_factor",
     "shell_correlation",
     "shortest_equivalent",
     "site_average",
+    "skyrmion",
     "staggered_vector_chirality",
     "structure_factor",
     "structure_factor_at",

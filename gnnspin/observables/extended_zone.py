@@ -90,7 +90,7 @@ def extended_reciprocal_vectors(system: SpinSystem) -> FloatArray:
     candidates = steps[(np.abs(phases - np.round(phases)) < n * max(zones) * _TOLERANCE).all(axis=1)] @ b
     lengths = np.linalg.norm(candidates, axis=1)
     shortest: list[FloatArray] = []
-    for candidate in candidates[np.lexsort((*candidates.T, np.round(lengths, 9)))]:
+    for candidate in candidates[np.lexsort((*candidates.T, np.round(lengths / lengths.max(), 9)))]:
         trial = np.array([*shortest, candidate])
         if len(shortest) < n and np.linalg.matrix_rank(trial, tol=1e-6 * lengths.max()) == len(trial):
             shortest.append(candidate)

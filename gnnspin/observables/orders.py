@@ -1,39 +1,97 @@
-"""Reference spin orders on lattices, and random rotations and perturbations of them."""
+"""Spin orders by name or from a file, and random rotations and perturbations of them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.spins import normalize, random_rotation
-from gnnspin.graphs.shells import shell_bonds
-from gnnspin.observables.reciprocal import dimension
-from gnnspin.systems.lattice import site_cells
-from gnnspin.systems.system import FloatArray, SpinSystem
+from gnnspin.core.registry import Registry
+from gnnspin.core.spins import as_spins, normalize, random_rotation
+from gnnspin.systems.system import SpinSystem
+
+Order = Callable[[SpinSystem], Tensor | ArrayLike]
+
+#: All orders, those of other packages included (entry points of the group ``gnnspin.orders``).
+ORDERS: Registry[Order] = Registry("order", "gnnspin.orders")
+
+#: Files that hold an order.
+_SUFFIXES = (".npz", ".npy")
 
 
-def available_orders() -> tuple[str, ...]:
-    """Names that `reference_order` takes."""
-    return tuple(_ORDERS)
+def register_order(name: str) -> Callable[[Order], Order]:
+    """Decorator that makes an order known by name, in Python and in configuration files.
 
-
-def reference_order(name: str, system: SpinSystem) -> Tensor:
-    """Spins of a perfect order.
+    The function below it gets a `SpinSystem` and returns unit spins (N, 3); for a system that the order does not fit it
+    raises InvalidInput. Another package names such a function as an entry point of the group ``gnnspin.orders``.
 
     Parameters
     ----------
     name : str
+
+    Raises
+    ------
+    InvalidInput
+        If the name belongs to another order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gnnspin as gs
+    >>> @gs.observables.register_order("spiral-of-6")
+    ... def spiral(system):
+    ...     angle = 2 * np.pi / 6 * system.positions[:, 0]
+    ...     return np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    >>> gs.observables.reference_order("spiral-of-6", gs.systems.chain(12)).shape
+    torch.Size([12, 3])
+    """
+    return ORDERS.registered(name)
+
+
+def available_orders(system: SpinSystem | None = None) -> tuple[str, ...]:
+    """Names that `reference_order` takes; with a system, those of the orders that fit it."""
+    names = ORDERS.names()
+    return names if system is None else tuple(name for name in names if _fits(name, system))
+
+
+def is_order(name: str | Path) -> bool:
+    """Whether `name` is that of a known order, or of an existing file that may hold one."""
+    return str(name) in ORDERS or (Path(name).suffix in _SUFFIXES and Path(name).is_file())
+
+
+def order_digest(path: str | Path) -> str:
+    """Hash of the bytes of a file that holds an order: two files of one name can differ."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
+
+
+def reference_order(name: str | Path, system: SpinSystem) -> Tensor:
+    """Spins of a perfect order.
+
+    Parameters
+    ----------
+    name : str or path
+        A registered order:
+
         ``ferromagnet``: all along z.
         ``neel``: up and down on the two sublattices of a chain, square, honeycomb or cubic lattice.
         ``stripe``: up and down in alternating rows, alternating along the first direction of a lattice.
+        ``zigzag``: zigzag chains of the honeycomb lattice, alternately up and down.
         ``120-degree``: three sublattices of the triangular lattice at 120 degrees in the xy plane.
         ``tetrahedral``: four sublattices of the triangular lattice along the corners of a tetrahedron; scalar
         chirality ``+4 / (3 sqrt 3)``, its mirror image is ``-spins``.
+        ``q0``, ``sqrt3``: the 120-degree orders of the kagome lattice with three and nine sublattices.
+        ``cuboc1``, ``cuboc2``: twelve sublattices of the kagome lattice towards the midpoints of a cube's edges,
+        neighbours at 120 degrees and at 60 degrees.
+        ``skyrmion``: one skyrmion in a planar ferromagnet, see `skyrmion`.
+
+        Or a file ``.npz`` (its array ``spins``, or its only one) or ``.npy`` with unit spins of one's own: ``(N, 3)``
+        in the order of the sites, or ``(p1, p2, p3, n_basis, 3)``, a block of unit cells of a lattice that is repeated.
     system : SpinSystem
 
     Returns
@@ -43,11 +101,40 @@ def reference_order(name: str, system: SpinSystem) -> Tensor:
     Raises
     ------
     InvalidInput
-        If the name is unknown, or the order does not fit the lattice or its periodic lengths.
+        If the name is unknown, the file cannot be read, or the order does not fit the lattice or its periodic lengths.
     """
-    if name not in _ORDERS:
-        raise InvalidInput(f"order {name!r} is unknown; known: {', '.join(_ORDERS)}")
-    return torch.from_numpy(np.ascontiguousarray(_ORDERS[name](system), dtype=np.float64))
+    if str(name) in ORDERS:
+        spins = torch.as_tensor(np.array(ORDERS[str(name)](system), dtype=np.float64))
+        if spins.shape != (system.n_sites, 3):
+            raise InvalidInput(f"order {str(name)!r} gave shape {tuple(spins.shape)}; expected ({system.n_sites}, 3)")
+        return as_spins(spins, system.n_sites)
+    if Path(name).suffix not in _SUFFIXES:
+        known = ", ".join(ORDERS.names())
+        raise InvalidInput(f"order {str(name)!r} is unknown; known: {known}, or a file of spins (.npz or .npy)")
+    return normalize(_from_file(Path(name), system))
+
+
+def repeated(block: NDArray[np.float64], system: SpinSystem, name: str) -> NDArray[np.float64]:
+    """Spins (N, 3) of a block of unit cells (p1, p2, p3, n_basis, 3) that is repeated over a lattice.
+
+    Raises
+    ------
+    InvalidInput
+        If the system is not a lattice, has another number of sites per cell, or periodic lengths that are not
+        multiples of the block's.
+    """
+    shape = system.lattice_shape
+    if shape is None:
+        raise InvalidInput(f"{name} order is a block of unit cells; this system is not a lattice and has none")
+    if block.shape[3] != system.n_basis:
+        raise InvalidInput(f"{name} order has {block.shape[3]} sites per unit cell; {system} has {system.n_basis}")
+    for k, (length, period) in enumerate(zip(shape, block.shape[:3], strict=True)):
+        if system.pbc[k] and length % period:
+            raise InvalidInput(
+                f"{name} order needs periodic lengths that are multiples of {period}; length {k + 1} is {length}"
+            )
+    cells = np.ix_(*[np.arange(length) % period for length, period in zip(shape, block.shape[:3], strict=True)])
+    return np.asarray(block[cells].reshape(-1, 3), dtype=np.float64)
 
 
 def perturbed(spins: Tensor, amplitude: float, *, seed: int, rotate: bool = True) -> Tensor:
@@ -78,76 +165,28 @@ def perturbed(spins: Tensor, amplitude: float, *, seed: int, rotate: bool = True
     return normalize(rotated + amplitude * noise)
 
 
-def _ferromagnet(system: SpinSystem) -> FloatArray:
-    return np.tile([0.0, 0.0, 1.0], (system.n_sites, 1))
+def _fits(name: str, system: SpinSystem) -> bool:
+    try:
+        reference_order(name, system)
+    except InvalidInput:
+        return False
+    return True
 
 
-def _neel(system: SpinSystem) -> FloatArray:
-    """Alternates along every direction on one-site lattices; on the honeycomb lattice it follows the basis."""
-    directions = range(dimension(system))
-    if system.n_basis == 2:
-        sign = 1 - 2 * system.basis_index
-    elif system.n_basis == 1:
-        _require_multiple(system, "neel", 2, directions)
-        sign = 1 - 2 * (_cells(system)[:, : len(directions)].sum(1) % 2)
-    else:
-        sign = np.ones(system.n_sites, dtype=np.int64)
-    bonds = shell_bonds(system)
-    i, j = bonds.site, bonds.neighbor
-    if len(i) == 0 or (sign[i] * sign[j] > 0).any():
-        raise InvalidInput("neel order needs a bipartite lattice: chain, square, honeycomb or simple cubic")
-    return sign[:, None] * _ferromagnet(system)
-
-
-def _stripe(system: SpinSystem) -> FloatArray:
-    _require_multiple(system, "stripe", 2, range(1))
-    return (1 - 2 * (_cells(system)[:, :1] % 2)) * _ferromagnet(system)
-
-
-def _hundred_twenty(system: SpinSystem) -> FloatArray:
-    _require_triangular(system, "120-degree")
-    _require_multiple(system, "120-degree", 3, range(2))
-    cells = _cells(system)
-    angle = 2 * np.pi / 3 * ((cells[:, 0] - cells[:, 1]) % 3)
-    return np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
-
-
-def _tetrahedral(system: SpinSystem) -> FloatArray:
-    _require_triangular(system, "tetrahedral")
-    _require_multiple(system, "tetrahedral", 2, range(2))
-    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
-    cells = _cells(system) % 2
-    return corners[2 * cells[:, 1] + cells[:, 0]]
-
-
-def _cells(system: SpinSystem) -> NDArray[np.int64]:
-    """Bravais indices (n1, n2, n3) of each site (N, 3)."""
-    dimension(system)  # raises for a system that is not a lattice
-    return site_cells(system)
-
-
-def _require_triangular(system: SpinSystem, order: str) -> None:
-    if dimension(system) == 2 and system.n_basis == 1:
-        a = system.primitive_vectors[:2]
-        if np.allclose(a @ a.T / (a[0] @ a[0]), [[1, 0.5], [0.5, 1]]):
-            return
-    raise InvalidInput(f"{order} order needs a triangular lattice")
-
-
-def _require_multiple(system: SpinSystem, order: str, period: int, directions: range) -> None:
-    dimension(system)
-    for k in directions:
-        length = system.lattice_shape[k]  # type: ignore[index]
-        if system.pbc[k] and length % period:
-            raise InvalidInput(
-                f"{order} order needs periodic lengths that are multiples of {period}; length {k + 1} is {length}"
-            )
-
-
-_ORDERS: dict[str, Callable[[SpinSystem], FloatArray]] = {
-    "ferromagnet": _ferromagnet,
-    "neel": _neel,
-    "stripe": _stripe,
-    "120-degree": _hundred_twenty,
-    "tetrahedral": _tetrahedral,
-}
+def _from_file(path: Path, system: SpinSystem) -> Tensor:
+    try:
+        content = np.load(path, allow_pickle=False)
+        names = list(content.files) if isinstance(content, np.lib.npyio.NpzFile) else []
+        if names and "spins" not in names and len(names) != 1:
+            raise InvalidInput(f"{path} holds the arrays {', '.join(names)}; name that of the spins `spins`")
+        stored = np.asarray(content["spins" if "spins" in names else names[0]] if names else content, dtype=np.float64)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInput(f"{path} is no readable .npz or .npy file of spins: {error}") from error
+    if stored.ndim == 5 and stored.shape[-1] == 3 and stored.size:
+        stored = repeated(stored, system, str(path))
+    if stored.shape != (system.n_sites, 3):
+        raise InvalidInput(
+            f"{path} holds spins of shape {stored.shape}; expected ({system.n_sites}, 3), or (p1, p2, p3, n_basis, 3) "
+            "for a repeated block of unit cells"
+        )
+    return as_spins(stored, system.n_sites)

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -171,7 +172,7 @@ def test_errors_come_before_the_output_is_made(tmp_path):
         ({"samplers": [{"kind": "random", "count": 0}]}, "greater than 0"),
         ({"samplers": []}, "samplers"),
         ({"solver": {"kT": -1.0, "mu": 0.0}}, "kT"),
-        ({"samplers": [{"kind": "perturbed_order", "orders": ["spiral"], "count": 1}]}, "known: ferromagnet"),
+        ({"samplers": [{"kind": "perturbed_order", "orders": ["spiral"], "count": 1}]}, "known: 120-degree"),
         (
             {"samplers": [{"kind": "perturbed_order", "orders": ["neel"], "amplitude": [2, 1], "count": 1}]},
             "low <= high",
@@ -231,3 +232,25 @@ def test_a_missing_force_field_is_named():
     sampler = {"kind": "relaxation", "count": 1, "n_steps": 6, "save_every": 3, "force_field": "nowhere.safetensors"}
     with pytest.raises(ValidationError, match=r"nowhere\.safetensors does not exist"):
         configuration(samplers=[sampler])
+
+
+def test_orders_of_ones_own_come_from_files(tmp_path):
+    """A file is an order like the named ones; a set belongs to the spins in it, not to its name."""
+    path, system = tmp_path / "own.npz", triangular(3, 6)
+    own = gs.observables.reference_order("120-degree", system).numpy()
+    np.savez(path, spins=own)
+    sampler = {"kind": "perturbed_order", "orders": str(path), "amplitude": [0.0, 0.0], "count": 1}
+    config = configuration(systems=CONFIG["systems"][1:], samplers=[sampler])
+    assert config.samplers[0].orders == (str(path),)
+    [label] = generate(config, tmp_path / "labels.h5", progress=False)
+    assert nearest_neighbor_correlation(system, label.spins).item() == pytest.approx(-1 / 2)
+    assert label.provenance["sampler"]["order"] == str(path)
+    before = config.fingerprint
+    np.savez(path, spins=-own)
+    assert config.fingerprint != before
+    with pytest.raises(StoreError):
+        generate(config, tmp_path / "labels.h5", progress=False, resume=True)
+    with pytest.raises(ValidationError, match="existing files"):
+        configuration(samplers=[{**sampler, "orders": str(tmp_path / "missing.npz")}])
+    with pytest.raises(InvalidInput, match="expected"):
+        generate(configuration(samplers=[sampler]), tmp_path / "other.h5", progress=False)
