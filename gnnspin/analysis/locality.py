@@ -24,6 +24,7 @@ from torch import Tensor
 from gnnspin.analysis.response import response
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.dynamics.job import SourceConfig
 from gnnspin.labels.ensembles import Ensemble, EnsembleConfig, build_ensemble
@@ -107,6 +108,7 @@ class Locality:
         return "\n".join(lines)
 
 
+@independent_of_modes
 def conditional_variance(
     source: FieldSource,
     spins: Tensor,

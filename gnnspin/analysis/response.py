@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, project_tangent, torque
 from gnnspin.systems.distances import distances_from
@@ -18,6 +19,7 @@ from gnnspin.systems.distances import distances_from
 _CHUNK = 64
 
 
+@independent_of_modes
 def response(source: FieldSource, spins: Tensor | ArrayLike, site: int, *, step: float = 1e-4) -> Tensor:
     """How strongly the torque on one spin responds to every spin: ``|dT_i/dS_j|``.
 
@@ -80,6 +82,7 @@ class Agreement:
     r2: float
 
 
+@independent_of_modes
 def response_agreement(
     model: FieldSource,
     exact: FieldSource,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnspin.core.described import Described
 from gnnspin.core.errors import InvalidInput, NoEnergyError
+from gnnspin.core.modes import make_independent_of_modes, ordinary_modes, outside_inference
 from gnnspin.core.spins import as_spins, torque
 
 
@@ -77,6 +78,7 @@ class FieldSource(Described, family="source", group="gnnspin.sources"):
         super().__init_subclass__(**options)
         if "has_energy" not in vars(cls):
             cls.has_energy = cls.energies is not FieldSource.energies
+        make_independent_of_modes(cls, "__init__")
 
     def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Potential energies of checked spins; what an author writes, and `energy` calls.
@@ -168,8 +170,8 @@ class FieldSource(Described, family="source", group="gnnspin.sources"):
 
         For sources that are made of others; results as `energy` and `field` promise.
         """
-        with torch.inference_mode(mode=False), torch.no_grad():
-            given = spins.clone() if spins.is_inference() else spins.detach()
+        with ordinary_modes(), torch.no_grad():
+            given = outside_inference(spins.detach())
             own = given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:])
             energies: Tensor | None = None
             fields: Tensor | None = None

@@ -56,7 +56,7 @@ def _native(array: np.ndarray) -> Tensor:
     """Tensor of an array of numbers in any byte order."""
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
         raise InvalidInput(f"spins have the type {array.dtype}; give numbers (..., n_sites, 3)")
-    return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False), device="cpu")
 
 
 def normalize(vectors: Tensor) -> Tensor:
@@ -68,8 +68,9 @@ def random_spins(
     n_sites: int, *, replicas: tuple[int, ...] = (), seed: int, dtype: torch.dtype = torch.float64
 ) -> Tensor:
     """Independent spins uniform on the sphere, shape ``(*replicas, n_sites, 3)``, reproducible from `seed`."""
-    generator = torch.Generator().manual_seed(seed)
-    return normalize(torch.randn(*replicas, n_sites, 3, generator=generator, dtype=torch.float64)).to(dtype)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    draws = torch.randn(*replicas, n_sites, 3, generator=generator, dtype=torch.float64, device="cpu")
+    return normalize(draws).to(dtype)
 
 
 def project_tangent(vectors: Tensor, spins: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def torque(spins: Tensor, field: Tensor) -> Tensor:
 
 def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """Haar-random proper rotation matrix (3, 3); rotate spins by ``spins @ matrix.T``."""
-    generator = torch.Generator().manual_seed(seed)
-    q, r = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    q, r = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64, device="cpu"))
     q = q * torch.sign(torch.diagonal(r))
     return (q * torch.sign(torch.linalg.det(q))).to(dtype)

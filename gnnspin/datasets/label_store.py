@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.datasets import _hdf5
 from gnnspin.datasets._records import (
     QUANTITIES,
@@ -193,6 +194,7 @@ class LabelStore(LabelSet):
         rank = {fingerprint: k for k, fingerprint in enumerate(self._fingerprints)}
         return np.array([rank[location.fingerprint] for location in self._locations], dtype=np.int64)
 
+    @independent_of_modes
     def append(self, label: Label, *, number: int | None = None) -> int:
         """Add one label; when this returns, the record is on disk.
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.spins import as_spins, torque
 from gnnspin.systems.system import SpinSystem
 
@@ -270,6 +271,7 @@ def _checked_indices(indices: Sequence[int] | ArrayLike, length: int) -> NDArray
     return np.where(chosen < 0, chosen + length, chosen).astype(np.int64)
 
 
+@independent_of_modes
 def _float64(values: Tensor | ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
     tensor = torch.as_tensor(values).detach().to("cpu", torch.float64)
     if tensor.shape != shape:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnnspin.core.dilution import Diluted
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
 from gnnspin.core.state import State
@@ -40,6 +41,7 @@ INTEGRATORS: dict[str, Step] = {
 }
 
 
+@independent_of_modes
 def simulate(
     source: FieldSource,
     spins: Tensor | ArrayLike,
@@ -183,6 +185,7 @@ def simulate(
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
 
+@independent_of_modes
 def resume(
     path: str | Path,
     source: FieldSource | None = None,

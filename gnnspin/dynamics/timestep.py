@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, torque
 from gnnspin.core.state import State
@@ -31,6 +32,7 @@ class TimeStepWarning(UserWarning):
     """The time step is too long for the fields or the noise."""
 
 
+@independent_of_modes
 def suggest_timestep(
     source: FieldSource,
     spins: Tensor | ArrayLike,
@@ -137,6 +139,7 @@ def _rms(vectors: Tensor) -> float:
     return float(vectors.square().sum(-1).mean(-1).sqrt().max())
 
 
+@independent_of_modes
 def fastest_rate(source: FieldSource, spins: Tensor) -> float:
     """The larger of the root-mean-square torque and the highest frequency of small deviations from unit `spins`.
 

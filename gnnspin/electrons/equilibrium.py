@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes, outside_inference
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.ensemble import Ensemble, FixedBy
@@ -104,6 +105,7 @@ class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
     def _part_states(self, spins: Tensor) -> list[ElectronicState]:
         """State of every part, numbers of shape (R,), for spins (R, N, 3)."""
 
+    @independent_of_modes
     def solve(self, spins: Tensor | ArrayLike, time: float | None = None) -> ElectronicState:
         """Energies, field, density and thermodynamics.
 
@@ -126,7 +128,7 @@ class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
         """
         del time
         given = as_spins(spins, self.system.n_sites).detach()
-        states = self._part_states(given.to(self.device, self.dtype).reshape(-1, *given.shape[-2:]))
+        states = self._part_states(outside_inference(given.to(self.device, self.dtype)).reshape(-1, *given.shape[-2:]))
         replicas = given.shape[:-2]
         shape = replicas if self.system.n_graphs == 1 else (*replicas, self.system.n_graphs)
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
@@ -67,6 +68,7 @@ def save(force_field: ForceField, path: str | Path) -> Path:
     return path
 
 
+@independent_of_modes
 def load(path: str | Path, system: SpinSystem) -> ForceField:
     """Load a force field for `system`.
 

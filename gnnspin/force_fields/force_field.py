@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, NoEnergyError
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.models.base import SpinModel
@@ -58,6 +59,7 @@ class ForceField(FieldSource):
         self.has_energy = self.model.conservative
         self.to(next(model.parameters()).device if device is None else device, dtype)
 
+    @independent_of_modes
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForceField:
         """Move model and geometry to `device` and `dtype`, in place; returns itself."""
         self.device = torch.device(device) if device is not None else self.device
@@ -79,6 +81,7 @@ class ForceField(FieldSource):
         self.model.compile(**options)
         return self
 
+    @independent_of_modes
     def tile(self, max_sites: int = 16_384) -> ForceField:
         """Evaluate a lattice in windows of at most `max_sites` sites, in place; returns itself.
 

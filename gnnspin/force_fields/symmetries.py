@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_rotation, random_spins, torque
 from gnnspin.force_fields.force_field import ForceField
@@ -103,6 +104,7 @@ class SourceSymmetries:
         return "\n".join(lines)
 
 
+@independent_of_modes
 def source_symmetries(
     source: FieldSource, *, seed: int = 0, tolerance: float = 1e-3, every: bool = True
 ) -> SourceSymmetries:
@@ -156,6 +158,7 @@ def source_symmetries(
     return SourceSymmetries(tuple(found), scale, tolerance)
 
 
+@independent_of_modes
 def symmetry_violations(source: FieldSource, *, seed: int = 0) -> dict[str, float]:
     """Largest change of the torque under the operations a model may claim, relative to its root mean square.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.graphs.lattice import lattice_pairs
 from gnnspin.graphs.triplets import with_triplets
 from gnnspin.systems.distances import LENGTH_TOLERANCE, pairs_within
@@ -22,6 +23,7 @@ from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 MATCH_TOLERANCE = 1e-4
 
 
+@independent_of_modes
 def radius_graph(system: SpinSystem, cutoff: float) -> Data:
     """All ordered pairs of sites, periodic images included, closer than or at `cutoff`.
 
@@ -168,6 +170,7 @@ class GraphSpec:
         graph.edge_shell = graph.edge_shell if self.shells is None else shell
         return with_triplets(graph) if self.triplets else graph
 
+    @independent_of_modes
     def match(self, vector: Tensor, distance: Tensor) -> Tensor:
         """Shell (E,) of neighbours at `vector` (E, 3) and `distance` (E,); zeros without shells. Raises as `graph`."""
         if self.dimension == 2 and _leaves_plane(vector, distance):

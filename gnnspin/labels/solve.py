@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.core.version import __version__
@@ -25,6 +26,7 @@ from gnnspin.observables.orders import perturbed, reference_order
 from gnnspin.systems import SpinSystem
 
 
+@independent_of_modes
 def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Tensor | None) -> Label:
     """Label of snapshot number `snapshot` of a job.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import make_independent_of_modes
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.systems import SpinSystem
@@ -38,6 +39,10 @@ class SpinModel(nn.Module, ABC):
 
     energy_scale: Tensor
     energy_shift: Tensor
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        make_independent_of_modes(cls, "__init__", "prepare")
 
     def __init__(self, spec: GraphSpec, hyperparameters: Config) -> None:
         super().__init__()

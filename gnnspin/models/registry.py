@@ -8,6 +8,7 @@ import pydantic
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.registry import Registry
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
@@ -33,6 +34,7 @@ def available() -> tuple[str, ...]:
     return ARCHITECTURES.names()
 
 
+@independent_of_modes
 def build(name: str, spec: GraphSpec, **values: Any) -> SpinModel:
     """Build a model by name.
 
@@ -60,6 +62,7 @@ def build(name: str, spec: GraphSpec, **values: Any) -> SpinModel:
         raise InvalidInput(f"{name}: hyperparameter {place}: {first['msg']}; known: {known}") from error
 
 
+@independent_of_modes
 def for_system(name: str, system: SpinSystem, cutoff: float, **values: Any) -> SpinModel:
     """Build a model for systems like `system`.
 

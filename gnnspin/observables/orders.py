@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.registry import Registry
 from gnnspin.core.spins import as_spins, normalize, random_rotation
 from gnnspin.systems.system import SpinSystem
@@ -70,6 +71,7 @@ def order_digest(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
 
 
+@independent_of_modes
 def reference_order(name: str | Path, system: SpinSystem) -> Tensor:
     """Spins of a perfect order.
 
@@ -137,6 +139,7 @@ def repeated(block: NDArray[np.float64], system: SpinSystem, name: str) -> NDArr
     return np.asarray(block[cells].reshape(-1, 3), dtype=np.float64)
 
 
+@independent_of_modes
 def perturbed(spins: Tensor, amplitude: float, *, seed: int, rotate: bool = True) -> Tensor:
     """Rotate spins globally at random and add Gaussian noise to each component, then normalise.
 

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.graphs.radius import radius_graph
@@ -20,6 +21,7 @@ from gnnspin.systems.system import SpinSystem
 _PROBE_SITES = 1 << 20
 
 
+@independent_of_modes
 def coupled_sites(source: FieldSource, cutoff: float | None = None, *, seed: int = 0) -> csr_array:
     """Pairs of different sites that interact: ``H_i`` depends on ``S_j``.
 
@@ -80,6 +82,7 @@ def color_sites(pairs: csr_array) -> list[Tensor]:
     return [torch.from_numpy(np.flatnonzero(np.array(colors) == color)) for color in range(max(colors) + 1)]
 
 
+@independent_of_modes
 def check_colors(source: FieldSource, colors: list[Tensor], *, seed: int = 0, trials: int = 3) -> None:
     """Raise InvalidInput if spins of one colour act on each other.
 

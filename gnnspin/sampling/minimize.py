@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
 from gnnspin.dynamics.algebra import components, dot, normalized, tangent, vectors
@@ -53,6 +54,7 @@ class Minimum:
     torques: NDArray[np.float64]
 
 
+@independent_of_modes
 def minimize(
     source: FieldSource,
     spins: Tensor | ArrayLike,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
@@ -155,6 +156,7 @@ class SampleRun:
         return self.state.spins
 
 
+@independent_of_modes
 def sample(
     sampler: Any, start: Any, *, n_sweeps: int, observers: Observers = None, observe_every: int = 1
 ) -> SampleRun:

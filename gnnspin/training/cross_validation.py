@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Annotated, Any
 
 from gnnspin.core.config import Config
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
 from gnnspin.force_fields.files import load, save
@@ -43,6 +44,7 @@ class CrossValidation:
     interrupted: bool
 
 
+@independent_of_modes
 def cross_validate(
     model: ModelConfig | Callable[[], SpinModel],
     labels: LabelSet,

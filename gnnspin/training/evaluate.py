@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
@@ -71,6 +72,7 @@ class Evaluation:
         return "\n".join(lines)
 
 
+@independent_of_modes
 def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     """Compare a source with labels.
 

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.force_field import ForceField
@@ -70,6 +71,8 @@ class FitResult:
     interrupted: bool
 
 
+@torch.enable_grad()
+@independent_of_modes
 def fit(
     model: SpinModel,
     train: LabelSet,

@@ -152,6 +152,10 @@ class WalkGeometry:
     terms: HoppingTerms
     hops: int
 
+    def __deepcopy__(self, memo: dict[int, object]) -> WalkGeometry:
+        """Itself: it never changes, and sparse tensors have no deep copy."""
+        return self
+
     @property
     def is_lattice(self) -> bool:
         """Whether all balls are translates of those of one unit cell."""
