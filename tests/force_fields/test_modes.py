@@ -138,7 +138,14 @@ def whole_path(folder: Path) -> list[torch.Tensor]:
     run = gs.dynamics.simulate(loaded, start, n_steps=2, trajectory=folder / "run.h5", save_every=1, **options)
     resumed = gs.dynamics.resume(folder / "run.h5", n_steps=2)
     low = gs.sampling.minimize(exchange, spins[0], tolerance=1e-3)
-    return [fields, loaded.field(start), torch.tensor(evaluation.torque_rmse), run.spins, resumed.spins, low.spins]
+    return [
+        fields,
+        loaded.field(start),
+        torch.tensor(evaluation.torque_rmse, device="cpu"),
+        run.spins,
+        resumed.spins,
+        low.spins,
+    ]
 
 
 def test_whole_path_in_every_mode(tmp_path: Path) -> None:
