@@ -83,10 +83,12 @@ def train(config: Configuration, output: Output, resume: Resume = False) -> None
     from gnnspin.plotting import parity_and_histogram
     from gnnspin.training.job import TrainJob
     from gnnspin.training.job import train as run
+    from gnnspin.training.symmetries import report
 
     result = run(read_config(config, TrainJob), output, resume=resume)
     evaluation = result.validation
     parity_and_histogram(evaluation.predicted_torque, evaluation.exact_torque, output / "torque.png")
+    typer.echo(report(result.fit.force_field.provenance["symmetries"]))
     typer.echo(f"on validation labels:\n{evaluation}\nwrote {result.path} and {output / 'torque.png'}")
     if result.fit.interrupted:
         typer.echo("interrupted; --resume continues")

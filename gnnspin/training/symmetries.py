@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -96,6 +97,17 @@ def check_imposed(model: SpinModel, labels: LabelSet) -> dict[str, Any]:
             stacklevel=3,
         )
     return {"checked": True, "broken": shares, "imposed": imposed}
+
+
+def report(record: Mapping[str, Any]) -> str:
+    """One line on what `check_imposed` recorded."""
+    if not record["checked"]:
+        return "symmetries: not checked, since the Hamiltonian of the labels is unknown"
+    if not record["broken"]:
+        return "symmetries: the Hamiltonian of the labels has all that were tried"
+    broken = ", ".join(f"{kind.replace('_', ' ')} {share:.2g}" for kind, share in sorted(record["broken"].items()))
+    imposed = ", ".join(kind.replace("_", " ") for kind in record["imposed"]) or "none"
+    return f"symmetries: broken, with the share of the torque that is odd: {broken}; imposed nevertheless: {imposed}"
 
 
 def _worth_leaving_out(found: tuple[SourceSymmetries, ...]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from gnnspin.core import SymmetryWarning
 from gnnspin.datasets import LabelStore
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.training import ModelConfig
-from gnnspin.training.symmetries import check_imposed, label_symmetries
+from gnnspin.training.symmetries import check_imposed, label_symmetries, report
 
 NEAREST = {"kind": "nearest_neighbor"}
 HALDANE = {"kind": "sum", "rules": [NEAREST, {"kind": "haldane", "t2": 0.15}]}
@@ -53,6 +53,13 @@ def test_flux_opens_time_reversal_and_mirrors(make: Make, name: str) -> None:
     assert flags(labels, name, mirrors=True) == {"time_reversal": False, "mirrors": True}
 
 
+def test_a_head_opens_the_architecture_under_it(make: Make) -> None:
+    labels = make(HALDANE)
+    model = ModelConfig(name="nonconservative", cutoff=1.8).build(labels.systems[0], labels)
+    assert "mirrors" not in model.symmetries
+    assert check_imposed(model, labels)["imposed"] == []
+
+
 def test_real_hopping_leaves_every_default(make: Make) -> None:
     labels = make(NEAREST)
     assert flags(labels) == {"time_reversal": True, "mirrors": True}
@@ -87,6 +94,7 @@ def test_a_training_warns_with_the_share_out_of_reach(make: Make, tmp_path: Path
         result = gs.training.fit(model, labels, labels, directory=tmp_path / "fit", progress=False)
     record = result.force_field.provenance["symmetries"]
     assert record["imposed"] == ["mirrors"]
+    assert "imposed nevertheless: mirrors" in report(record)
     assert record["broken"]["mirrors"] == pytest.approx(record["broken"]["time_reversal"], rel=1e-6)
     assert record["broken"] == pytest.approx(
         {kind: label_symmetries(labels)[0].shares[kind] for kind in ("mirrors", "time_reversal")}
@@ -103,6 +111,7 @@ def test_labels_from_elsewhere_are_not_checked(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level("INFO", logger="gnnspin"):
         assert check_imposed(model, store) == {"checked": False}
     assert "not checked" in caplog.text
+    assert "not checked" in report({"checked": False})
 
 
 def test_lattices_are_measured_on_a_few_cells_whatever_the_solver(make: Make) -> None:
