@@ -110,7 +110,7 @@ class ModelHamiltonian(nn.Module):
         if self.rule is None or self.rule.translation:
             kept.add("translation")
         if self.rule is None or self.rule.isotropic:
-            kept |= {"point_group", "space_rotation"}
+            kept |= {"point_group", "mirrors", "space_rotation"}
         return frozenset(kept | {"time_reversal"} if self.time_reversal else kept)
 
     @property
