@@ -26,8 +26,8 @@ def as_spins(spins: Tensor | ArrayLike, n_sites: int | None = None) -> Tensor:
     Raises
     ------
     InvalidInput
-        If the shape is not ``(..., N, 3)``, a component is not a finite real number, or a spin's length differs from 1 by more
-        than `UNIT_TOLERANCE`. The message names the first offending site.
+        If the shape is not ``(..., N, 3)``, a component is not a finite real number, or a spin's length differs from 1
+        by more than `UNIT_TOLERANCE`. The message names the first offending site.
     """
     tensor = spins if isinstance(spins, Tensor) else _native(np.asarray(spins))
     if tensor.is_complex():
