@@ -4,8 +4,9 @@ from gnnspin.observables import standard_orders as _standard_orders  # noqa: F40
 from gnnspin.observables.chirality import (
     scalar_chirality,
     site_average,
+    solid_angle,
     staggered_vector_chirality,
-    triangles,
+    topological_charge,
     vector_chirality,
 )
 from gnnspin.observables.correlation_length import correlation_length, pair_correlation_length
@@ -28,12 +29,15 @@ from gnnspin.observables.reciprocal import (
 )
 from gnnspin.observables.skyrmions import skyrmion
 from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
+from gnnspin.observables.triangulation import Triangles, delaunay_cells, triangles
 
 __all__ = [
     "PairCorrelation",
+    "Triangles",
     "available_orders",
     "commensurate_wave_vectors",
     "correlation_length",
+    "delaunay_cells",
     "extended_reciprocal_vectors",
     "extended_zones",
     "high_symmetry_points",
@@ -52,9 +56,11 @@ __all__ = [
     "shortest_equivalent",
     "site_average",
     "skyrmion",
+    "solid_angle",
     "staggered_vector_chirality",
     "structure_factor",
     "structure_factor_at",
+    "topological_charge",
     "triangles",
     "vector_chirality",
     "wave_vector_path",

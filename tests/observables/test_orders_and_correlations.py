@@ -232,8 +232,8 @@ def test_bad_input_is_named():
         structure_factor(TRIANGULAR, random_spins(71, seed=0))
     with pytest.raises(InvalidInput, match="not a lattice"):
         structure_factor(amorphous(10, 5.0, 0.5, seed=0), random_spins(10, seed=0))
-    with pytest.raises(InvalidInput, match="triangular lattice"):
-        scalar_chirality(square(4, 4), random_spins(16, seed=0))
+    with pytest.raises(InvalidInput, match="xy plane"):
+        scalar_chirality(simple_cubic(3, 3, 3), random_spins(27, seed=0))
     with pytest.raises(InvalidInput, match="bin_width"):
         pair_correlation(TRIANGULAR, random_spins(72, seed=0), 0.0, 2.0)
     with pytest.raises(InvalidInput, match=r"no site has a neighbour within 0\.5"):
