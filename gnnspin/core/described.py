@@ -206,7 +206,8 @@ class Described(ABC):
         for name in without:
             given.pop(name, None)
         # null means "not given", also for a parameter that only another kind has
-        given = {name: value for name, value in given.items() if value is not None or name in parameters.model_fields}
+        asked = {name for name, field in parameters.model_fields.items() if field.is_required()}
+        given = {name: value for name, value in given.items() if value is not None or name in asked}
         given = found.completed(given)
         try:
             return parameters.model_validate(given)
@@ -300,7 +301,9 @@ class RecipeOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def written(recipe: Recipe, info: pydantic.SerializationInfo) -> dict[str, Any]:
-            return recipe.model_dump(mode=info.mode, exclude_defaults=info.exclude_defaults)
+            values = recipe.model_dump(mode=info.mode, exclude_defaults=info.exclude_defaults)
+            kind = recipe.described_class.kind
+            return values if kind == self.family.default_kind else {"kind": kind, **values}
 
         return core_schema.no_info_plain_validator_function(
             self.validated, serialization=core_schema.plain_serializer_function_ser_schema(written, info_arg=True)
@@ -429,7 +432,7 @@ def _default(parameter: inspect.Parameter) -> Any:
         return ... if parameter.kind is not inspect.Parameter.VAR_POSITIONAL else ()
     if isinstance(parameter.default, Described):
         return type(parameter.default).recipe(parameter.default)
-    return plain(parameter.default)
+    return parameter.default if isinstance(parameter.default, torch.dtype) else plain(parameter.default)
 
 
 def _built(value: Any, system: Any, device: Any) -> Any:

@@ -99,6 +99,10 @@ SOURCES: list[FieldSource] = [
 ]
 
 
+def kind_of(one: Described) -> str:
+    return type(one).kind
+
+
 def again(one: Any, family: type[Described], system: SpinSystem | None = None) -> Any:
     """What is built from the description as a file gives it back."""
     return family.from_specification(json.loads(json.dumps(one.specification())), system)
@@ -116,7 +120,7 @@ def test_every_class_has_an_example() -> None:
     assert solvers == kinds(SOURCES)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=repr)
+@pytest.mark.parametrize("rule", RULES, ids=kind_of)
 def test_rules(rule: HoppingRule) -> None:
     built = again(rule, HoppingRule)
     assert type(built) is type(rule)
@@ -140,7 +144,7 @@ def test_hamiltonians(given: SDHamiltonian) -> None:
     assert torch.equal(built.dense(random_spins(16, seed=0)), given.dense(random_spins(16, seed=0)))
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=repr)
+@pytest.mark.parametrize("source", SOURCES, ids=kind_of)
 def test_sources(source: FieldSource) -> None:
     built = again(source, FieldSource, source.system)
     assert built.specification() == source.specification()
@@ -162,7 +166,7 @@ def test_a_wannier_model_is_stored_without_its_file(tmp_path: Any) -> None:
     assert (built.matrix(SYSTEM) != rule.matrix(SYSTEM)).nnz == 0
 
 
-@pytest.mark.parametrize("rule", RULES, ids=repr)
+@pytest.mark.parametrize("rule", RULES, ids=kind_of)
 def test_declared_physics_holds(rule: HoppingRule) -> None:
     built = SDHamiltonian(SYSTEM, rule, J=1.0)
     assert not rule.time_reversal or built.time_reversal

@@ -162,4 +162,17 @@ def test_configurations_of_version_0_1_validate() -> None:
     hamiltonian = {"hopping": hopping, "J": 6.0, "spin_fraction": 1.0, "dilution_seed": 0}
     solver = {"kind": "exact_diagonalization", "kT": 0.01, "mu": None, "filling": 0.5, "n_electrons": None}
     foreign = dict.fromkeys(("tolerance", "n_moments", "kernel", "probes", "n_colors", "seed"))
+    polynomial = {"kind": "kernel_polynomial", "kT": 0.1, "mu": 0.0, "n_moments": 100}
+    assert electrons(hamiltonian, foreign | polynomial) == electrons({"J": 6}, polynomial)
     assert electrons(hamiltonian, solver | foreign) == electrons({"J": 6}, {"filling": "1/2"})
+
+
+def test_values_that_differ_from_defaults_name_the_kind() -> None:
+    """They identify a run: two solvers with the same arguments are told apart."""
+
+    def short(solver: dict[str, Any]) -> dict[str, Any]:
+        return electrons(solver=solver).model_dump(mode="json", exclude_defaults=True)
+
+    assert short({"kT": 0.1, "mu": 0.0}) == {"hamiltonian": {"J": 2}, "solver": {"kT": 0.1, "mu": 0.0}}
+    poles = short({"kind": "pole_expansion", "kT": 0.1, "mu": 0.0})
+    assert poles["solver"] == {"kind": "pole_expansion", "kT": 0.1, "mu": 0.0}
