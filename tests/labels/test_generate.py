@@ -254,3 +254,32 @@ def test_orders_of_ones_own_come_from_files(tmp_path):
         configuration(samplers=[{**sampler, "orders": str(tmp_path / "missing.npz")}])
     with pytest.raises(InvalidInput, match="expected"):
         generate(configuration(samplers=[sampler]), tmp_path / "other.h5", progress=False)
+
+
+def test_a_store_of_version_0_1_recognises_its_configuration():
+    """It holds every key, with null for what another solver takes, and a fingerprint by another rule."""
+    solver = {"kind": "kernel_polynomial", "kT": 0.05, "mu": -1.0, "filling": None, "n_electrons": None}
+    stored = {
+        "systems": [{"kind": "square", "shape": [4, 4], "pbc": True}],
+        "hamiltonian": {
+            "hopping": {"kind": "peierls", "hopping": {"kind": "nearest_neighbor", "t": 1.0}, "flux": 0.25},
+            "J": 3.0,
+            "spin_fraction": 0.5,
+            "dilution_seed": 0,
+        },
+        "solver": solver | {"tolerance": None, "n_moments": 100, "kernel": None, "probes": None, "n_colors": None},
+        "samplers": [{"kind": "random", "count": 2}],
+        "seed": 3,
+    }
+    short = {
+        "systems": [{"kind": "square", "shape": [4, 4]}],
+        "hamiltonian": {"J": 3, "spin_fraction": 0.5, "hopping": {"kind": "peierls", "flux": 0.25}},
+        "solver": {"kind": "kernel_polynomial", "kT": 0.05, "mu": -1, "n_moments": 100},
+        "samplers": [{"kind": "random", "count": 2}],
+        "seed": 3,
+    }
+    config = GenerateConfig.model_validate(short)
+    assert config.equals(stored)
+    assert not GenerateConfig.model_validate(short | {"seed": 4}).equals(stored)
+    simple = {**short, "hamiltonian": {"J": 3.0}, "solver": {"kT": 0.05, "filling": 0.5}}
+    assert GenerateConfig.model_validate(simple).fingerprint == "3ae28e2ddadba3145528632707592188"
