@@ -20,7 +20,13 @@ from gnnspin.electrons.hopping.rules import (
 from gnnspin.electrons.hopping.wannier import CellHopping, Wannier90Hopping, wannier90_hopping
 from gnnspin.electrons.poles.pole_expansion import PoleExpansion
 from gnnspin.electrons.polynomials.kernel_polynomial import KernelPolynomial
-from gnnspin.electrons.spectra import average_density_of_states, density_of_states, local_density_of_states
+from gnnspin.electrons.spectra import (
+    average_density_of_states,
+    band_gap,
+    bands,
+    density_of_states,
+    local_density_of_states,
+)
 from gnnspin.electrons.state import ElectronicState
 from gnnspin.electrons.topology import chern_number, hall_conductivity
 
@@ -51,6 +57,8 @@ __all__ = [
     "TwistedHopping",
     "Wannier90Hopping",
     "average_density_of_states",
+    "band_gap",
+    "bands",
     "chern_number",
     "density_of_states",
     "diluted_coupling",

@@ -116,7 +116,15 @@ class ExactDiagonalization(EquilibriumSource, kind="exact_diagonalization"):
 
     @torch.no_grad()
     def gap(self, spins: Tensor | ArrayLike) -> Tensor:
-        """Distance between the highest filled and the lowest empty level at kT = 0.
+        """`cluster_gap` under its former name."""
+        return self.cluster_gap(spins)
+
+    @torch.no_grad()
+    def cluster_gap(self, spins: Tensor | ArrayLike) -> Tensor:
+        """Distance between the highest filled and the lowest empty level of this finite system at kT = 0.
+
+        The levels are those of one cell at one crystal momentum; the gap of the crystal whose spins repeat is that of
+        `gnnspin.electrons.bands` over all momenta, and may be closed where this one is open.
 
         Parameters
         ----------

@@ -14,7 +14,10 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.hopping.phases import TwistedHopping
+from gnnspin.electrons.hopping.rules import HoppingRule
 from gnnspin.electrons.occupation import chemical_potential
+from gnnspin.systems.lattice import cell_indices
 
 LineShape = Literal["gaussian", "lorentzian"]
 
@@ -189,6 +192,93 @@ def average_density_of_states(
     count = len(stacked)
     error = stacked.std(0) / count**0.5 if count > 1 else torch.full_like(stacked[0], torch.nan)
     return SpectralAverage(grid, stacked.mean(0), error, count)
+
+
+@torch.no_grad()
+def bands(
+    hamiltonian: SDHamiltonian,
+    spins: Tensor | ArrayLike,
+    wave_vectors: ArrayLike,
+    *,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Levels of a crystal whose cell, spins included, is the system, at given crystal momenta.
+
+    Parameters
+    ----------
+    hamiltonian : SDHamiltonian
+        Of one periodic system, with a hopping rule; J per orbital or site as it is.
+    spins : (N, 3)
+        Unit spins of the cell.
+    wave_vectors : (Q, 3)
+        Cartesian, from `gnnspin.observables.wave_vector_path`, say; components along open directions are ignored.
+    device : torch.device or str
+        Where the matrices are diagonalised.
+
+    Returns
+    -------
+    (Q, 2M) float64 tensor
+        Ascending at every momentum: the twist of boundary k is ``theta_k = q . A_k``.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes do not fit, the system is a union or the hopping is a matrix.
+
+    Examples
+    --------
+    >>> import math, torch
+    >>> from gnnspin.systems import chain
+    >>> up = torch.tensor([[0.0, 0.0, 1.0]])
+    >>> bands(SDHamiltonian(chain(1), J=0.0), up, [[0, 0, 0], [math.pi, 0, 0]])[:, 0].tolist()
+    [-2.0, 2.0]
+    """
+    rule, system = hamiltonian.hopping, hamiltonian.system
+    if not isinstance(rule, HoppingRule) or system.n_graphs > 1:
+        raise InvalidInput("bands need one system and a hopping rule; a matrix does not tell which hops leave the cell")
+    given = as_spins(spins, system.n_sites).detach().to(device, torch.float64)
+    points = np.asarray(wave_vectors, dtype=np.float64)
+    if given.ndim != 2 or points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise InvalidInput(f"give one configuration (N, 3) and wave vectors (Q, 3); got {points.shape}")
+    twists = np.where(system.pbc, points @ system.cell.T, 0.0)
+    levels = []
+    for a, b, c in twists.tolist():
+        twisted = SDHamiltonian(system, TwistedHopping(rule, (a, b, c)), hamiltonian.orbital_coupling)
+        levels.append(torch.linalg.eigvalsh(twisted.dense(given)))
+    return torch.stack(levels).to(_device(spins))
+
+
+@torch.no_grad()
+def band_gap(
+    hamiltonian: SDHamiltonian,
+    spins: Tensor | ArrayLike,
+    n_occupied: int,
+    *,
+    grid: int = 24,
+    device: torch.device | str = "cpu",
+) -> float:
+    """Gap of a crystal above its lowest bands: lowest empty less highest filled level over all crystal momenta.
+
+    Negative where the bands overlap. The momenta are a grid that holds the zone centre; the gap found is an upper bound
+    of the true one.
+
+    Parameters
+    ----------
+    n_occupied : int
+        Filled bands, 1 to 2M - 1.
+    grid : int
+        Momenta along each periodic direction.
+    hamiltonian, spins, device
+        As in `bands`; errors too.
+    """
+    if not 0 < n_occupied < hamiltonian.n_spin_orbitals or grid < 1:
+        raise InvalidInput(
+            f"n_occupied={n_occupied} must be in 1 .. {hamiltonian.n_spin_orbitals - 1}, grid={grid} >= 1"
+        )
+    system = hamiltonian.system
+    fractions = cell_indices([grid if periodic else 1 for periodic in system.pbc]) / grid
+    levels = bands(hamiltonian, spins, fractions @ (2 * np.pi * np.linalg.inv(system.cell).T), device=device)
+    return float(levels[:, n_occupied].min() - levels[:, n_occupied - 1].max())
 
 
 def _broadened(

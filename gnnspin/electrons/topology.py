@@ -24,6 +24,9 @@ _TRUSTED_FLUX = 0.5
 
 _LARGEST_GRID = 128
 
+#: Twists per direction of the first and the last sum for a Hall conductivity.
+_COARSE_GRID, _FINEST_GRID = 12, 768
+
 #: Memory that the matrices diagonalised together may take, in bytes.
 _CHUNK_BYTES = 2**26
 
@@ -94,6 +97,27 @@ def chern_number(
     raise ConvergenceError(f"Berry fluxes stay above pi/2 on a grid of {grid // 2}: the gap is too small to resolve")
 
 
+class HallConductivity(float):
+    """A Hall conductivity in units of e^2/h: a number that knows its error.
+
+    Attributes
+    ----------
+    error : float
+        Difference to the grid of half as many twists per direction; an upper bound where the sum converges.
+    grid : int
+        Twists per direction.
+    """
+
+    error: float
+    grid: int
+
+    def __new__(cls, value: float, error: float, grid: int) -> HallConductivity:
+        """Number with its error."""
+        found = super().__new__(cls, value)
+        found.error, found.grid = error, grid
+        return found
+
+
 @torch.no_grad()
 def hall_conductivity(
     hamiltonian: SDHamiltonian,
@@ -101,36 +125,68 @@ def hall_conductivity(
     *,
     kT: float,
     mu: float,
-    grid: int = 24,
+    grid: int | None = None,
+    tolerance: float = 1e-3,
     axes: tuple[int, int] = (0, 1),
     device: torch.device | str = "cpu",
-) -> float:
+) -> HallConductivity:
     """Intrinsic anomalous Hall conductivity in units of e^2/h, in metals too.
 
     ``sigma = (1/2pi) int d^2theta sum_n f_n Omega_n`` with the Kubo form of the Berry curvature,
     ``Omega_n = -2 Im sum_{n' != n} <n|d_1 H|n'><n'|d_2 H|n> / (e_n - e_n')^2`` (Xiao, Chang, Niu, Rev. Mod. Phys. 82,
     1959 (2010), eq. 1.13 and 3.5, doi:10.1103/RevModPhys.82.1959). The midpoint sum over twists converges exponentially
-    in a gap; in a metal refine the grid until kT resolves the level spacing.
+    in a gap, in a metal as soon as kT resolves the level spacing; the grid is doubled until two sums agree.
 
     Parameters
     ----------
     kT, mu : float
         Temperature >= 0 and chemical potential in units of the hopping.
-    grid : int
-        Twists per direction.
+    grid : int, optional
+        Twists per direction, 2 or more, in place of the search; the error is then stated, whatever it is.
+    tolerance : float
+        Largest accepted difference of the last two grids.
     hamiltonian, spins, axes, device
         As in `chern_number`; errors too.
+
+    Returns
+    -------
+    HallConductivity
+        A float with the attributes ``error`` and ``grid``.
+
+    Raises
+    ------
+    ConvergenceError
+        If the sums still differ on the finest grid: a metal too cold for it, or a gap too small.
     """
     if not np.isfinite(kT) or kT < 0 or not np.isfinite(mu):
         raise InvalidInput(f"kT={kT} must be >= 0 and mu={mu} finite")
+    if not tolerance > 0 or (grid is not None and grid < 2):
+        raise InvalidInput(f"tolerance={tolerance} must be positive and grid={grid} at least 2")
     family = _TwistedFamily.of(hamiltonian, spins, axes, torch.device(device))
+    size = 2 * _COARSE_GRID if grid is None else grid
+    previous = _hall_sum(family, size // 2, kT, mu)
+    while True:
+        value = _hall_sum(family, size, kT, mu)
+        error = abs(value - previous)
+        if grid is not None or error <= tolerance:
+            return HallConductivity(value, error, size)
+        if size >= _FINEST_GRID:
+            raise ConvergenceError(
+                f"the Hall conductivity changes by {error:.1e} between {size // 2} and {size} twists per direction; "
+                f"use a larger tolerance, a larger kT (now {kT}), or give grid="
+            )
+        previous, size = value, 2 * size
+
+
+def _hall_sum(family: _TwistedFamily, grid: int, kT: float, mu: float) -> float:
+    """Midpoint sum over a grid of twists."""
     twists = 2 * np.pi * (torch.arange(grid, dtype=torch.float64, device=family.exchange.device) + 0.5) / grid
     total = sum(
         _occupied_curvature(family, float(first), piece, kT, mu)
         for first in twists
         for piece in twists.split(family.chunk)
     )
-    return 2 * np.pi * total / grid**2
+    return 2 * np.pi * float(total) / grid**2
 
 
 def _occupied_curvature(family: _TwistedFamily, first: float, second: Tensor, kT: float, mu: float) -> float:

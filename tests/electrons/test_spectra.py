@@ -13,6 +13,8 @@ from gnnspin.electrons import (
     OnsiteEnergy,
     SDHamiltonian,
     average_density_of_states,
+    band_gap,
+    bands,
     density_of_states,
     local_density_of_states,
 )
@@ -192,3 +194,28 @@ def test_levels_and_gap_of_the_solver():
     for method in (joined.levels, joined.density_matrix):
         with pytest.raises(InvalidInput, match="no single matrix"):
             method(spins.reshape(32, 3))
+
+
+def test_bands_of_the_square_lattice_in_closed_form():
+    """Neel order: e = -+ sqrt(J^2 + 4 (cos kx + cos ky)^2), twice each; the gap of the crystal is 2 J."""
+    system = square(2, 2)
+    signs = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64)
+    spins = signs[:, None] * torch.tensor([0.0, 0, 1], dtype=torch.float64)
+    hamiltonian = SDHamiltonian(system, J=0.7)
+    q = np.random.default_rng(0).uniform(-3, 3, (4, 3))
+    folded = [q, q + np.array([np.pi, 0, 0])]
+    energy = [np.sqrt(0.49 + 4 * (np.cos(k[:, 0]) + np.cos(k[:, 1])) ** 2) for k in folded]
+    expected = np.sort(np.concatenate([s * e[:, None] * np.ones(2) for s in (-1, 1) for e in energy], axis=1), axis=1)
+    np.testing.assert_allclose(bands(hamiltonian, spins, q), expected, atol=1e-12)
+    assert band_gap(hamiltonian, spins, 4, grid=8) == pytest.approx(1.4)
+    assert band_gap(SDHamiltonian(chain(1), J=0.5), spins[:1], 1, grid=8) == pytest.approx(-3.0)
+    with pytest.raises(InvalidInput, match="n_occupied=8"):
+        band_gap(hamiltonian, spins, 8)
+
+
+def test_the_gap_of_a_cluster_is_not_that_of_its_crystal():
+    """A ferromagnetic ring of six has levels apart; those of the chain close as momenta fill in."""
+    hamiltonian, spins = SDHamiltonian(chain(6), J=0.5), torch.tensor([[0.0, 0, 1]]).double().expand(6, 3)
+    ed = ExactDiagonalization(hamiltonian, kT=0.0, n_electrons=4)
+    assert ed.cluster_gap(spins).item() == ed.gap(spins).item() > 0.4
+    assert band_gap(hamiltonian, spins, 4, grid=240) < 0.01

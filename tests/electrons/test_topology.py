@@ -140,6 +140,33 @@ def test_hall_conductivity_does_not_depend_on_the_choice_of_cell_boundary():
     assert abs(values[0]) > 0.01
 
 
+def test_hall_conductivity_meets_its_tolerance_where_the_answer_is_zero():
+    """Neel order of the square lattice, gap 0.44: time reversal and a translation leave it as it is."""
+    system = square(2, 2)
+    signs = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64)
+    spins = signs[:, None] * torch.tensor([0.0, 0, 1], dtype=torch.float64)
+    for tolerance in (1e-2, 1e-6):
+        found = hall_conductivity(SDHamiltonian(system, J=1.0), spins, kT=0.0, mu=0.0, tolerance=tolerance)
+        assert abs(found) <= max(found.error, 1e-12) <= max(tolerance, 1e-12)
+
+
+@pytest.mark.parametrize("mass", [-1.9, -0.2, 1.7])
+def test_small_gaps_are_resolved_by_themselves(mass):
+    """Near a transition the curvature is sharp: the grid grows until the quantised value stands within its error."""
+    spins = torch.tensor([[0.0, 0, 1]], dtype=torch.float64)
+    found = hall_conductivity(qi_wu_zhang(mass), spins, kT=0.0, mu=0.0)
+    assert abs(found - 2 * round(winding(mass))) <= found.error <= 1e-3
+    coarse = hall_conductivity(qi_wu_zhang(mass), spins, kT=0.0, mu=0.0, grid=6)
+    assert coarse.grid == 6
+    assert coarse.error > 0.1 or abs(coarse - found) < 0.1
+
+
+def test_a_cold_metal_says_that_it_has_not_converged():
+    spins = torch.tensor([[0.0, 0, 1]], dtype=torch.float64)
+    with pytest.raises(ConvergenceError, match="larger kT"):
+        hall_conductivity(qi_wu_zhang(1.0), spins, kT=0.0, mu=1.4, tolerance=1e-9)
+
+
 def test_bad_arguments():
     hamiltonian = SDHamiltonian(triangular(2, 2), J=3.0)
     matrix = SDHamiltonian(triangular(2, 2), hamiltonian.hopping_matrix, J=3.0)
@@ -152,6 +179,8 @@ def test_bad_arguments():
         (lambda: chern_number(hamiltonian, TETRAHEDRAL, 2, axes=(0, 0)), "different"),
         (lambda: chern_number(hamiltonian, TETRAHEDRAL.expand(2, 4, 3), 2), "one spin configuration"),
         (lambda: hall_conductivity(hamiltonian, TETRAHEDRAL, kT=-1.0, mu=0.0), "kT=-1.0"),
+        (lambda: hall_conductivity(hamiltonian, TETRAHEDRAL, kT=0.1, mu=0.0, grid=1), "grid=1"),
+        (lambda: hall_conductivity(hamiltonian, TETRAHEDRAL, kT=0.1, mu=0.0, tolerance=0.0), "tolerance=0.0"),
     ]:
         with pytest.raises(InvalidInput, match=reason):
             call()
