@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.classical.bonds import checked_couplings
+from gnnspin.classical.bonds import checked_couplings, unit_vectors
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import SpinSystem
 
 
-class UniaxialAnisotropy(ClassicalTerm):
+class UniaxialAnisotropy(ClassicalTerm, kind="uniaxial_anisotropy"):
     """E = -sum_i K_i (n_i . S_i)^2: an easy axis for K > 0, an easy plane for K < 0. H_i = 2 K_i (n_i . S_i) n_i.
 
     Parameters
@@ -27,7 +25,9 @@ class UniaxialAnisotropy(ClassicalTerm):
     axis : (3,) or (N, 3)
         Direction n, of any length but zero.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -42,24 +42,19 @@ class UniaxialAnisotropy(ClassicalTerm):
         axis: ArrayLike = (0.0, 0.0, 1.0),
         *,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
+        super().__init__(system, device, dtype)
         self.K = checked_couplings(K, system.n_sites, "K")
         directions = np.array(axis, dtype=np.float64)
         if directions.shape not in ((3,), (system.n_sites, 3)) or not np.isfinite(directions).all():
             raise InvalidInput(f"axis has shape {directions.shape}; give (3,) or ({system.n_sites}, 3), finite")
-        lengths = np.linalg.norm(directions, axis=-1, keepdims=True)
-        if not lengths.all():
+        if not directions.any(-1).all():
             raise InvalidInput("axis is zero; give a direction such as (0, 0, 1)")
-        self.axis = directions / lengths
-        self._strength = torch.from_numpy(self.K).to(self.device)
-        self._axis = torch.from_numpy(self.axis).to(self.device)
+        self.axis = unit_vectors(directions)
+        self._strength = self._tensor(self.K)
+        self._direction = self._tensor(self.axis)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
-        return -self._strength * (spins * self._axis).sum(-1).square()
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        described = {"K": self.K.tolist(), "axis": self.axis.tolist()}
-        return {"class": type(self).__name__, **described, "system": self.system.fingerprint}
+        return -self._strength * (spins * self._direction).sum(-1).square()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from gnnspin.classical.term import ClassicalTerm
 from gnnspin.systems.system import SpinSystem
 
 
-class Biquadratic(ClassicalTerm):
+class Biquadratic(ClassicalTerm, kind="biquadratic"):
     """E = -sum_bonds B_s (S_i . S_j)^2, each bond once; positive B favours collinear spins, negative B right angles.
 
     Parameters
@@ -23,7 +22,9 @@ class Biquadratic(ClassicalTerm):
     B : float or sequence of float
         Coupling of the nearest neighbours, or of every neighbour shell, nearest first.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -32,20 +33,21 @@ class Biquadratic(ClassicalTerm):
     """
 
     def __init__(
-        self, system: SpinSystem, B: float | Sequence[float] = 1.0, *, device: torch.device | str = "cpu"
+        self,
+        system: SpinSystem,
+        B: float | Sequence[float] = 1.0,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
+        super().__init__(system, device, dtype)
         shells = shell_couplings(B, "B")
         self.B = tuple(shells.tolist())
         bonds = shell_bond_list(system, n_shells=len(shells))
-        self._pairs = torch.from_numpy(bonds.pairs).to(self.device)
-        self._couplings = torch.from_numpy(shells[bonds.shell]).to(self.device)
+        self._pairs = self._tensor(bonds.pairs)
+        self._couplings = self._tensor(shells[bonds.shell])
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
         products = (spins[:, self._pairs[:, 0]] * spins[:, self._pairs[:, 1]]).sum(-1)
         return share_among_sites(-self._couplings * products.square(), self._pairs, self.system.n_sites)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {"class": type(self).__name__, "B": list(self.B), "system": self.system.fingerprint}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -15,7 +13,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 
-class BondExchange(ClassicalTerm):
+class BondExchange(ClassicalTerm, kind="bond_exchange"):
     """E = -sum_b S_i^T J_b S_j over the given bonds (i, j); H_i = sum J_b S_j, H_j = sum J_b^T S_i.
 
     The antisymmetric part of J_b is a Dzyaloshinskii-Moriya term, the traceless symmetric part a pseudo-dipolar or
@@ -31,7 +29,9 @@ class BondExchange(ClassicalTerm):
         Exchange, or exchange matrix (row: component of S_i), for all bonds or for each; with three bonds a (3, 3)
         array is one matrix for all.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -40,24 +40,25 @@ class BondExchange(ClassicalTerm):
     """
 
     def __init__(
-        self, system: SpinSystem, bonds: ArrayLike, J: ArrayLike = 1.0, *, device: torch.device | str = "cpu"
+        self,
+        system: SpinSystem,
+        bonds: ArrayLike,
+        J: ArrayLike = 1.0,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
+        super().__init__(system, device, dtype)
         self.bonds = checked_clusters(bonds, 2, system, "bonds")
         self.J = _matrices(J, len(self.bonds))
-        self._pairs = torch.from_numpy(self.bonds).to(self.device)
-        self._matrices = torch.from_numpy(self.J).to(self.device)
+        self._pairs = self._tensor(self.bonds)
+        self._matrices = self._tensor(self.J)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
         first, second = spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]]
         energies = -torch.einsum("rba,bac,rbc->rb", first, self._matrices, second)
         return share_among_sites(energies, self._pairs, self.system.n_sites)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        described = {"bonds": self.bonds.tolist(), "J": self.J.tolist()}
-        return {"class": type(self).__name__, **described, "system": self.system.fingerprint}
 
 
 def _matrices(J: ArrayLike, n_bonds: int) -> FloatArray:

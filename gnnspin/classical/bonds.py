@@ -110,6 +110,13 @@ def shell_couplings(values: ArrayLike, name: str) -> FloatArray:
     return array
 
 
+def unit_vectors(vectors: FloatArray) -> FloatArray:
+    """Vectors (..., 3) divided by their lengths; those of unit length to rounding stay bit for bit as they are."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit = np.abs(lengths - 1) <= 8 * np.finfo(np.float64).eps
+    return np.where(unit, vectors, vectors / lengths)
+
+
 def share_among_sites(energies: Tensor, clusters: Tensor, n_sites: int) -> Tensor:
     """Energies per cluster (R, B) split equally among the cluster's sites (B, k), shape (R, N)."""
     size = clusters.shape[1]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.classical.bonds import checked_clusters, share_among_sites, shell_bond_list, shell_couplings
+from gnnspin.classical.bonds import checked_clusters, share_among_sites, shell_bond_list, shell_couplings, unit_vectors
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import FloatArray, SpinSystem
@@ -17,7 +17,7 @@ from gnnspin.systems.system import FloatArray, SpinSystem
 RULES = ("interfacial", "bulk")
 
 
-class DzyaloshinskiiMoriya(ClassicalTerm):
+class DzyaloshinskiiMoriya(ClassicalTerm, kind="dzyaloshinskii_moriya"):
     """E = sum_bonds D_ij . (S_i x S_j), each bond once, D_ji = -D_ij; H_i = sum_j D_ij x S_j.
 
     With u the unit vector from i to j, D_ij is ``D n x u`` (interfacial, Neel walls), or ``D u`` (bulk, Bloch walls).
@@ -36,7 +36,9 @@ class DzyaloshinskiiMoriya(ClassicalTerm):
     bonds : (B, 2), optional
         Explicit bonds (i, j), to which the vectors D belong.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -48,37 +50,33 @@ class DzyaloshinskiiMoriya(ClassicalTerm):
         self,
         system: SpinSystem,
         D: ArrayLike,
-        rule: str = "interfacial",
+        rule: Literal["interfacial", "bulk"] = "interfacial",
         *,
         normal: ArrayLike | None = None,
         bonds: ArrayLike | None = None,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
-        self._described: dict[str, Any]
+        super().__init__(system, device, dtype)
+        self.rule, self.bonds, self.normal = rule, None, None
         if bonds is not None:
             pairs = checked_clusters(bonds, 2, system, "bonds")
             self.vectors = np.array(D, dtype=np.float64)
-            self._described = {"bonds": pairs.tolist(), "D": self.vectors.tolist()}
+            self.bonds, self.D = pairs, self.vectors
         else:
-            strengths, axis = shell_couplings(D, "D"), _normal(normal, system)
-            found = shell_bond_list(system, n_shells=len(strengths))
+            self.D, self.normal = shell_couplings(D, "D"), _normal(normal, system)
+            found = shell_bond_list(system, n_shells=len(self.D))
             pairs = found.pairs
-            self.vectors = strengths[found.shell, None] * _directions(found.vector, rule, axis)
-            self._described = {"D": strengths.tolist(), "rule": rule, "normal": axis.tolist()}
+            self.vectors = self.D[found.shell, None] * _directions(found.vector, rule, self.normal)
         if self.vectors.shape != (len(pairs), 3) or not np.isfinite(self.vectors).all():
             raise InvalidInput(f"D has shape {self.vectors.shape}; give one finite vector per bond, ({len(pairs)}, 3)")
-        self._pairs = torch.from_numpy(pairs).to(self.device)
-        self._vectors = torch.from_numpy(self.vectors).to(self.device)
+        self._pairs = self._tensor(pairs)
+        self._vectors = self._tensor(self.vectors)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
         vector_chirality = torch.linalg.cross(spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]])
         return share_among_sites((self._vectors * vector_chirality).sum(-1), self._pairs, self.system.n_sites)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {"class": type(self).__name__, **self._described, "system": self.system.fingerprint}
 
 
 def _normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
@@ -87,7 +85,7 @@ def _normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
     axis = np.asarray([0.0, 0.0, 1.0] if given is None else given, dtype=np.float64)
     if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
         raise InvalidInput(f"normal={normal!r} must be three finite numbers, not all zero")
-    return axis / np.linalg.norm(axis)
+    return unit_vectors(axis)
 
 
 def _directions(vector: FloatArray, rule: str, normal: FloatArray) -> FloatArray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -13,7 +11,7 @@ from gnnspin.classical.term import ClassicalTerm
 from gnnspin.systems.system import SpinSystem
 
 
-class FourSpin(ClassicalTerm):
+class FourSpin(ClassicalTerm, kind="four_spin"):
     """E = -sum_q K_q (S_i . S_j)(S_k . S_l) over the given quadruples (i, j, k, l).
 
     The four-spin term of Shi, Zhang, Chern (metallic spin glass, eq. 14) with the opposite sign, that of `Heisenberg`:
@@ -28,7 +26,9 @@ class FourSpin(ClassicalTerm):
     K : float or (Q,)
         Coupling of all quadruples, or of each.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -37,21 +37,22 @@ class FourSpin(ClassicalTerm):
     """
 
     def __init__(
-        self, system: SpinSystem, quadruples: ArrayLike, K: ArrayLike = 1.0, *, device: torch.device | str = "cpu"
+        self,
+        system: SpinSystem,
+        quadruples: ArrayLike,
+        K: ArrayLike = 1.0,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
+        super().__init__(system, device, dtype)
         self.quadruples = checked_clusters(quadruples, 4, system, "quadruples")
         self.K = checked_couplings(K, len(self.quadruples), "K")
-        self._sites = torch.from_numpy(self.quadruples).to(self.device)
-        self._couplings = torch.from_numpy(self.K).to(self.device)
+        self._sites = self._tensor(self.quadruples)
+        self._couplings = self._tensor(self.K)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
         i, j, k, m = (spins[:, column] for column in self._sites.T)
         energies = -self._couplings * (i * j).sum(-1) * (k * m).sum(-1)
         return share_among_sites(energies, self._sites, self.system.n_sites)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        described = {"quadruples": self.quadruples.tolist(), "K": self.K.tolist()}
-        return {"class": type(self).__name__, **described, "system": self.system.fingerprint}

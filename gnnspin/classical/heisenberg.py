@@ -16,7 +16,7 @@ from gnnspin.graphs.shells import shell_bonds
 from gnnspin.systems.system import SpinSystem
 
 
-class Heisenberg(PairExchange):
+class Heisenberg(PairExchange, kind="heisenberg"):
     """E = -sum_bonds J_s S_i . S_j, each bond once; positive J favours parallel spins. H_i = sum_j J_s S_j.
 
     Parameters
@@ -54,14 +54,11 @@ class Heisenberg(PairExchange):
     ) -> None:
         shells = shell_couplings(J, "J")
         self.J = tuple(shells.tolist())
+        ClassicalTerm.__init__(self, system, device, dtype)
         self._lattice = LatticeExchange.of(system, shells)
         if self._lattice is None:
             bonds = shell_bonds(system, n_shells=len(shells))
-            super().__init__(system, bonds.site, bonds.neighbor, shells[bonds.shell], device)
-            self._exchange = self._exchange.to(dtype)
-        else:
-            ClassicalTerm.__init__(self, system, device)
-        self.dtype = dtype
+            self._set_bonds(bonds.site, bonds.neighbor, shells[bonds.shell])
 
     def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Field ``sum_j J_ij S_j`` (R, N, 3): shifted arrays on a Bravais lattice, a sum over bonds elsewhere."""
@@ -74,7 +71,3 @@ class Heisenberg(PairExchange):
         if self._lattice is not None:
             self._lattice.compile(**options)
         return self
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {"class": type(self).__name__, "J": list(self.J), "system": self.system.fingerprint}

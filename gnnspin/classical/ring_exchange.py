@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -13,7 +11,7 @@ from gnnspin.classical.term import ClassicalTerm
 from gnnspin.systems.system import SpinSystem
 
 
-class RingExchange(ClassicalTerm):
+class RingExchange(ClassicalTerm, kind="ring_exchange"):
     """E = sum_p K_p [(S1.S2)(S3.S4) + (S1.S4)(S2.S3) - (S1.S3)(S2.S4)], sites 1 to 4 around plaquette p.
 
     The classical part of the cyclic exchange of four spins (Thouless, Proc. Phys. Soc. 86, 893 (1965)).
@@ -28,7 +26,9 @@ class RingExchange(ClassicalTerm):
         Sites of every plaquette in cyclic order. Default: all parallelograms of nearest-neighbour bonds, that is the
         squares of the square lattice and the rhombi of the triangular one.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -43,13 +43,14 @@ class RingExchange(ClassicalTerm):
         plaquettes: ArrayLike | None = None,
         *,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        super().__init__(system, device)
+        super().__init__(system, device, dtype)
         given = parallelograms(system) if plaquettes is None else plaquettes
         self.plaquettes = checked_clusters(given, 4, system, "plaquettes")
         self.K = checked_couplings(K, len(self.plaquettes), "K")
-        self._sites = torch.from_numpy(self.plaquettes).to(self.device)
-        self._couplings = torch.from_numpy(self.K).to(self.device)
+        self._sites = self._tensor(self.plaquettes)
+        self._couplings = self._tensor(self.K)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """See `ClassicalTerm.site_energies`."""
@@ -57,8 +58,3 @@ class RingExchange(ClassicalTerm):
         sides = (a * b).sum(-1) * (c * d).sum(-1) + (a * d).sum(-1) * (b * c).sum(-1)
         energies = self._couplings * (sides - (a * c).sum(-1) * (b * d).sum(-1))
         return share_among_sites(energies, self._sites, self.system.n_sites)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        described = {"plaquettes": self.plaquettes.tolist(), "K": self.K.tolist()}
-        return {"class": type(self).__name__, **described, "system": self.system.fingerprint}

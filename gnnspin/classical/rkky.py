@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from gnnspin.classical.pair_exchange import PairExchange
+from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import radius_graph
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 
-class RKKY(PairExchange):
+class RKKY(PairExchange, kind="rkky"):
     """E = sum_pairs J_RKKY(2 k_F r_ij) S_i . S_j with J_RKKY(x) = 9 pi (J^2 / e_F) (x cos x - sin x) / x^4.
 
     Every pair within the cutoff counts once, periodic images included, so that ``H_i = -sum_j J_RKKY S_j``; positive
@@ -32,7 +31,9 @@ class RKKY(PairExchange):
     cutoff : float
         Largest distance of an interacting pair, > 0.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
 
     Raises
     ------
@@ -49,6 +50,7 @@ class RKKY(PairExchange):
         cutoff: float,
         *,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         for name, value in (("fermi_energy", fermi_energy), ("k_F", k_F)):
             if not np.isfinite(value) or value <= 0:
@@ -60,12 +62,8 @@ class RKKY(PairExchange):
         graph = radius_graph(system, cutoff)
         neighbor, site = graph.edge_index.numpy()
         strength = rkky(2 * self.k_F * graph.edge_distance.numpy()) * self.J**2 / self.fermi_energy
-        super().__init__(system, site, neighbor, -strength, device)
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        numbers = {name: getattr(self, name) for name in ("J", "fermi_energy", "k_F", "cutoff")}
-        return {"class": type(self).__name__, **numbers, "system": self.system.fingerprint}
+        ClassicalTerm.__init__(self, system, device, dtype)
+        self._set_bonds(site, neighbor, -strength)
 
 
 def rkky(x: FloatArray) -> FloatArray:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.systems.system import SpinSystem
 
@@ -17,15 +20,37 @@ class ClassicalTerm(FieldSource):
     Parameters
     ----------
     system : SpinSystem
-        A union gives one energy per part.
+        Where the spins sit; a union gives one energy per part.
     device : torch.device or str
-        Where the term is computed, in float64.
+        Where the term is computed.
+    dtype : torch.dtype
+        Precision of the evaluation; energies are summed in float64.
+
+    Raises
+    ------
+    InvalidInput
+        If `dtype` is neither float32 nor float64.
+
+    Examples
+    --------
+    An easy axis of sixth order, ``E = -sum_i z_i^6``:
+
+    >>> class Sextic(ClassicalTerm):
+    ...     def site_energies(self, spins, time=None):
+    ...         return -spins[..., 2] ** 6
+    >>> from gnnspin.systems import chain
+    >>> Sextic(chain(1)).field([[0.0, 0.0, 1.0]]).tolist()
+    [[-0.0, -0.0, 6.0]]
     """
 
-    def __init__(self, system: SpinSystem, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, system: SpinSystem, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise InvalidInput(f"dtype={dtype} must be torch.float32 or torch.float64")
         self.system = system
-        self.device = torch.device(device)
-        self._graph_index = torch.from_numpy(system.graph_index).to(self.device)
+        self.device, self.dtype = torch.device(device), dtype
+        self._graph_index = self._tensor(system.graph_index)
 
     @abstractmethod
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
@@ -35,3 +60,8 @@ class ClassicalTerm(FieldSource):
         """Energies (R, n_graphs), in float64, of spins (R, N, 3)."""
         sites = self.site_energies(spins, time).to(torch.float64)
         return sites.new_zeros(len(spins), self.system.n_graphs).index_add_(1, self._graph_index, sites)
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        """Numbers on the term's device, real ones in its precision."""
+        tensor = torch.from_numpy(values)
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)

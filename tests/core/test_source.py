@@ -77,7 +77,7 @@ def test_sum_adds_energies_and_fields_and_is_flat():
     assert total.terms == (a, b, c)
     torch.testing.assert_close(total.energy(SPINS), a.energy(SPINS) + b.energy(SPINS) + c.energy(SPINS))
     torch.testing.assert_close(total.field(SPINS), a.field(SPINS) + b.field(SPINS) + c.field(SPINS))
-    assert [term["class"] for term in total.specification()["terms"]] == ["Heisenberg", "Zeeman", "Heisenberg"]
+    assert [term["kind"] for term in total.specification()["terms"]] == ["heisenberg", "zeeman", "heisenberg"]
 
 
 def test_sources_of_different_systems_do_not_add():
