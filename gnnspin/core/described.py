@@ -50,7 +50,9 @@ class Recipe(Config):
         self.described_class.check(self)
         return self
 
-    def build(self, system: Any = None, device: Any = None, **given: Any) -> Any:
+    def build(
+        self, system: Any = None, device: Any = None, contents: Mapping[str, bytes] | None = None, **given: Any
+    ) -> Any:
         """The object, with everything inside it.
 
         Parameters
@@ -59,6 +61,8 @@ class Recipe(Config):
             For objects that live on one (sources, Hamiltonians) and everything inside them that does.
         device : torch.device or str, optional
             For those that can be placed.
+        contents : mapping of str to bytes, optional
+            What a description names but does not hold, by digest: the weights of learned models.
         **given
             Arguments that the recipe was made without, see `Described.parameters`.
 
@@ -67,7 +71,7 @@ class Recipe(Config):
         InvalidInput
             If a value is out of range, or the object needs a system and there is none.
         """
-        return self.described_class.from_recipe(self, system, device, **given)
+        return self.described_class.from_recipe(self, system, device, contents, **given)
 
     def inside(self) -> Iterator[Recipe]:
         """The recipe itself and all recipes among its arguments, at any depth."""
@@ -146,10 +150,18 @@ class Described(ABC):
         return values
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe, system: Any = None, device: Any = None, **given: Any) -> Self:
-        """Build from validated arguments; errors as in `Recipe.build`."""
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        system: Any = None,
+        device: Any = None,
+        contents: Mapping[str, bytes] | None = None,
+        **given: Any,
+    ) -> Self:
+        """Build from validated arguments; parameters and errors as in `Recipe.build`."""
         known = inspect.signature(cls).parameters
-        arguments = {name: _built(value, system, device) for name, value in recipe.arguments().items()} | given
+        arguments = {name: _built(value, system, device, contents) for name, value in recipe.arguments().items()}
+        arguments |= given
         if "system" in known:
             if system is None:
                 raise InvalidInput(f"{cls.kind or cls.__name__} lives on a system; give one")
@@ -259,6 +271,15 @@ class Described(ABC):
         names = [name for name in inspect.signature(cls).parameters if name not in CONTEXT]
         kept = {name: self._argument(name) for name in names if hasattr(self, f"_{name}") or hasattr(self, name)}
         return {"kind": "", "class": f"{cls.__module__}.{cls.__qualname__}", **{n: plain(v) for n, v in kept.items()}}
+
+    def inside(self) -> Iterator[Described]:
+        """The object itself and all described objects among its arguments, at any depth."""
+        yield self
+        for name in inspect.signature(type(self)).parameters:
+            value = getattr(self, f"_{name}", getattr(self, name, None))
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, Described):
+                    yield from each.inside()
 
     def _argument(self, name: str) -> Any:
         for attribute in (f"_{name}", name):
@@ -435,11 +456,11 @@ def _default(parameter: inspect.Parameter) -> Any:
     return parameter.default if isinstance(parameter.default, torch.dtype) else plain(parameter.default)
 
 
-def _built(value: Any, system: Any, device: Any) -> Any:
+def _built(value: Any, *context: Any) -> Any:
     if isinstance(value, Recipe):
-        return value.build(system, device)
+        return value.build(*context)
     if isinstance(value, list | tuple):
-        return type(value)(_built(each, system, device) for each in value)
+        return type(value)(_built(each, *context) for each in value)
     return value
 
 

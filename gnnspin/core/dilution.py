@@ -6,14 +6,36 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 
 
-class Diluted(FieldSource):
+def site_mask(sites: ArrayLike | Tensor, n_sites: int, name: str) -> NDArray[np.bool_]:
+    """Mask (N,) of sites, given as one or as site numbers.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither (N,) booleans nor a list of numbers of existing sites.
+    """
+    given = np.asarray(sites.cpu() if isinstance(sites, Tensor) else sites)
+    if given.dtype == np.bool_ and given.shape == (n_sites,):
+        return given
+    numbers = given.size == 0 or np.issubdtype(given.dtype, np.integer)
+    if given.ndim != 1 or not numbers or (given.size and not 0 <= given.min() <= given.max() < n_sites):
+        raise InvalidInput(
+            f"{name} is {given.dtype} of shape {given.shape}; give ({n_sites},) booleans, or site numbers in "
+            f"0 .. {n_sites - 1}"
+        )
+    mask = np.zeros(n_sites, dtype=np.bool_)
+    mask[given.astype(np.int64)] = True
+    return mask
+
+
+class Diluted(FieldSource, kind="diluted"):
     """A source whose spins are zero at some sites: a missing moment acts on nothing and feels nothing.
 
     The terms of a classical Hamiltonian with a vacant site vanish. A learned model is evaluated outside what it was
@@ -22,21 +44,18 @@ class Diluted(FieldSource):
     Parameters
     ----------
     source : FieldSource
-    vacant : (N,) bool
-        True where there is no moment.
+        What acts on the moments that are there.
+    vacant : (N,) bool, or sequence of int
+        True where there is no moment; or the numbers of these sites.
 
     Raises
     ------
     InvalidInput
-        If `vacant` has another shape or type, or the source is electronic.
+        If `vacant` has another shape or type, a site does not exist, or the source is electronic.
     """
 
     def __init__(self, source: FieldSource, vacant: ArrayLike | Tensor) -> None:
-        mask = np.asarray(vacant.cpu() if isinstance(vacant, Tensor) else vacant)
-        if mask.shape != (source.system.n_sites,) or mask.dtype != np.bool_:
-            raise InvalidInput(
-                f"vacancies are {mask.dtype} of shape {mask.shape}; give ({source.system.n_sites},) booleans"
-            )
+        mask = site_mask(vacant, source.system.n_sites, "vacant")
         if any(hasattr(term, "hamiltonian") for term in getattr(source, "terms", [source])):
             raise InvalidInput(
                 "an electronic source takes its vacancies from its Hamiltonian: SDHamiltonian(system, J=...) with one "
@@ -44,6 +63,7 @@ class Diluted(FieldSource):
             )
         self.source = source
         self.vacant = mask
+        self._vacant = np.flatnonzero(mask)
         self.system = source.system
         self.dtype = source.dtype
         self.device = source.device
@@ -67,8 +87,3 @@ class Diluted(FieldSource):
         """Both, from one evaluation; see `FieldSource.energies_and_fields`."""
         energies, fields = self.source.energies_and_fields(spins * self._occupied, time)
         return energies, fields * self._occupied
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        vacant = np.flatnonzero(self.vacant).tolist()
-        return {"class": type(self).__name__, "source": self.source.specification(), "vacant": vacant}

@@ -18,6 +18,7 @@ from torch import Tensor
 def _numbers(value: Any) -> Any:
     """Nested tuples of finite numbers, or booleans; complex ones as ``{"real": ..., "imag": ...}``."""
     if isinstance(value, Mapping):
+        _no_function(value)
         if set(value) == {"real", "imag"}:
             return _numbers(np.asarray(value["real"], dtype=float) + 1j * np.asarray(value["imag"], dtype=float))
         raise ValueError(f"{sorted(value)} is no array of numbers")

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from torch import Tensor
-
+from gnnspin.core.described import Described, plain, renewed_specification
 from gnnspin.core.errors import InvalidInput
 
 #: A temperature as a function of time: a number, or an array with a shape that `simulate` takes for kT.
-TemperatureFunction: TypeAlias = "Callable[[float], float | Tensor | Any]"
+TemperatureFunction: TypeAlias = Callable[[float], Any]
 
 
 @dataclass(frozen=True)
-class Protocol(ABC):
-    """A temperature kT(t) that a trajectory file can store; a pure function of time, so that restarts are exact."""
+class Protocol(Described, family="temperature protocol", group="gnnspin.temperature_protocols"):
+    """A temperature kT(t) that a trajectory file can store; a pure function of time, so that restarts are exact.
+
+    A subclass with a kind can be named in configurations: ``kT: {kind: ramp, start: 0.1, end: 0.0, duration: 100}``.
+    """
 
     @abstractmethod
     def __call__(self, time: float) -> float:
         """Temperature at `time`, in units of the hopping."""
 
-    def specification(self) -> dict[str, Any]:
-        """JSON-able description; `protocol_from` is the inverse."""
-        return {"class": type(self).__name__, **asdict(self)}
-
 
 @dataclass(frozen=True)
-class Quench(Protocol):
+class Quench(Protocol, kind="quench"):
     """kT = `before` until `time`, `after` from then on.
+
+    Parameters
+    ----------
+    before : float
+        Temperature before `time`.
+    after : float
+        Temperature from `time` on.
+    time : float
+        When the temperature changes.
 
     Raises
     ------
@@ -53,8 +60,19 @@ class Quench(Protocol):
 
 
 @dataclass(frozen=True)
-class Ramp(Protocol):
+class Ramp(Protocol, kind="ramp"):
     """kT goes linearly from `start` to `end` between the times `begin` and `begin + duration`; constant outside.
+
+    Parameters
+    ----------
+    start : float
+        First temperature.
+    end : float
+        Last temperature.
+    duration : float
+        Time that the change takes.
+    begin : float
+        Time at which it begins.
 
     Raises
     ------
@@ -77,8 +95,19 @@ class Ramp(Protocol):
 
 
 @dataclass(frozen=True)
-class Anneal(Protocol):
+class Anneal(Protocol, kind="anneal"):
     """kT goes exponentially, ``start (end / start)^x`` with x from 0 to 1; times as for `Ramp`.
+
+    Parameters
+    ----------
+    start : float
+        First temperature.
+    end : float
+        Last temperature.
+    duration : float
+        Time that the change takes.
+    begin : float
+        Time at which it begins.
 
     Raises
     ------
@@ -103,8 +132,15 @@ class Anneal(Protocol):
 
 
 @dataclass(frozen=True)
-class Table(Protocol):
+class Table(Protocol, kind="table"):
     """kT interpolated linearly between `values` at ascending `times`; constant outside.
+
+    Parameters
+    ----------
+    times : sequence of float
+        Times, ascending.
+    values : sequence of float
+        Temperatures at these times.
 
     Raises
     ------
@@ -133,29 +169,30 @@ class Table(Protocol):
         return step(time)
 
 
-PROTOCOLS: dict[str, type[Protocol]] = {kind.__name__: kind for kind in (Quench, Ramp, Anneal, Table)}
-
-
 def protocol_from(specification: dict[str, Any]) -> Protocol:
-    """The protocol that `Protocol.specification` describes.
+    """The protocol that `describe_temperature` describes.
 
     Raises
     ------
     InvalidInput
-        If the class is unknown: the temperature was an ordinary function, which no file can hold.
+        If it is unknown: the temperature was an ordinary function, which no file can hold.
     """
-    parameters = dict(specification)
-    name = parameters.pop("class")
-    if name not in PROTOCOLS:
+    renewed = renewed_specification(specification)
+    if "kind" not in renewed:
+        name = renewed.get("function", renewed.get("class"))
         raise InvalidInput(f"the temperature is the function {name!r}, which is not stored; give it as kT=")
-    return PROTOCOLS[name](**parameters)
+    return Protocol.from_specification(renewed)
 
 
 def describe_temperature(kT: TemperatureFunction) -> dict[str, Any]:
     """Specification of a protocol; of any other function its name alone."""
-    if isinstance(kT, Protocol):
-        return kT.specification()
-    return {"class": f"function {getattr(kT, '__qualname__', type(kT).__qualname__)}"}
+    return plain(kT)
+
+
+def same_temperature(given: TemperatureFunction, stored: dict[str, Any]) -> bool:
+    """Whether a temperature function has the stored description; other functions than protocols go by their name."""
+    name = f"function {getattr(given, '__qualname__', type(given).__qualname__)}"
+    return describe_temperature(given) == renewed_specification(stored) or stored.get("class") == name
 
 
 def _progress(time: float, begin: float, duration: float) -> float:

@@ -22,11 +22,11 @@ from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.loop import Run, integrate
 from gnnspin.dynamics.parameters import NoiseTerms, StepParameters
-from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from
+from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
 from gnnspin.dynamics.steps import Step, heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
 from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.trajectories.observers import ObservableLog, Observers, named_observers
-from gnnspin.trajectories.rebuild import require_same_source
+from gnnspin.trajectories.rebuild import require_same_source, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
 from gnnspin.trajectories.writer import TrajectoryWriter, refuse_existing
@@ -275,10 +275,11 @@ def _stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
 
 def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:
     """The user's source, diluted as the stored one was."""
-    if stored.source.get("class") == "Diluted" and not isinstance(source, Diluted):
-        vacant = np.zeros(stored.system.n_sites, dtype=bool)
-        vacant[stored.source["vacant"]] = True
-        source = Diluted(source, vacant)
+    described = written_out(stored.source)
+    if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
+        source = Diluted(source, described["vacant"])
+    if source.system.fingerprint != stored.system.fingerprint:
+        raise InvalidInput("the source is not the stored one: they differ in system; use trajectory.system")
     require_same_source(source, stored.source)
     return source
 
@@ -305,7 +306,7 @@ def _restored_temperature(stored: Trajectory, kT: TemperatureFunction | None) ->
     described = stored.settings["kT"]
     if kT is None:
         return _restored(stored.kT, stored.settings["device"]) if described is None else protocol_from(described)
-    if described != describe_temperature(kT):
+    if described is None or not same_temperature(kT, described):
         raise InvalidInput(f"kT is {describe_temperature(kT)}, the stored run has {described or stored.kT.tolist()}")
     return kT
 

@@ -20,7 +20,7 @@ from gnnspin.force_fields.force_field import ForceField
 from gnnspin.systems import SpinSystem
 
 
-class Committee(FieldSource):
+class Committee(FieldSource, kind="committee"):
     """Mean of force fields that were trained independently; where they disagree, none is to be trusted.
 
     Energies and fields are the members' means. `spread` says how much their torques differ, spin by spin: large where
@@ -160,7 +160,3 @@ class Committee(FieldSource):
         """Means of the members' energies and fields, None where not asked for."""
         results = [member.unchecked(spins, energy=energy, field=field) for member in self.members]
         return tuple(None if parts[0] is None else torch.stack(parts).mean(0) for parts in zip(*results, strict=True))
-
-    def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        return {"class": "Committee", "members": [member.specification() for member in self.members]}

@@ -4,20 +4,45 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
+import safetensors.torch
 import torch
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
+from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
 from gnnspin.force_fields.tiling import Tiling
+from gnnspin.graphs import GraphSpec
+from gnnspin.models import architecture, build
 from gnnspin.models.base import SpinModel
 from gnnspin.systems import SpinSystem
 
 
-class ForceField(FieldSource):
+class ForceFieldParameters(Recipe):
+    """Description of a learned field source: everything but the weights, which it names by their digest."""
+
+    kind: Literal["force_field"] = "force_field"
+    model: str = Field(description="name of the architecture")
+    hyperparameters: dict[str, Any] = Field(description="hyperparameters of the architecture")
+    graph: dict[str, Any] = Field(description="graph specification")
+    weights: str = Field(description="SHA-256 of the weights")
+    dtype: DType = Field(default=torch.float32, description="precision of the evaluation")
+    max_sites: int | None = Field(default=None, ge=1, description="sites per window; default: the whole system at once")
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _complete(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """All hyperparameters, those that the architecture got after the description was written included."""
+        return architecture(info.data["model"]).Hyperparameters(**given).model_dump(mode="json")
+
+
+class ForceField(FieldSource, kind="force_field"):
     """A learned field source: the energies and fields of a model; no energy where the model has none.
 
     Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
@@ -156,19 +181,55 @@ class ForceField(FieldSource):
     def _no_energy(self) -> str:
         return f"the model {self.model.name} has no energy: its field is not a gradient; use field()"
 
+    @classmethod
+    def parameters(cls, without: tuple[str, ...] = ()) -> type[Recipe]:
+        """Pydantic class of the description; a model is described by its architecture and the digest of its weights."""
+        del without
+        return ForceFieldParameters
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        system: Any = None,
+        device: Any = None,
+        contents: Mapping[str, bytes] | None = None,
+        **given: Any,
+    ) -> Any:
+        """Build from a description and the weights that it names; see `Recipe.build`."""
+        assert isinstance(recipe, ForceFieldParameters)
+        weights = (contents or {}).get(recipe.weights)
+        if weights is None or system is None:
+            raise InvalidInput(
+                f"the weights {recipe.weights} are not in the file; load the {recipe.model} with gnnspin.load"
+            )
+        model = build(recipe.model, GraphSpec(**recipe.graph), **recipe.hyperparameters)
+        force_field = cls(model, system, **given).to(device, recipe.dtype)
+        force_field.model.load_state_dict(safetensors.torch.load(weights))
+        return force_field if recipe.max_sites is None else force_field.tile(recipe.max_sites)
+
     def specification(self) -> dict[str, Any]:
-        """See `FieldSource.specification`."""
-        tiles = {} if self._tiling is None else {"max_sites": self._max_sites}
+        """Description of the model without its weights, of which it holds the digest; see `model_weights`."""
         return {
-            **tiles,
-            "class": "ForceField",
+            "kind": self.kind,
             "model": self.model.name,
             "hyperparameters": self.model.hyperparameters.model_dump(mode="json"),
             "graph": self.model.spec.to_dict(),
             "weights": weights_digest(self.model),
             "dtype": str(self.dtype).removeprefix("torch."),
-            "system": self.system.fingerprint,
+            "max_sites": None if self._tiling is None else self._max_sites,
         }
+
+
+def model_weights(source: FieldSource) -> dict[str, bytes]:
+    """Safetensors of every learned model in `source`, by the digest in its description."""
+    return {
+        weights_digest(part.model): safetensors.torch.save(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in part.model.state_dict().items()}
+        )
+        for part in source.inside()
+        if isinstance(part, ForceField)
+    }
 
 
 def weights_digest(model: SpinModel) -> str:
@@ -185,3 +246,6 @@ def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
     sizes = [part.n_sites for part in system.parts]
     parts = site_energies.to(torch.float64).split(sizes, dim=-1)
     return torch.stack([part.sum(-1) for part in parts], dim=-1)
+
+
+ForceFieldParameters.described_class = ForceField

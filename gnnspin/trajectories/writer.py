@@ -18,8 +18,8 @@ from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.core.version import __version__
+from gnnspin.force_fields.force_field import model_weights
 from gnnspin.trajectories.observers import ObservableLog
-from gnnspin.trajectories.rebuild import model_weights
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import FORMAT, FORMAT_VERSION, checksum, newest_checkpoint, open_trajectory
 

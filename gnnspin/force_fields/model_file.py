@@ -1,0 +1,83 @@
+"""A learned model as configurations name it: by its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.described import Recipe
+from gnnspin.core.source import FieldSource
+from gnnspin.force_fields.committee import Committee
+from gnnspin.force_fields.files import load
+from gnnspin.systems import SpinSystem
+
+
+class ModelFile(FieldSource, kind="model"):
+    """The force field in a model file, or the committee in a folder of them; built as that source itself.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Any system that fits the model.
+    path : path
+        A file written by `gnnspin.save`, a folder written by `Committee.save`, or ``pretrained:NAME``.
+    dtype : torch.dtype
+        Precision of the evaluation.
+    max_sites : int, optional
+        Sites per window, see `ForceField.tile`; default: the whole system at once.
+    device : torch.device or str
+        Where to evaluate.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged or foreign.
+    InvalidInput
+        If the system does not fit the model.
+    """
+
+    def __init__(
+        self,
+        system: SpinSystem,
+        path: str | Path,
+        *,
+        dtype: torch.dtype = torch.float32,
+        max_sites: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        folder = not str(path).startswith("pretrained:") and Path(path).is_dir()
+        source = Committee.load(path, system) if folder else load(path, system)
+        self.source = source.to(device, dtype)
+        if max_sites is not None:
+            for member in self.source.members if isinstance(self.source, Committee) else (self.source,):
+                member.tile(max_sites)
+        self.system, self.device, self.dtype = system, self.source.device, self.source.dtype
+        self.has_energy = self.source.has_energy
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        system: Any = None,
+        device: Any = None,
+        contents: Mapping[str, bytes] | None = None,
+        **given: Any,
+    ) -> Any:
+        """The force field or committee itself."""
+        return super().from_recipe(recipe, system, device, contents, **given).source
+
+    def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Energies of the model; see `FieldSource.energies`."""
+        return self.source.energies(spins, time)
+
+    def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
+        """Fields of the model; see `FieldSource.fields`."""
+        return self.source.fields(spins, time)
+
+    def specification(self) -> dict[str, Any]:
+        """Description of the model in the file, not of the file."""
+        return self.source.specification()
