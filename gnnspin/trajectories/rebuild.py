@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import gnnspin.classical
+import gnnspin.electrons
+import gnnspin.force_fields  # noqa: F401  (the three define the kinds of sources)
 from gnnspin.core.described import as_stored, renewed_specification, require_same
 from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.moved import GONE_IN
