@@ -1,0 +1,45 @@
+"""Whole numbers as users write them: seeds, steps, sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gnnspin.core.errors import InvalidInput
+
+
+def whole_number(value: Any, name: str) -> int:
+    """The integer that `value` is exactly: ``100000``, ``1e5`` and ``"1e5"`` alike.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no number, not whole, or true or false; names it.
+
+    Examples
+    --------
+    >>> whole_number(1e5, "n_steps"), whole_number("1e5", "n_steps")
+    (100000, 100000)
+    >>> whole_number(1.9, "seed")
+    Traceback (most recent call last):
+    ...
+    gnnspin.core.errors.InvalidInput: seed=1.9 must be a whole number
+    """
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float | np.floating | str):
+        try:
+            return int(value) if isinstance(value, str) and value.strip().isdecimal() else _exact(float(value))
+        except (ValueError, OverflowError):
+            pass
+    elif isinstance(value, np.ndarray) or hasattr(value, "item"):
+        if np.ndim(value) == 0:
+            return whole_number(value.item(), name)
+    raise InvalidInput(f"{name}={value!r} must be a whole number")
+
+
+def _exact(value: float) -> int:
+    if not value.is_integer():
+        raise ValueError
+    return int(value)
