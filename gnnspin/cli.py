@@ -13,6 +13,7 @@ import yaml
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import GnnspinError, InvalidInput, StoreError
+from gnnspin.core.yaml_loader import Loader
 
 C = TypeVar("C", bound=Config)
 
@@ -226,7 +227,7 @@ def read_config(path: Path, kind: type[C]) -> C:
         If a key is unknown or a value is out of range; names the key.
     """
     try:
-        values: Any = yaml.load(path.read_text(), _OneOfEachKey)
+        values: Any = yaml.load(path.read_text(), Loader)
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -237,17 +238,6 @@ def read_config(path: Path, kind: type[C]) -> C:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
         raise InvalidInput(f"{path}: {one_line(error)}") from error
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML in which a key that comes twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def one_line(error: pydantic.ValidationError) -> str:

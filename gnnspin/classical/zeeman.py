@@ -79,10 +79,8 @@ class Zeeman(ClassicalTerm, kind="zeeman"):
         vectors = np.array(given, dtype=np.float64)
         n_sites = self.system.n_sites
         if vectors.shape not in ((3,), (n_sites, 3)) or not np.isfinite(vectors).all():
-            raise InvalidInput(
-                f"{name} has shape {vectors.shape}; give three finite numbers, or ({n_sites}, 3) of them, "
-                "one vector per site"
-            )
+            given = vectors.tolist() if vectors.size <= 6 else f"array of shape {vectors.shape}"
+            raise InvalidInput(f"{name}={given} must be three finite numbers, or ({n_sites}, 3), one vector per site")
         return vectors
 
     def applied(self, time: float | None = None) -> Tensor:

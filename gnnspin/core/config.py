@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from gnnspin.core.numbers import whole_number
 
@@ -17,11 +18,16 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _numbers_as_given(cls, value: Any, info: ValidationInfo) -> Any:
-        assert info.field_name is not None
-        return _as_given(value, cls.model_fields[info.field_name].annotation, info.field_name)
+    def _numbers_as_given(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        fields = cls.model_fields
+        return {
+            name: _as_given(value, fields[name].annotation, name) if name in fields else value
+            for name, value in values.items()
+        }
 
 
 def _as_given(value: Any, annotation: Any, name: str) -> Any:

@@ -33,9 +33,8 @@ def whole_number(value: Any, name: str) -> int:
             return int(value) if isinstance(value, str) and value.strip().isdecimal() else _exact(float(value))
         except (ValueError, OverflowError):
             pass
-    elif isinstance(value, np.ndarray) or hasattr(value, "item"):
-        if np.ndim(value) == 0:
-            return whole_number(value.item(), name)
+    elif hasattr(value, "item") and np.ndim(value) == 0 and not isinstance(value, np.bool_):
+        return whole_number(value.item(), name)
     raise InvalidInput(f"{name}={value!r} must be a whole number")
 
 

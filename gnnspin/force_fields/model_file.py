@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gnnspin.core.described import Recipe
+from gnnspin.core.described import Described, Recipe
 from gnnspin.core.source import FieldSource
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.files import load
@@ -69,6 +69,10 @@ class ModelFile(FieldSource, kind="model"):
     ) -> Any:
         """The force field or committee itself."""
         return super().from_recipe(recipe, system, device, contents, **given).source
+
+    def inside(self) -> Iterator[Described]:
+        """The model as the source that it is."""
+        yield from self.source.inside()
 
     def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Energies of the model; see `FieldSource.energies`."""

@@ -214,7 +214,21 @@ def test_zeeman_in_time():
     for source in (rotating, function, rotating + Heisenberg(system)):
         with pytest.raises(InvalidInput, match="time"):
             source.field(spins)
-    assert "lambda" in function.specification()["B"]
+    assert "lambda" in function.specification()["B"]["function"]
+
+
+def test_a_field_that_differs_from_site_to_site():
+    """A row of spins in fields of its own: each energy and field is that of its site alone, in time as well."""
+    system, spins = chain(4), random_spins(4, replicas=(2,), seed=0)
+    fields = np.arange(12.0).reshape(4, 3)
+    source = Zeeman(system, fields, amplitude=fields, frequency=0.5)
+    for time, factor in ((0.0, 2.0), (1.0, 0.0)):
+        expected = factor * torch.from_numpy(fields)
+        torch.testing.assert_close(source.field(spins, time), expected.expand(2, 4, 3), atol=1e-12, rtol=0)
+        torch.testing.assert_close(source.energy(spins, time), -(spins * expected).sum((-1, -2)))
+    assert torch.equal(Zeeman(system, lambda _: fields).field(spins, 0.0)[0], torch.from_numpy(fields))
+    with pytest.raises(InvalidInput, match=r"one vector per site"):
+        Zeeman(system, fields[:3, :2])
 
 
 @pytest.mark.parametrize(
