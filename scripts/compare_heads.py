@@ -55,9 +55,7 @@ def ribbons(
             field = row.pop("force_field")
             walls = evaluate(field, test[1::2])
             own = evaluate(field, train)
-            rows.append(
-                {**row, "train R2": f"{own.torque_r2:.3f}", **figures("test", evaluation), **figures("walls", walls)}
-            )
+            rows.append({**row, "train R2": _r2(own), **figures("test", evaluation), **figures("walls", walls)})
             report(rows[-1])
     write(rows, output / "ribbons.csv")
 
@@ -100,6 +98,10 @@ def committee(
     both = [torch.cat([values["relaxed"], values["random"]]) for values in (spread, error)]
     snapshotwise = rank_correlation(both[0].mean(1), both[1].mean(1))
     typer.echo(f"both together: over spins {rank_correlation(*both):.2f}, over snapshots {snapshotwise:.2f}")
+
+
+def _r2(errors: gs.training.Evaluation) -> str:
+    return "undefined" if errors.torque_r2 is None else f"{errors.torque_r2:.4f}"
 
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -188,7 +190,7 @@ def figures(name: str, evaluation: gs.training.Evaluation) -> dict[str, str]:
     return {
         f"{name} RMSE": f"{evaluation.torque_rmse:.5f}",
         f"{name} signal": f"{evaluation.torque_rms:.5f}",
-        f"{name} R2": f"{evaluation.torque_r2:.3f}",
+        f"{name} R2": _r2(evaluation),
     }
 
 

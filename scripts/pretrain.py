@@ -74,6 +74,10 @@ class Recipe(Config):
     timing_system: SystemConfig = Field(description="where the cost of a field is measured")
 
 
+def _r2(errors: gs.training.Evaluation) -> str:
+    return "undefined" if errors.torque_r2 is None else f"{errors.torque_r2:.4f}"
+
+
 def main(
     name: Annotated[str, typer.Argument(help="Name of a file in scripts/pretrained.")],
     output: Annotated[Path, typer.Option(help="Folder for labels, checkpoints, model.")] = Path("runs/pretrained"),
@@ -176,10 +180,10 @@ def _card(
         "|---|---|---|---|---|---|---|---|",
     ]
     for key, e in errors.items():
-        field = f"{e.field_rmse:.4f}" if recipe.training.weights[1] > 0 else "not trained"
+        field = f"{e.field_rmse:.4f}" if e.field_trained else "not trained"
         energy = "" if e.energy_rmse_per_site is None else f"{e.energy_rmse_per_site:.2g}"
         lines.append(
-            f"| {key} | {e.n_snapshots} | {e.torque_rmse:.5f} | {e.torque_rms:.4f} | {e.torque_r2:.4f} | "
+            f"| {key} | {e.n_snapshots} | {e.torque_rmse:.5f} | {e.torque_rms:.4f} | {_r2(e)} | "
             f"{e.torque_mse_per_spin:.3g} | {field} | {energy} |"
         )
     return "\n".join(lines) + "\n"

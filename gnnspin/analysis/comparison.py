@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from gnnspin.analysis.cost import field_cost
+from gnnspin.analysis.cost import enlarged, field_cost
 from gnnspin.analysis.symmetries import symmetry_violations
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
@@ -25,7 +25,7 @@ from gnnspin.runs import MAY_BE_UNRECORDED, claim, read_json, write_json
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training.config import TrainingConfig
-from gnnspin.training.evaluate import evaluate
+from gnnspin.training.evaluate import NOT_TRAINED, evaluate
 from gnnspin.training.fit import fit
 from gnnspin.training.job import MODEL_FILE, ModelConfig
 
@@ -59,7 +59,9 @@ class Arena(Config):
     )
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the rest that chooses the weights")
     sizes: tuple[int, ...] = Field(default=(), description="numbers of training labels; empty: all of them")
-    timing_system: SystemConfig | None = Field(default=None, description="where costs are measured; null: first system")
+    timing_system: SystemConfig | None = Field(
+        default=None, description="where costs are measured; null: copies of the first system, 2304 sites at least"
+    )
     known: tuple[KnownResult, ...] = Field(default=(), description="published results to draw")
     floors: dict[float, float] = Field(
         default_factory=dict, description="irreducible torque error by radius, from `gnnspin analyze locality`"
@@ -244,13 +246,15 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     if result.interrupted:
         raise KeyboardInterrupt
     path = save(result.force_field, folder / MODEL_FILE)
-    system = train.systems[0] if arena.timing_system is None else arena.timing_system.build()
+    system = enlarged(train.systems[0]) if arena.timing_system is None else arena.timing_system.build()
     cost = field_cost(path, system)
     compiled = _compiled_cost(path, system) if config.compiled and model.compiles else None
+    evaluation = evaluate(result.force_field, test)
     row = {
         **{"data": run.data, "model": run.model, "architecture": model.name, "seed": run.seed},
         "n_training": len(train),
-        **{f"test_{key}": value for key, value in evaluate(result.force_field, test).numbers().items()},
+        **{f"test_{key}": value for key, value in evaluation.numbers().items()},
+        **evaluation.parts(),
         "parameters": model.n_parameters,
         "torque_receptive_radius": model.torque_receptive_radius,
         "training_seconds": result.seconds,
@@ -262,6 +266,10 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
     }
     write_json(folder / RESULT_FILE, row)
     return row
+
+
+#: Lists of errors in a row, which have no mean over seeds and no place in a table.
+_PARTS = ("by_sampler", "by_time")
 
 
 def over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -280,7 +288,7 @@ def _over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
     summary = dict(runs[0])
     for key in summary:
         values = [run[key] for run in runs if run.get(key) is not None]
-        if not values or key in ("data", "model", "architecture", "seed", "n_training"):
+        if not values or key in ("data", "model", "architecture", "seed", "n_training", *_PARTS):
             continue
         if key.startswith("violation_"):
             summary[key] = max(values)
@@ -316,7 +324,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     columns.update({key: key.removeprefix("violation_").replace("_", " ") for key in violations})
     ordered = sorted(over_seeds(rows), key=lambda row: (row["data"], -row["n_training"], row["test_torque_rmse"]))
     lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(row.get(key)) for key in columns) + " |" for row in ordered]
+    lines += ["| " + " | ".join(_cell(key, row) for key in columns) + " |" for row in ordered]
     return "\n".join(lines) + "\n"
 
 
@@ -339,9 +347,12 @@ def by_data(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, An
         yield data, [row for row in rows if row["data"] == data]
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, row: dict[str, Any]) -> str:
+    value = row.get(key)
+    if key == "test_field_rmse" and not row.get("test_field_trained", True):
+        return NOT_TRAINED
     if value is None:
-        return ""
+        return "undefined" if key == "test_torque_r2" else ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

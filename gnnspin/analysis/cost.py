@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gnnspin.core.spins import random_spins
 from gnnspin.force_fields.files import load
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import cell_indices, cell_number, is_lattice
+
+#: Sites on which costs are measured by default: those of 48 x 48 cells, the size the documentation names.
+TIMED_SITES = 2304
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,33 @@ def field_cost(
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled, max_sites).result()
+
+
+def enlarged(system: SpinSystem, n_sites: int = TIMED_SITES) -> SpinSystem:
+    """A system of at least `n_sites` sites made of copies of `system` side by side along its periodic directions.
+
+    A direction gets one copy more wherever the whole is shortest. Lattices stay lattices. A system without a periodic
+    direction, or as large already, is returned as it is.
+    """
+    lengths = np.where(system.pbc, np.linalg.norm(system.cell, axis=1), np.inf)
+    copies = np.ones(3, dtype=np.int64)
+    while any(system.pbc) and system.n_sites * copies.prod() < n_sites:
+        copies[np.argmin(lengths * copies)] += 1
+    if copies.prod() == 1:
+        return system
+    shape = np.array(system.lattice_shape if is_lattice(system) else (1, 1, 1))
+    n_basis = system.n_sites // int(shape.prod())
+    cells = cell_indices(shape * copies)
+    positions = (cells @ (system.cell / shape[:, None]))[:, None] + system.positions[:n_basis]
+    species = system.species.reshape(-1, n_basis)[cell_number(cells, shape)]
+    return SpinSystem(
+        positions.reshape(-1, 3),
+        system.cell * copies[:, None],
+        system.pbc,
+        species.ravel(),
+        lattice_shape=(shape * copies).tolist() if is_lattice(system) else None,
+        polar_axis=system.polar_axis,
+    )
 
 
 def _measure(

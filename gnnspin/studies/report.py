@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gnnspin.studies.study import Study
 from gnnspin.training import Evaluation
+from gnnspin.training.evaluate import r2
 
 T = TypeVar("T")
 
@@ -54,14 +55,14 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
     """Write ``report.md`` into `directory`; returns the headline figures."""
     overall = results.errors["all"]
     headline = [
-        f"held-out torque: R2 {overall.torque_r2:.5f}, RMSE {overall.torque_rmse:.5f} t per component "
+        f"held-out torque: {r2(overall.torque_r2)}, RMSE {overall.torque_rmse:.5f} t per component "
         f"(signal {overall.torque_rms:.4f})",
         *(f"{name}: {value:.4g}" for name, value in results.physics.items()),
         f"wall time {sum(results.seconds.values()):.0f} s, peak memory {results.peak_memory / 2**30:.2f} GiB",
     ]
     rows = [
         f"| {kind} | {e.n_snapshots} | {e.torque_rms:.4f} | {e.torque_rmse:.5f} "
-        f"| {e.torque_mse_per_spin:.2e} | {e.torque_r2:.5f} |"
+        f"| {e.torque_mse_per_spin:.2e} | {_r2(e)} |"
         for kind, e in results.errors.items()
     ]
     text = [
@@ -79,6 +80,7 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
         "|---|---|---|---|---|---|",
         *rows,
         "",
+        *_by_time(overall),
         "## Time of each stage in the run that wrote this",
         "",
         *(f"- {stage}: {seconds:.1f} s" for stage, seconds in results.seconds.items()),
@@ -91,3 +93,13 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
     ]
     (directory / "report.md").write_text("\n".join(text))
     return headline
+
+
+def _r2(errors: Evaluation) -> str:
+    return "undefined" if errors.torque_r2 is None else f"{errors.torque_r2:.5f}"
+
+
+def _by_time(errors: Evaluation) -> list[str]:
+    if len(errors.by_time) < 2:
+        return []
+    return ["Along the trajectories among them:", "", *(f"- {part}" for part in errors.by_time), ""]

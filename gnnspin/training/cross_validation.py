@@ -122,7 +122,7 @@ def _summary(evaluations: list[Evaluation], paths: list[Path], *, interrupted: b
     columns = {
         name: [row[name] for row in rows]
         for name in (rows[0] if rows else ())
-        if all(r[name] is not None for r in rows)
+        if name != "field_trained" and all(r[name] is not None for r in rows)
     }
     return CrossValidation(
         folds=tuple(evaluations),

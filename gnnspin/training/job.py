@@ -136,5 +136,7 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     evaluation = evaluate(result.force_field, validation)
     result.force_field.provenance.update(validation=evaluation.numbers(), data=job.data.model_dump(mode="json"))
     path = save(result.force_field, directory / MODEL_FILE)
-    (directory / "validation.json").write_text(json.dumps(evaluation.numbers(), indent=2) + "\n")
+    (directory / "validation.json").write_text(
+        json.dumps({**evaluation.numbers(), **evaluation.parts()}, indent=2) + "\n"
+    )
     return TrainedModel(result, evaluation, path)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pydantic
 import pytest
 
 import gnnspin as gs
-from gnnspin.analysis.comparison import ComparisonConfig, compare, front, over_seeds
+from gnnspin.analysis.comparison import ComparisonConfig, compare, front, over_seeds, table
 from gnnspin.analysis.comparison_report import run_comparison
+from gnnspin.analysis.cost import enlarged, field_cost
 from gnnspin.analysis.symmetries import symmetry_violations
 from gnnspin.core import InvalidInput, StoreError
 from gnnspin.labels import GenerateConfig, generate
+
+
+@pytest.fixture(autouse=True)
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three repetitions of a field are enough here."""
+    monkeypatch.setattr("gnnspin.analysis.comparison.field_cost", partial(field_cost, seconds=0.0))
+
 
 SMALL = {"layers": 1, "channels": 2, "hidden": 4, "max_degree": 2}
 
@@ -149,3 +158,26 @@ def test_equal_steps_and_sizes_of_one_model(labels):
     values["models"]["second"]["sizes"] = [12]
     runs = ComparisonConfig.model_validate(values).runs()
     assert [(run.model, run.size) for run in runs] == [("first", 6), ("first", 12), ("second", 12)]
+
+
+def test_costs_are_measured_on_a_system_of_the_documented_size() -> None:
+    square = enlarged(gs.systems.square(6, 3))
+    assert square == gs.systems.square(48, 48)
+    kagome = enlarged(gs.systems.kagome(4, 5, pbc=(True, False)), n_sites=400)
+    assert kagome == gs.systems.kagome(28, 5, pbc=(True, False))
+    glass = gs.systems.amorphous(20, 3.0, 0.5, seed=0)
+    copies = enlarged(glass, n_sites=100)
+    assert (copies.n_sites, copies.cell.max()) == (160, 6.0)
+    cutoff = 1.2
+    once, more = (gs.graphs.radius_graph(system, cutoff).edge_distance for system in (glass, copies))
+    assert len(more) == 8 * len(once)
+    assert enlarged(gs.systems.square(48, 48)).n_sites == 2304
+    open_chain = gs.systems.chain(5, pbc=False)
+    assert enlarged(open_chain) is open_chain
+
+
+def test_cells_of_the_table_say_what_means_nothing() -> None:
+    row = {"data": "d", "model": "m", "n_training": 1, "seeds": 1, "test_torque_rmse": 0.1, "test_torque_r2": None}
+    text = table([{**row, "test_field_rmse": 1.7, "test_field_trained": False, "by_time": []}])
+    assert "| undefined | not trained |" in text
+    assert "1.7" not in text
