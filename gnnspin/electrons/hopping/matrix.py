@@ -22,8 +22,8 @@ HERMITIAN_TOLERANCE = 1e-12
 class MatrixHopping(HoppingRule, kind="matrix"):
     """Amplitudes between the orbitals of one system, given as a Hermitian matrix.
 
-    Combined with rules that look at bonds (fields, twisted boundaries), every amplitude joins the nearest periodic
-    images of its two sites.
+    A matrix does not say which periodic image an amplitude joins: it takes no phases (fields, twisted boundaries), and
+    its hops are taken to the nearest image.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ class MatrixHopping(HoppingRule, kind="matrix"):
                 "scipy.sparse matrix (scipy.sparse.csr_array(array) makes one)"
             )
         self._matrix, self._orbitals = as_sparse(matrix), orbitals
+
+    has_bond_vectors = False
 
     def orbitals(self, system: SpinSystem) -> IntArray:
         """See `HoppingRule.orbitals`."""

@@ -31,6 +31,13 @@ class WrappedHopping(HoppingRule):
 
     hopping: HoppingRule
 
+    def __post_init__(self) -> None:
+        if not self.hopping.has_bond_vectors:
+            raise InvalidInput(
+                f"{self.hopping} does not say which periodic image an amplitude joins, and takes no phases; give a hopping "
+                "rule, such as CellHopping"
+            )
+
     @classmethod
     def completed(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Nearest-neighbour hopping where a mapping names none."""
@@ -97,6 +104,7 @@ class PeierlsHopping(WrappedHopping, kind="peierls"):
     flux: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not np.isfinite(self.flux):
             raise InvalidInput(f"flux={self.flux} must be a finite number of flux quanta per cell")
 
@@ -149,6 +157,7 @@ class TwistedHopping(WrappedHopping, kind="twisted"):
     phases: tuple[float, float, float]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         values = np.asarray(self.phases, dtype=np.float64)
         if values.shape != (3,) or not np.isfinite(values).all():
             raise InvalidInput(f"phases={self.phases} must be three finite numbers, one per cell vector")

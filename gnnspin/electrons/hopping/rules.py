@@ -137,6 +137,11 @@ class HoppingRule(Described, family="hopping rule", group="gnnspin.hopping_rules
         return False
 
     @property
+    def has_bond_vectors(self) -> bool:
+        """Whether hops say which periodic image they join, which phases (fields, twists) need."""
+        return True
+
+    @property
     def n_shells(self) -> int | None:
         """Neighbour shells that hops reach, 0 for onsite terms alone; None where that depends on the system."""
         return None
@@ -239,6 +244,11 @@ class SumHopping(HoppingRule, kind="sum"):
     def has_infinite_range(self) -> bool:
         """See `HoppingRule.has_infinite_range`."""
         return any(rule.has_infinite_range for rule in self.rules)
+
+    @property
+    def has_bond_vectors(self) -> bool:
+        """See `HoppingRule.has_bond_vectors`."""
+        return all(rule.has_bond_vectors for rule in self.rules)
 
     @property
     def n_shells(self) -> int | None:

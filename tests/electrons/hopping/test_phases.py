@@ -6,7 +6,9 @@ import pytest
 from gnnspin.core import InvalidInput
 from gnnspin.electrons import (
     ExponentialHopping,
+    MatrixHopping,
     NearestNeighborHopping,
+    OnsiteEnergy,
     PeierlsHopping,
     RashbaHopping,
     SDHamiltonian,
@@ -151,3 +153,14 @@ def test_bad_phases():
         TwistedHopping(NearestNeighborHopping(), (0.1, 0.2))
     with pytest.raises(InvalidInput, match="open boundary"):
         TwistedHopping(NearestNeighborHopping(), (0.1, 0, 0)).matrix(chain(4, pbc=False))
+
+
+def test_a_matrix_takes_no_phases():
+    """It does not say which image an amplitude joins: on small cells several images add up in one."""
+    matrix = MatrixHopping(NearestNeighborHopping().matrix(square(2, 2)))
+    for wrapped in (
+        lambda: PeierlsHopping(matrix, 0.5),
+        lambda: TwistedHopping(matrix + OnsiteEnergy([0.0] * 4), (1, 0, 0)),
+    ):
+        with pytest.raises(InvalidInput, match=r"which periodic image.*CellHopping"):
+            wrapped()
