@@ -14,7 +14,6 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping.matrix import MatrixHopping
 from gnnspin.electrons.hopping.phases import TwistedHopping
 from gnnspin.electrons.occupation import chemical_potential
 from gnnspin.systems.lattice import cell_indices
@@ -234,7 +233,7 @@ def bands(
     [-2.0, 2.0]
     """
     rule, system = hamiltonian.hopping, hamiltonian.system
-    if isinstance(rule, MatrixHopping) or system.n_graphs > 1:
+    if not rule.has_bond_vectors or system.n_graphs > 1:
         raise InvalidInput("bands need one system and a hopping rule; a matrix does not tell which hops leave the cell")
     given = as_spins(spins, system.n_sites).detach().to(device, torch.float64)
     points = np.asarray(wave_vectors, dtype=np.float64)

@@ -12,7 +12,6 @@ from torch import Tensor
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping.matrix import MatrixHopping
 from gnnspin.electrons.hopping.phases import crossings, orbital_fractions
 from gnnspin.electrons.hopping.rules import Hops
 from gnnspin.electrons.occupation import fermi
@@ -261,7 +260,7 @@ class _TwistedFamily:
         cls, hamiltonian: SDHamiltonian, spins: Tensor | ArrayLike, axes: tuple[int, int], device: torch.device
     ) -> _TwistedFamily:
         rule, system = hamiltonian.hopping, hamiltonian.system
-        if isinstance(rule, MatrixHopping) or system.n_graphs > 1:
+        if not rule.has_bond_vectors or system.n_graphs > 1:
             raise InvalidInput(
                 "twists need one system and a hopping rule; a matrix does not tell where hops cross the "
                 "boundary (CellHopping makes a rule of a unit cell's matrices)"

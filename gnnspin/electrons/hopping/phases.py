@@ -34,8 +34,8 @@ class WrappedHopping(HoppingRule):
     def __post_init__(self) -> None:
         if not self.hopping.has_bond_vectors:
             raise InvalidInput(
-                f"{self.hopping} does not say which periodic image an amplitude joins, and takes no phases; give a hopping "
-                "rule, such as CellHopping"
+                f"{self.hopping} does not say which periodic image an amplitude joins and takes no phases; "
+                "give a hopping rule, such as CellHopping"
             )
 
     @classmethod
