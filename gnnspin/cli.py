@@ -13,6 +13,7 @@ import yaml
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import GnnspinError, InvalidInput, StoreError
+from gnnspin.core.start import starting
 from gnnspin.core.yaml_loader import Loader
 
 C = TypeVar("C", bound=Config)
@@ -60,8 +61,9 @@ def generate(
 
     Interrupt with Ctrl-C; `--resume` gives the same store as a run without interruption.
     """
-    from gnnspin.labels import GenerateConfig, default_workers
-    from gnnspin.labels import generate as run
+    with starting():
+        from gnnspin.labels import GenerateConfig, default_workers
+        from gnnspin.labels import generate as run
 
     n_workers = default_workers() if workers is None else workers
     settings = read_config(config, GenerateConfig)
@@ -81,10 +83,11 @@ def train(config: Configuration, output: Output, resume: Resume = False) -> None
 
     Ctrl-C stops in good order and keeps the best model so far; `--resume` goes on to the last epoch.
     """
-    from gnnspin.plotting import parity_and_histogram
-    from gnnspin.training.job import TrainJob
-    from gnnspin.training.job import train as run
-    from gnnspin.training.symmetries import report
+    with starting():
+        from gnnspin.plotting import parity_and_histogram
+        from gnnspin.training.job import TrainJob
+        from gnnspin.training.job import train as run
+        from gnnspin.training.symmetries import report
 
     result = run(read_config(config, TrainJob), output, resume=resume)
     evaluation = result.validation
@@ -105,10 +108,11 @@ def evaluate(
     ] = None,
 ) -> None:
     """Print a model's errors on labels: torque first, then field and energy."""
-    from gnnspin.datasets import open_labels
-    from gnnspin.force_fields.files import load
-    from gnnspin.plotting import parity_and_histogram
-    from gnnspin.training import evaluate as run
+    with starting():
+        from gnnspin.datasets import open_labels
+        from gnnspin.force_fields.files import load
+        from gnnspin.plotting import parity_and_histogram
+        from gnnspin.training import evaluate as run
 
     if figure is not None and figure.suffix[1:] not in ("png", "pdf", "svg"):
         raise InvalidInput(f"--figure {figure}: choose a name that ends in .png, .pdf or .svg")
@@ -137,7 +141,8 @@ def simulate(config: Configuration, output: Output, resume: Resume = False) -> N
 
     In place of `model`, `source` takes a `hamiltonian` and a `solver`: the same run with exact electrons.
     """
-    from gnnspin.dynamics.job import SimulationConfig
+    with starting():
+        from gnnspin.dynamics.job import SimulationConfig
 
     run = read_config(config, SimulationConfig).run(output, continue_run=resume)
     typer.echo(f"{run.spin_updates_per_second:.3g} spin updates per second; trajectory in {output}")
@@ -164,8 +169,9 @@ def compare(
 
     The same command continues an interrupted comparison.
     """
-    from gnnspin.analysis.comparison import ComparisonConfig
-    from gnnspin.analysis.comparison_report import run_comparison
+    with starting():
+        from gnnspin.analysis.comparison import ComparisonConfig
+        from gnnspin.analysis.comparison_report import run_comparison
 
     typer.echo(run_comparison(read_config(config, ComparisonConfig), output, n_workers=workers))
 
@@ -183,7 +189,8 @@ def locality(config: Configuration, output: Output, resume: Resume = False) -> N
     radii: [3.0, 4.3, 8.1]
     ```
     """
-    from gnnspin.analysis import LocalityConfig, analyze_locality, locality_figure
+    with starting():
+        from gnnspin.analysis import LocalityConfig, analyze_locality, locality_figure
 
     result = analyze_locality(read_config(config, LocalityConfig), output, resume=resume)
     locality_figure(result, output / "locality.png")
@@ -198,7 +205,8 @@ def reproduce(
     resume: Resume = False,
 ) -> None:
     """Run a known system from its Hamiltonian to the physics: labels, training, held-out errors, quench, figures."""
-    from gnnspin.studies import reproduce as run
+    with starting():
+        from gnnspin.studies import reproduce as run
 
     for line in run(study, output, size=size, resume=resume):
         typer.echo(line)
@@ -211,9 +219,11 @@ def info(
     ] = None,
 ) -> None:
     """Describe this installation, a file (labels, model, trajectory), a model, or the keys of a configuration."""
-    from gnnspin.information import describe
+    with starting():
+        from gnnspin.information import describe
 
-    typer.echo(describe(topic))
+        text = describe(topic)
+    typer.echo(text)
 
 
 def read_config(path: Path, kind: type[C]) -> C:

@@ -5,36 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, get_args, get_origin
 
-import h5py
-import torch
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gnnspin import __version__
-from gnnspin.analysis import LocalityConfig
-from gnnspin.analysis.comparison import ComparisonConfig
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput, StoreError
-from gnnspin.datasets import LabelStore, published
-from gnnspin.dynamics.job import SimulationConfig
-from gnnspin.force_fields import model_card, pretrained
-from gnnspin.force_fields.files import read_header
-from gnnspin.force_fields.pretrained import PREFIX
-from gnnspin.labels import GenerateConfig
-from gnnspin.models import available, hyperparameters
-from gnnspin.studies import STUDIES
-from gnnspin.training.job import TrainJob
-from gnnspin.trajectories import Trajectory
+from gnnspin.core.version import __version__
 
-_CONFIGURATIONS: dict[str, type[BaseModel]] = {
-    "generate": GenerateConfig,
-    "train": TrainJob,
-    "simulate": SimulationConfig,
-    "locality": LocalityConfig,
-    "compare": ComparisonConfig,
+#: Where each configuration is defined; imported when its topic is asked for, as everything heavy is here.
+_CONFIGURATIONS = {
+    "generate": "gnnspin.labels:GenerateConfig",
+    "train": "gnnspin.training.job:TrainJob",
+    "simulate": "gnnspin.dynamics.job:SimulationConfig",
+    "locality": "gnnspin.analysis:LocalityConfig",
+    "compare": "gnnspin.analysis.comparison:ComparisonConfig",
 }
+
+_PRETRAINED = "pretrained:"
 
 
 def describe(topic: str | None) -> str:
@@ -50,26 +40,32 @@ def describe(topic: str | None) -> str:
     if topic is None:
         return _installation()
     if topic in _CONFIGURATIONS:
-        return f"keys of a configuration for `gnnspin {topic}`\n" + "\n".join(_keys(_CONFIGURATIONS[topic]))
-    if topic in available():
-        return f"hyperparameters of {topic}\n" + "\n".join(_keys(hyperparameters(topic)))
-    if topic.startswith(PREFIX):
-        return model_card(topic)
+        return f"keys of a configuration for `gnnspin {topic}`\n" + "\n".join(
+            _keys(resolve_name(_CONFIGURATIONS[topic]))
+        )
+    if topic.startswith(_PRETRAINED):
+        return str(resolve_name("gnnspin.force_fields.pretrained:model_card")(topic))
+    models = resolve_name("gnnspin.models")
+    if topic in models.available():
+        return f"hyperparameters of {topic}\n" + "\n".join(_keys(models.hyperparameters(topic)))
     if Path(topic).is_file():
         return _file(Path(topic))
-    choices = ", ".join([*_CONFIGURATIONS, *available()])
+    choices = ", ".join([*_CONFIGURATIONS, *models.available()])
     raise InvalidInput(f"{topic!r} is neither a file nor one of {choices}")
 
 
 def _installation() -> str:
+    torch = resolve_name("torch")
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU only"
+    pretrained = resolve_name("gnnspin.force_fields.pretrained:pretrained")()
+    published = resolve_name("gnnspin.datasets.published:available")()
     rows = {
         "gnnspin": __version__,
         "torch": f"{torch.__version__}, {device}, {torch.get_num_threads()} threads",
-        "models": ", ".join(available()),
-        "pretrained": ", ".join(f"{PREFIX}{name}" for name in pretrained()),
-        "studies": ", ".join(STUDIES),
-        "published sets": ", ".join(f"published:{name}" for name in published.available()),
+        "models": ", ".join(resolve_name("gnnspin.models:available")()),
+        "pretrained": ", ".join(f"{_PRETRAINED}{name}" for name in pretrained),
+        "studies": ", ".join(resolve_name("gnnspin.studies:STUDIES")),
+        "published sets": ", ".join(f"published:{name}" for name in published),
         "configurations": ", ".join(f"gnnspin info {name}" for name in _CONFIGURATIONS),
     }
     return "\n".join(f"{name:15} {text}" for name, text in rows.items())
@@ -112,13 +108,13 @@ def _leaves(annotation: Any) -> list[Any]:
 
 def _file(path: Path) -> str:
     if path.suffix == ".safetensors":
-        return json.dumps(read_header(path), indent=2)
-    if not h5py.is_hdf5(path):
+        return json.dumps(resolve_name("gnnspin.force_fields.files:read_header")(path), indent=2)
+    if not resolve_name("h5py").is_hdf5(path):
         raise StoreError(f"{path} is neither a model (.safetensors) nor an HDF5 file of gnnspin")
     try:
-        store = LabelStore(path)
+        store = resolve_name("gnnspin.datasets:LabelStore")(path)
     except StoreError:
-        with Trajectory(path) as run:
+        with resolve_name("gnnspin.trajectories:Trajectory")(path) as run:
             last = f"{len(run)} frames, last time {run.times[-1]:g}" if len(run) else "no frames"
             return f"trajectory of {run.system}: {last}; observables: {', '.join(run.observables) or 'none'}"
     lines = [str(store), *(f"  {system}" for system in store.systems)]
