@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         sampling,
         studies,
         systems,
+        testing,
         training,
         trajectories,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "save",
     "studies",
     "systems",
+    "testing",
     "training",
     "trajectories",
 ]

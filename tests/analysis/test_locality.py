@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from physics_suite import force_field
 from typer.testing import CliRunner
 
 import gnnspin as gs
@@ -19,6 +18,7 @@ from gnnspin.cli import app
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.datasets import Label, LabelStore
 from gnnspin.systems.distances import distances_from
+from gnnspin.testing import force_field
 
 SQUARE = gs.systems.square(7, 7)
 J = (1.0, 0.0, 0.4)  # shells at 1, sqrt 2, 2

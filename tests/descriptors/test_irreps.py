@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from symmetry import site_symmetries, translations
 from torch import Tensor
 
 import gnnspin as gs
@@ -15,6 +14,7 @@ from gnnspin.core import random_rotation, random_spins
 from gnnspin.descriptors.irreps import GroupIrreps, GroupIrrepsConfig
 from gnnspin.descriptors.irreps.orbits import sides
 from gnnspin.systems import SpinSystem
+from gnnspin.testing.permutations import site_symmetries, translations
 
 EXACT = 1e-10
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from physics_suite import force_field
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.core.errors import NoEnergyError
+from gnnspin.testing import force_field
 
 SYSTEM = gs.systems.square(6, 6)
 SMALL = {"channels": 2, "scalars": 2, "hidden": 8, "max_degree": 2}

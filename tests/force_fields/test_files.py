@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from physics_suite import force_field
 from safetensors.torch import save_file
 
 import gnnspin as gs
 from gnnspin.core import StoreError, random_spins
 from gnnspin.force_fields.files import read_header
+from gnnspin.testing import force_field
 
 SMALL = {"channels": 3, "scalars": 2, "hidden": 8}
 

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 import torch
-from physics_suite import force_field
 
 import gnnspin as gs
 from gnnspin.core import random_spins
+from gnnspin.testing import force_field
 
 SMALL = {"channels": 3, "scalars": 2, "hidden": 8, "max_degree": 2}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from physics_suite import close, force_field
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.systems import SpinSystem
+from gnnspin.testing import close, force_field
 
 MODELS = {
     "spin_cluster_expansion": {"layers": 2, "channels": 2, "scalars": 2, "hidden": 6},

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from physics_suite import ModelPhysics, force_field
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_rotation, random_spins
 from gnnspin.models.architectures.behler_parrinello import PAPER_WIDTHS
 from gnnspin.systems import SpinSystem
+from gnnspin.testing import ModelPhysics, force_field
 from gnnspin.training import RECIPES
 from gnnspin.training.job import ModelConfig
 from gnnspin.training.recipes import RecipeName

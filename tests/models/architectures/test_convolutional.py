@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics_suite import EXACT, SYSTEMS, ModelPhysics, force_field
-from symmetry import site_symmetries
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_rotation, random_spins
 from gnnspin.datasets.augmentation import spin_rotated
 from gnnspin.datasets.labels import StackedLabels
 from gnnspin.datasets.published import PublishedLabels
+from gnnspin.testing.models import EXACT, SYSTEMS, ModelPhysics, force_field
+from gnnspin.testing.permutations import site_symmetries
 
 NAME = "convolutional"
 SMALL = {"channels": 4, "hidden": 8}

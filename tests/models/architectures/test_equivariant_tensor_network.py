@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from physics_suite import EXACT, SYSTEMS, ModelPhysics, close, force_field
-from symmetry import orthogonal_matrices, permutation
 
 import gnnspin as gs
 from gnnspin.core import random_rotation, random_spins
 from gnnspin.systems import SpinSystem
+from gnnspin.testing.models import EXACT, SYSTEMS, ModelPhysics, close, force_field
+from gnnspin.testing.permutations import orthogonal_matrices, permutation
 
 NAME = "equivariant_tensor_network"
 SMALL = {"channels": 2, "hidden": 8}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from physics_suite import ModelPhysics, force_field
 
 import gnnspin as gs
 from gnnspin.core import random_rotation, random_spins
+from gnnspin.testing import ModelPhysics, force_field
 
 NAME = "invariant_message_passing"
 SMALL = {"channels": 4, "hidden": 8, "n_radial": 4}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from physics_suite import ModelPhysics, assert_paths_agree, force_field
-
 import gnnspin as gs
 from gnnspin.core import random_spins
+from gnnspin.testing import ModelPhysics, assert_paths_agree, force_field
 
 NAME = "linear_cluster_expansion"
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from helpers import published
-from physics_suite import ModelPhysics, close, force_field
 from torch import Tensor
 
 import gnnspin as gs
@@ -26,6 +25,7 @@ from gnnspin.graphs import GraphSpec
 from gnnspin.models import SpinModel
 from gnnspin.models.architectures.moment_network import MomentModel, moment_invariants
 from gnnspin.systems import SpinSystem
+from gnnspin.testing import ModelPhysics, close, force_field
 from gnnspin.training import TrainingConfig, fit
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from physics_suite import EXACT, SYSTEMS, ModelPhysics, close, force_field
-from symmetry import permutation
 from torch import Tensor, nn
 
 import gnnspin as gs
@@ -19,6 +17,8 @@ from gnnspin.core import FieldSource, InvalidInput, random_spins
 from gnnspin.core.errors import NoEnergyError
 from gnnspin.core.spins import torque
 from gnnspin.datasets import Label
+from gnnspin.testing.models import EXACT, SYSTEMS, ModelPhysics, close, force_field
+from gnnspin.testing.permutations import permutation
 from gnnspin.training import TrainingConfig
 
 SMALL = {"layers": 2, "channels": 3, "scalars": 2, "hidden": 8, "max_degree": 2}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from physics_suite import SYSTEMS, ModelPhysics, close, force_field
 
 import gnnspin as gs
 from gnnspin.analysis.symmetries import site_permutation, symmetry_violations
@@ -15,6 +14,7 @@ from gnnspin.models.blocks.lattice_kernels import Orientations, unique_displacem
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.symmetry import CrystalSymmetry
+from gnnspin.testing.models import SYSTEMS, ModelPhysics, close, force_field
 
 NAME = "oriented_cluster_expansion"
 SMALL = {"filters": 3, "channels": 2, "scalars": 2, "factors": 3, "hidden": 6}

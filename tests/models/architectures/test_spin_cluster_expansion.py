@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from physics_suite import ModelPhysics, assert_paths_agree, force_field
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_rotation, random_spins
@@ -13,6 +12,7 @@ from gnnspin.models import SpinClusterExpansion
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry, prepare_geometry
 from gnnspin.systems import SpinSystem
+from gnnspin.testing import ModelPhysics, assert_paths_agree, force_field
 
 
 class TestTwoLayers(ModelPhysics):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics_suite import ModelPhysics, assert_paths_agree, force_field
 
 import gnnspin as gs
 from gnnspin.core import random_rotation, random_spins
 from gnnspin.models.architectures.vector_message_passing import VectorMessageHyperparameters, VectorMessagePassing
+from gnnspin.testing import ModelPhysics, assert_paths_agree, force_field
 
 NAME = "vector_message_passing"
 SMALL = {"channels": 3, "hidden": 8}
