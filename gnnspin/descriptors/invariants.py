@@ -102,8 +102,10 @@ def _chiralities(spins: Tensor, i: Tensor, j: Tensor, k: Tensor) -> Tensor:
 
 
 def _chunked(function: Callable[[Tensor, Tensor], Tensor], spins: Tensor, columns: Tensor, chunk: int) -> Tensor:
-    """`function` of all `columns`, a chunk at a time, recomputed in the backward pass."""
+    """`function` of all `columns`, a chunk at a time, recomputed in the backward pass where there are several."""
     if chunk < 1:
         raise InvalidInput(f"chunk={chunk} must be a positive number of edges or triplets")
+    if columns.shape[1] <= chunk:
+        return function(spins, columns)
     parts = [checkpoint(function, spins, part, use_reentrant=False) for part in columns.split(chunk, dim=1)]
     return torch.cat(parts, dim=-1)

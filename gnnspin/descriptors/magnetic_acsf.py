@@ -11,8 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gnnspin.core.config import Config
-from gnnspin.descriptors.base import Descriptor
+from gnnspin.descriptors.base import Descriptor, DescriptorConfig
 from gnnspin.descriptors.neighborhoods import neighbor_blocks
 from gnnspin.descriptors.shell_sums import ShellBlock, SymmetryFunctions, diagonal_pair_sums, pair_sums, shell_sums
 from gnnspin.graphs import GraphSpec
@@ -36,7 +35,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class MagneticACSFConfig(Config):
+class MagneticACSFConfig(DescriptorConfig):
     """Magnetic symmetry functions; lengths in the units of the positions (the paper's l)."""
 
     kind: Literal["magnetic_acsf"] = "magnetic_acsf"
@@ -80,10 +79,6 @@ class MagneticACSFConfig(Config):
             raise ValueError(f"chirality={self.chirality!r} needs two shells in chiral_radial, angular and separation")
         return self
 
-    def build(self, spec: GraphSpec) -> MagneticACSF:
-        """The descriptor for graphs of `spec`, whose cutoff is R_c."""
-        return MagneticACSF(spec, self)
-
 
 @dataclass(frozen=True)
 class SiteOrder:
@@ -119,7 +114,7 @@ class ACSFGeometry:
         return ACSFGeometry(tuple(order.freeze() if few else order for order in orders))
 
 
-class MagneticACSF(Descriptor):
+class MagneticACSF(Descriptor, config=MagneticACSFConfig):
     r"""Invariants of bonds and chiralities attached to symmetry functions of the neighbours' positions.
 
     With :math:`F_2(R; d, w) = e^{-(R-d)^2/w^2} f_c(R)` and the cosine cutoff
@@ -157,9 +152,10 @@ class MagneticACSF(Descriptor):
     torch.Size([1, 100, 450])
     """
 
+    config: MagneticACSFConfig
+
     def __init__(self, spec: GraphSpec, config: MagneticACSFConfig) -> None:
-        super().__init__(spec)
-        self.config = config
+        super().__init__(spec, config)
         self._radial = torch.tensor(config.radial, dtype=torch.float64)
         self._order = self._radial[:, 0].argsort(stable=True)
         n_channels = len(self._pairs[0]) * self._n_kernels

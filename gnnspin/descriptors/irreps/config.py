@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from gnnspin.core.config import Config
-from gnnspin.core.errors import InvalidInput
+from gnnspin.descriptors.base import DescriptorConfig
 from gnnspin.descriptors.irreps.neighborhood import LatticeTemplate
-from gnnspin.graphs import GraphSpec
 from gnnspin.systems import SpinSystem
-
-if TYPE_CHECKING:
-    from gnnspin.descriptors.irreps.descriptor import GroupIrreps
 
 #: Values that give the review's 1806 features on the triangular lattice with a cutoff of 3 lattice constants.
 PAPER_TRIANGULAR: dict[str, Any] = {
@@ -26,7 +21,7 @@ PAPER_TRIANGULAR: dict[str, Any] = {
 }
 
 
-class GroupIrrepsConfig(Config):
+class GroupIrrepsConfig(DescriptorConfig):
     """Symmetry-adapted invariants of bonds and chiralities on a lattice; the cutoff is the graph's."""
 
     kind: Literal["group_irreps"] = "group_irreps"
@@ -80,17 +75,3 @@ class GroupIrrepsConfig(Config):
             If the system has no lattice.
         """
         return cls(lattice=LatticeTemplate.of(system), **values)
-
-    def build(self, spec: GraphSpec) -> GroupIrreps:
-        """The descriptor within the cutoff of `spec`.
-
-        Raises
-        ------
-        InvalidInput
-            If no lattice is given, its basis sites are inequivalent, or nothing lies within the cutoff.
-        """
-        from gnnspin.descriptors.irreps.descriptor import GroupIrreps
-
-        if self.lattice is None:
-            raise InvalidInput("group_irreps needs a lattice; make the configuration with GroupIrrepsConfig.for_system")
-        return GroupIrreps(spec, self)

@@ -53,7 +53,7 @@ class SiteTable:
         return SiteTable(self.sites.to(device))
 
 
-class GroupIrreps(Descriptor):
+class GroupIrreps(Descriptor, config=GroupIrrepsConfig):
     r"""Invariants of bonds and scalar chiralities under the point group of a site.
 
     Bonds :math:`b_{jk} = S_j\cdot S_k` and chiralities :math:`\chi_{jmn} = S_j\cdot S_m\times S_n` of the spins within
@@ -67,7 +67,7 @@ class GroupIrreps(Descriptor):
 
     Source: review of machine-learned force fields for itinerant magnets, eq. 6-8; Zhang, Zhang and Chern,
     arXiv:2201.00798. The paper's phase jumps where a coefficient vanishes, so forces do too; the smooth one does not.
-    With `time_reversal` chirality enters in even products only. Made by `GroupIrrepsConfig.build`.
+    With `time_reversal` chirality enters in even products only.
 
     Parameters
     ----------
@@ -87,15 +87,15 @@ class GroupIrreps(Descriptor):
     True
     """
 
+    config: GroupIrrepsConfig
     bond_members: Tensor
     cross_members: Tensor
     chirality_members: Tensor
 
     def __init__(self, spec: GraphSpec, config: GroupIrrepsConfig) -> None:
-        super().__init__(spec)
+        super().__init__(spec, config)
         if config.lattice is None:
             raise InvalidInput("group_irreps needs a lattice; make the configuration with GroupIrrepsConfig.for_system")
-        self.config = config
         self.neighborhood = Neighborhood.of(config.lattice, spec.cutoff)
         self.irreps = irreps_of(self.neighborhood.group)
         self.families = self._find_families()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gnnspin.descriptors.irreps.orbits import Kind
+from gnnspin.systems.symmetry import schoenflies
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class IrrepsTable:
 
     def __str__(self) -> str:
         lines = [
-            f"site group {self.group} of order {self.order}, irreps {', '.join(self.irreps)}; "
+            f"site group {self.group} ({schoenflies(self.group)}) of order {self.order}, "
+            f"irreps {', '.join(self.irreps)}; "
             f"{self.n_neighbors} neighbours",
             f"{'variables':<12}{'orbits':>7}{'size':>6}{'amplitudes':>12}{'phases':>8}{'products':>10}  one orbit",
         ]

@@ -13,7 +13,9 @@ from torch_geometric.utils import scatter
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
+from gnnspin.descriptors.invariants import edge_bonds, triplet_bonds, triplet_chiralities
 from gnnspin.graphs import GraphSpec, triplets
+from gnnspin.graphs.triplets import TripletGraph
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import RadialBasis
 from gnnspin.models.blocks.standardization import Standardization, site_network
@@ -41,18 +43,15 @@ class TripletGeometry:
 
     Attributes
     ----------
-    edge_index : (2, E) int64
-        Rows (neighbour, centre).
+    graph : TripletGraph
+        ``edge_index (2, E)`` with rows (neighbour, centre), and ``triplet_index (2, T)`` of the short edges.
     radial : (E, K)
-    triplets : (2, T) int64
-        The two edges of each triplet.
     symmetric, antisymmetric : (T, Q), (T, Q')
         Functions of the two distances and the angle, even and odd under exchange of the two neighbours.
     """
 
-    edge_index: Tensor
+    graph: TripletGraph
     radial: Tensor
-    triplets: Tensor
     symmetric: Tensor
     antisymmetric: Tensor
 
@@ -60,9 +59,8 @@ class TripletGeometry:
         """Copy on `device` with floating-point arrays in `dtype`."""
         return replace(
             self,
-            edge_index=self.edge_index.to(device),
+            graph=self.graph.clone().to(str(device)),
             radial=self.radial.to(device, dtype),
-            triplets=self.triplets.to(device),
             symmetric=self.symmetric.to(device, dtype),
             antisymmetric=self.antisymmetric.to(device, dtype),
         )
@@ -130,9 +128,8 @@ class InvariantMessagePassing(SpinModel):
         even = (products + products.transpose(1, 2))[:, upper[0], upper[1]]
         odd = (products - products.transpose(1, 2))[:, strict[0], strict[1]]
         return TripletGeometry(
-            edge_index=graph.edge_index,
+            graph=TripletGraph(edge_index=graph.edge_index, triplet_index=pairs, num_nodes=system.n_sites),
             radial=self._radial(graph.edge_distance, graph.edge_shell),
-            triplets=pairs,
             symmetric=(even[:, :, None] * angle[:, None]).flatten(1),
             antisymmetric=(odd[:, :, None] * angle[:, None]).flatten(1),
         )
@@ -142,10 +139,8 @@ class InvariantMessagePassing(SpinModel):
         return self.hyperparameters.angle_degree + 1
 
     def _site_energies(self, data: TripletGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
-        spin = spins.transpose(0, 1)  # (N, R, 3)
-        neighbor, center = data.edge_index
-        bond = (spin[center] * spin[neighbor]).sum(-1)  # (E, R)
-        features = self.triplets(data, spin, bond, calibrate=calibrate)
+        bond = edge_bonds(data.graph, spins).T  # (E, R)
+        features = self.triplets(data, spins, bond, calibrate=calibrate)
         basis = data.radial[:, None, :, None] * _legendre(bond, self.hyperparameters.bond_degree)[:, :, None]
         for layer in self.layers:
             features = layer(data, basis.flatten(2), features, calibrate=calibrate)
@@ -172,14 +167,13 @@ class TripletFeatures(nn.Module):
         self.standardization = Standardization(n_features)
         self.update = site_network([n_features, h.hidden, channels])
 
-    def forward(self, data: TripletGeometry, spin: Tensor, bond: Tensor, *, calibrate: bool) -> Tensor:
-        """Features of spins (N, R, 3) with bonds (E, R)."""
-        first, second = data.triplets
-        neighbor, center = data.edge_index
-        one, two = spin[neighbor[first]], spin[neighbor[second]]
-        site, n_sites = center[first], spin.shape[0]
-        chirality = (spin[site] * torch.linalg.cross(one, two)).sum(-1)  # (T, R)
-        opposite, near, far = (one * two).sum(-1), bond[first], bond[second]
+    def forward(self, data: TripletGeometry, spins: Tensor, bond: Tensor, *, calibrate: bool) -> Tensor:
+        """Features of spins (R, N, 3) with bonds (E, R)."""
+        graph, n_sites = data.graph, spins.shape[1]
+        first, second = graph.triplet_index
+        site = graph.edge_index[1, first]
+        chirality, opposite = triplet_chiralities(graph, spins).T, triplet_bonds(graph, spins).T  # (T, R)
+        near, far = bond[first], bond[second]
         even = torch.stack([opposite, near * far, near * far * opposite, chirality.square()], dim=-1)
         even = self.even((even[..., None] * data.symmetric[:, None, None]).flatten(2))
         odd = torch.stack([chirality, chirality * (near + far)], dim=-1)[..., None] * data.antisymmetric[:, None, None]
@@ -211,7 +205,7 @@ class BondMessage(MessagePassing):
 
     def forward(self, data: TripletGeometry, basis: Tensor, features: Tensor, *, calibrate: bool) -> Tensor:
         """Next features; `basis` (E, R, K (L + 1)) holds the filters' basis functions and vanishes at the cutoff."""
-        arrived = self.propagate(data.edge_index, x=self.send(features), weight=self.filter(basis), size=None)
+        arrived = self.propagate(data.graph.edge_index, x=self.send(features), weight=self.filter(basis), size=None)
         joined = self.standardization(torch.cat([features, arrived], dim=-1), calibrate=calibrate)
         return features + self.update_network(joined) + self.linear(joined)
 

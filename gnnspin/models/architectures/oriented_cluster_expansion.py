@@ -167,8 +167,8 @@ class OrientedClusterExpansion(LayeredExpansion):
     def _reach(self) -> float:
         return self.spec.cutoff + (self.hyperparameters.layers - 1) * self._message_cutoff
 
-    def prepare(self, system: SpinSystem) -> OrientedGeometry:
-        """See `SpinModel.prepare`.
+    def prepare(self, system: SpinSystem, *, lattice: bool = True) -> OrientedGeometry:
+        """See `SpinModel.prepare`; ``lattice=False`` lists all neighbours of a lattice, with the same result.
 
         Raises
         ------
@@ -176,18 +176,11 @@ class OrientedClusterExpansion(LayeredExpansion):
             If `system` is another lattice, a neighbour sits where the model's lattice has none, or there are kinds of
             sites it does not know.
         """
-        return self._prepare(system, stencil=True)
-
-    def prepare_slots(self, system: SpinSystem) -> OrientedGeometry:
-        """Geometry of the path of general graphs (to compare the two)."""
-        return self._prepare(system, stencil=False)
-
-    def _prepare(self, system: SpinSystem, *, stencil: bool) -> OrientedGeometry:
         self._check_lattice(system)
         kernels = []
         for layer in self.layers[:2]:
             assert isinstance(layer, OrientedLayer)
-            kernels.append(layer.kernel.prepare(system, stencil=stencil))
+            kernels.append(layer.kernel.prepare(system, stencil=lattice))
         kinds = torch.from_numpy(self._site_kinds(system).copy())
         return OrientedGeometry(kinds, Membership.of(system), tuple(kernels))
 

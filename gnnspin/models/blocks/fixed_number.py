@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 
 from gnnspin.systems import SpinSystem
 
@@ -45,8 +46,7 @@ class Membership:
         """Mean of values (R, N) over the sites of each system, on every site (R, N)."""
         if self.count == 1:
             return values.mean(1, keepdim=True).expand_as(values)
-        sums = values.new_zeros(len(values), self.count).index_add(1, self.index, values)
-        return (sums / torch.bincount(self.index, minlength=self.count))[:, self.index]
+        return scatter(values, self.index, dim=1, dim_size=self.count, reduce="mean")[:, self.index]
 
 
 def with_potential(outputs: Tensor, membership: Membership) -> Tensor:

@@ -107,7 +107,7 @@ def test_convolution_equals_slots(system: SpinSystem) -> None:
     assert source.data.stencil
     spins = random_spins(system.n_sites, replicas=(2,), seed=2)
     fast = source.field(spins)
-    source.data = source.model.prepare_slots(system).to("cpu", torch.float64)
+    source.data = source.model.prepare(system, lattice=False).to("cpu", torch.float64)
     assert not source.data.stencil
     assert close(source.field(spins), fast, fast)
 
