@@ -14,7 +14,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.hopping.phases import TwistedHopping
+from gnnspin.electrons.hopping.phases import crossings, orbital_fractions
 from gnnspin.electrons.occupation import chemical_potential
 from gnnspin.systems.lattice import cell_indices
 
@@ -240,10 +240,13 @@ def bands(
     if given.ndim != 2 or points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise InvalidInput(f"give one configuration (N, 3) and wave vectors (Q, 3); got {points.shape}")
     twists = np.where(system.pbc, points @ system.cell.T, 0.0)
+    hops = rule.hops(system).with_spin()
+    crossed = crossings(hops, orbital_fractions(rule, system), system)
+    exchange = torch.block_diag(*hamiltonian.exchange_blocks(given))
     levels = []
-    for a, b, c in twists.tolist():
-        twisted = SDHamiltonian(system, TwistedHopping(rule, (a, b, c)), hamiltonian.orbital_coupling)
-        levels.append(torch.linalg.eigvalsh(twisted.dense(given)))
+    for twist in twists:
+        matrix = hops.times(np.exp(1j * (crossed @ twist))).matrix(hamiltonian.n_orbitals).toarray()
+        levels.append(torch.linalg.eigvalsh(exchange + torch.from_numpy(matrix).to(exchange)))
     return torch.stack(levels).to(_device(spins))
 
 

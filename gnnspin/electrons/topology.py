@@ -25,7 +25,7 @@ _TRUSTED_FLUX = 0.5
 _LARGEST_GRID = 128
 
 #: Twists per direction of the first and the last sum for a Hall conductivity.
-_COARSE_GRID, _FINEST_GRID = 12, 768
+_COARSE_GRID, _FINEST_GRID = 12, 384
 
 #: Memory that the matrices diagonalised together may take, in bytes.
 _CHUNK_BYTES = 2**26
