@@ -7,8 +7,6 @@ variance is measured: spins outside the ball are drawn again, the exact torque a
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +15,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from gnnspin.analysis.response import response
@@ -29,7 +25,7 @@ from gnnspin.core.source import FieldSource
 from gnnspin.dynamics.job import SourceConfig
 from gnnspin.labels.ensembles import Ensemble, EnsembleConfig, build_ensemble
 from gnnspin.labels.plan import derived_seed
-from gnnspin.runs.files import replaced
+from gnnspin.runs import Progress, interruptible, owned, read_json, require_same_run, write_json
 from gnnspin.systems.config import SystemConfig
 from gnnspin.systems.distances import LENGTH_TOLERANCE, distances_from
 from gnnspin.systems.system import FloatArray, SpinSystem
@@ -60,11 +56,6 @@ class LocalityConfig(Config):
         if (self.system is None) is not (self.ensemble.kind == "labels"):
             raise ValueError("give a system, unless the ensemble is of labels, which have their own")
         return self
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of all values."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -188,15 +179,19 @@ def analyze_locality(
     _check_radii(config, ensemble.system)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Work(config, source, ensemble)
-    with _bar(progress) as bar:
-        task = bar.add_task("", total=ensemble.count * work.steps, completed=len(records) * work.steps)
-        for index in range(len(records), ensemble.count):
+    done = len(records)
+    with (
+        owned(path.parent, "analysis of locality"),
+        interruptible() as interrupt,
+        Progress("locality", ensemble.count * work.steps, done=done * work.steps, unit="steps", show=progress) as bar,
+    ):
+        for index in range(done, ensemble.count):
             for step in work.configuration(index):
-                if step is None:
-                    bar.advance(task)
-                else:
+                bar.advance()
+                if step is not None:
                     records.append(step)
-            _write(path, config, records)
+                    _write(path, config, records)
+                interrupt.raise_if_requested()
     return _summary(config, records)
 
 
@@ -214,7 +209,7 @@ class Work:
     @property
     def steps(self) -> int:
         """Progress steps of a configuration."""
-        return self.config.centers * len(self.config.radii) + self.config.responses + 1
+        return self.config.centers * len(self.config.radii) + self.config.responses + 2
 
     def configuration(self, index: int) -> Iterator[Record | None]:
         """Do one configuration; yields None after every step, its record after the last."""
@@ -283,35 +278,16 @@ def _records(path: Path, config: LocalityConfig, resume: bool) -> list[Record]:
         return []
     if not resume:
         raise StoreError(f"{path} exists; choose another output, or resume to go on with an interrupted run")
-    try:
-        stored = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise StoreError(f"{path} is damaged ({error}); choose another output") from error
-    if stored.get("fingerprint") != config.fingerprint:
-        raise StoreError(f"{path} was made with another configuration; resume with that one or choose another output")
+    stored = read_json(path)
+    require_same_run(config, stored.get("config", {}), where=path, kind="analysis of locality")
     return list(stored["records"])
 
 
 def _write(path: Path, config: LocalityConfig, records: list[Record]) -> None:
     """Replace the file in one step."""
     content = {
-        "fingerprint": config.fingerprint,
         "config": config.model_dump(mode="json"),
         "result": asdict(_summary(config, records)),
         "records": records,
     }
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(content))
-
-
-def _bar(show: bool) -> Progress:
-    return Progress(
-        TextColumn("locality"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not show,
-    )
+    write_json(path, content)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -20,9 +15,9 @@ from torch import Tensor
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.dynamics.parameters import StepParameters
-from gnnspin.dynamics.progress import StepProgress
 from gnnspin.dynamics.steps import Step
 from gnnspin.dynamics.timestep import TurnMonitor
+from gnnspin.runs import Progress, interruptible
 from gnnspin.trajectories.observers import ObservableLog
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.writer import TrajectoryWriter
@@ -76,27 +71,28 @@ def integrate(
 ) -> Run:
     """Advance `state` to the schedule's last step, observing and storing what is due, the given state included."""
     interrupted, monitor = False, TurnMonitor(parameters)
-    bar = StepProgress(schedule.last_step - state.step, math.prod(state.spins.shape[:-1]), show=progress)
-    with torch.no_grad(), _interrupt_as_flag() as stop, bar:
-        try:
+    spins = math.prod(state.spins.shape[:-1])
+    bar = Progress("steps", schedule.last_step - state.step, unit="spin updates", per_piece=spins, show=progress)
+    try:
+        with torch.no_grad(), interruptible() as stop, bar:
             _record(state, schedule, log, writer)
-            while state.step < schedule.last_step and not stop.is_set():
+            while state.step < schedule.last_step and not stop.requested:
                 before, state = state, step(state, source, parameters)
                 monitor.check(before, state)
                 bar.advance()
                 _record(state, schedule, log, writer)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            if writer is not None:
-                writer.close(state, log)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if writer is not None:
+            writer.close(state, log)
     return Run(
         state=state,
         times=np.array(log.times),
         steps=np.array(log.steps, dtype=np.int64),
         observables=log.stacked(),
         path=None if writer is None else writer.path,
-        spin_updates_per_second=bar.spin_updates_per_second,
+        spin_updates_per_second=bar.rate,
         interrupted=interrupted or state.step < schedule.last_step,
     )
 
@@ -106,26 +102,3 @@ def _record(state: State, schedule: Schedule, log: ObservableLog, writer: Trajec
         log.observe(state)
     if writer is not None and (schedule.saves(state.step) or writer.overdue()):
         writer.write(state, log, frame=schedule.saves(state.step))
-
-
-@contextmanager
-def _interrupt_as_flag() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a step is finished; a second one interrupts at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.default_int_handler(number, frame)
-        stop.set()
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, handle)
-    try:
-        yield stop
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)

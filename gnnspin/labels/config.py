@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.dynamics import INTEGRATORS
@@ -110,16 +110,6 @@ class GenerateConfig(Config):
     samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")
     seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
 
-    def equals(self, stored: dict[str, Any]) -> bool:
-        """Whether a stored configuration means the same, whatever it spells out or leaves to defaults.
-
-        One with files of orders is the same only by its `fingerprint`, which knows their content.
-        """
-        try:
-            return not self._order_files() and GenerateConfig.model_validate(stored) == self
-        except ValidationError:
-            return False
-
     @property
     def fingerprint(self) -> str:
         """Hash of all values that differ from the defaults, and of the spins in files of orders.
@@ -127,11 +117,11 @@ class GenerateConfig(Config):
         Equal configurations have equal fingerprints.
         """
         values = self.model_dump(mode="json", exclude_defaults=True)
-        files = self._order_files()
+        files = self.order_files()
         text = json.dumps({**values, "order_files": files} if files else values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def _order_files(self) -> dict[str, str]:
+    def order_files(self) -> dict[str, str]:
         """Hash of the content of every file of an order."""
         names = [name for sampler in self.samplers if sampler.kind == "perturbed_order" for name in sampler.orders]
         return {name: order_digest(name) for name in names if name not in ORDERS}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from gnnspin.core.errors import StoreError
 from gnnspin.datasets.label_store import LabelStore
 from gnnspin.labels.config import GenerateConfig
 from gnnspin.labels.plan import Plan, make_plan
 from gnnspin.labels.workers import Task, workers
+from gnnspin.runs import Progress, interruptible, owned, require_same_run
 
 
 def generate(
@@ -62,12 +61,15 @@ def generate(
     store = _open(config, plan, Path(output), resume)
     tasks = list(_missing(plan, store))
     with (
-        _Bar(plan.n_snapshots, len(store), progress) as bar,
+        owned(output, "label store"),
+        interruptible() as interrupt,
+        Progress("labels", plan.n_snapshots, done=len(store), show=progress) as bar,
         workers(min(n_workers, max(1, len(tasks))), scheduler) as run,
     ):
         for task, label in run(config, tasks):
             store.append(label, number=task.number)
             bar.advance()
+            interrupt.raise_if_requested()
     store.compact()
     return store
 
@@ -85,8 +87,12 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
     if not resume:
         raise StoreError(f"{output} exists; choose another output, or resume to go on with an interrupted run")
     store = LabelStore(output)
-    if store.metadata.get("config_fingerprint") != config.fingerprint and not config.equals(store.metadata["config"]):
-        raise StoreError(f"{output} was made with another configuration; resume with that one or choose another output")
+    if store.metadata.get("config_fingerprint") != config.fingerprint:
+        require_same_run(config, store.metadata.get("config", {}), where=output, kind="set of labels")
+        if config.order_files():
+            raise StoreError(
+                f"{output} was made with other spins in {', '.join(config.order_files())}; restore the files"
+            )
     return store
 
 
@@ -105,33 +111,3 @@ def _missing(plan: Plan, store: LabelStore) -> Iterator[Task]:
                 before = position.get(job.first + snapshot - 1) if snapshot else None
                 yield Task(job, snapshot, None if before is None else store[before].spins)
                 break
-
-
-class _Bar:
-    """Progress bar: labels done, rate, time left."""
-
-    def __init__(self, total: int, done: int, show: bool) -> None:
-        self._progress = Progress(
-            TextColumn("labels"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            disable=not show,
-        )
-        self._task = self._progress.add_task("labels", total=total, completed=done, rate="")
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self) -> None:
-        """One more label is stored."""
-        self._progress.advance(self._task)
-        speed = self._progress.tasks[self._task].speed
-        self._progress.update(self._task, rate="" if speed is None else f"{speed:.2f}/s")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
+from gnnspin.runs import MAY_CHANGE
 from gnnspin.training.recipes import RecipeName, with_recipe
 
 
@@ -43,7 +45,9 @@ class TrainingConfig(Config):
     field_weight: float = Field(default=0.1, ge=0, description="w_H of the mixed loss")
     energy_weight: EnergyWeight | float = Field(default=0.0, description="eta_E: a number or a schedule")
     max_epochs: int = Field(default=200, ge=1, description="passes over the training set")
-    max_minutes: float | None = Field(default=None, gt=0, description="stop after this time, at the end of an epoch")
+    max_minutes: Annotated[float | None, MAY_CHANGE] = Field(
+        default=None, gt=0, description="stop after this time, at the end of an epoch"
+    )
     batch_size: int = Field(default=4, ge=1, description="snapshots per step")
     optimizer: Literal["adamw", "soap"] = Field(
         default="adamw", description="soap: Adam in the eigenbasis of the gradients' covariance, fewer epochs"
@@ -66,13 +70,15 @@ class TrainingConfig(Config):
     patience: int | None = Field(default=None, ge=1, description="stop after so many validations without improvement")
     validate_every: int = Field(default=5, ge=1, description="epochs between validations")
     seed: int = Field(default=0, ge=0, description="seed of the order of the snapshots")
-    compiled: bool = Field(
+    compiled: Annotated[bool, MAY_CHANGE] = Field(
         default=False,
         description="run fields and their gradients through torch.compile (needs a C++ compiler, costs a minute or two "
         "at first): the same training, up to twice as fast; for models of lattices, where all batches have one shape",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to train")
-    tensorboard: bool = Field(default=False, description="also log for TensorBoard, which must be installed")
+    device: Annotated[Literal["auto", "cpu", "cuda"], MAY_CHANGE] = Field(default="auto", description="where to train")
+    tensorboard: Annotated[bool, MAY_CHANGE] = Field(
+        default=False, description="also log for TensorBoard, which must be installed"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -105,3 +111,12 @@ class TrainingConfig(Config):
     def energy_weight_at(self, epoch: int) -> float:
         """eta_E in `epoch`."""
         return self.energy_weight.at(epoch) if isinstance(self.energy_weight, EnergyWeight) else self.energy_weight
+
+
+#: Defaults of version 0.1 that have changed since.
+_DEFAULTS_0_1: dict[str, Any] = {}
+
+
+def in_full_0_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A training configuration of version 0.1, which wrote down what differed from its defaults."""
+    return dict(values) if "recipe" in values else {**_DEFAULTS_0_1, **values}

@@ -14,7 +14,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, k_folds
 from gnnspin.force_fields.files import load, save
 from gnnspin.models.base import SpinModel
-from gnnspin.runs import MAY_BE_UNRECORDED, claim
+from gnnspin.runs import MAY_BE_UNRECORDED, run_folder
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
 from gnnspin.training.fit import fit
@@ -101,20 +101,20 @@ def cross_validate(
     split = {"folds": folds, "blocks": blocks, "validation": validation, "seed": seed}
     first_seed = model.seed if isinstance(model, ModelConfig) else None
     settings = _settings(build(), config, labels, split, first_seed)
-    claim(directory / "cross_validation.json", settings, resume=resume, kind="cross-validation")
-    evaluations: list[Evaluation] = []
-    paths: list[Path] = []
-    for k, (rest, held_out) in enumerate(parts):
-        path = directory / f"fold_{k}" / MODEL_FILE
-        if not path.exists():
-            train, valid = holdout(rest, validation, seed=seed)
-            result = fit(build(), train, valid, config, directory=path.parent, resume=resume, progress=progress)
-            if result.interrupted:
-                return _summary(evaluations, paths, interrupted=True)
-            save(result.force_field, path)
-        evaluations.append(evaluate(load(path, held_out.systems[0]), held_out))
-        paths.append(path)
-    return _summary(evaluations, paths, interrupted=False)
+    with run_folder(directory / "cross_validation.json", settings, resume=resume, kind="cross-validation"):
+        evaluations: list[Evaluation] = []
+        paths: list[Path] = []
+        for k, (rest, held_out) in enumerate(parts):
+            path = directory / f"fold_{k}" / MODEL_FILE
+            if not path.exists():
+                train, valid = holdout(rest, validation, seed=seed)
+                result = fit(build(), train, valid, config, directory=path.parent, resume=resume, progress=progress)
+                if result.interrupted:
+                    return _summary(evaluations, paths, interrupted=True)
+                save(result.force_field, path)
+            evaluations.append(evaluate(load(path, held_out.systems[0]), held_out))
+            paths.append(path)
+        return _summary(evaluations, paths, interrupted=False)
 
 
 def _summary(evaluations: list[Evaluation], paths: list[Path], *, interrupted: bool) -> CrossValidation:

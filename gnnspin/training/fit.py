@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
 import math
 import time
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.models.architectures.linear_cluster_expansion import LinearSpinModel
 from gnnspin.models.base import SpinModel
-from gnnspin.runs.files import replaced
+from gnnspin.runs import interruptible, run_folder
 from gnnspin.training.averaging import MovingAverage
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.config import TrainingConfig
+from gnnspin.training.identity import TrainingRun
 from gnnspin.training.linear import fit_linear
+from gnnspin.training.log import CsvLog, LastValidation, TimeLimit, read_history
 from gnnspin.training.module import FieldFitting, loader
-from gnnspin.training.progress import TrainingProgress, quiet_lightning, stoppable
+from gnnspin.training.progress import StopOnInterrupt, Stopped, TrainingProgress, quiet_lightning
 from gnnspin.training.symmetries import check_imposed
 
 _BEST, _LAST = "best", "last"
-
-#: What of a configuration a resumed training may change.
-_MAY_CHANGE = {"device", "compiled", "max_minutes", "tensorboard"}
 
 #: Features are standardised on up to so many snapshots, of up to so many sites together.
 CALIBRATION_SNAPSHOTS, CALIBRATION_SITES = 16, 20_000
@@ -118,35 +115,18 @@ def fit(
     config = config or TrainingConfig()
     directory = Path(directory)
     last = directory / f"{_LAST}.ckpt"
-    if last.exists() and not resume:
-        raise StoreError(f"{directory} holds a training already; pass resume=True (--resume) or another directory")
-    if directory.is_file():
-        raise StoreError(f"{directory} is a file; choose a directory")
     _check_tensorboard(config)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device=cuda, but torch finds no CUDA device here; set it to auto or cpu")
-    directory.mkdir(parents=True, exist_ok=True)
     dtype = torch.float32
     model.to("cpu", dtype)
     table = SnapshotTable(train, model, config.batch_size, dtype)
     valid = SnapshotTable(validation, model, config.batch_size, dtype)
     _check(config, model, table, valid)
     symmetries = check_imposed(model, train)
-    _claim_training(directory / "training.json", model, config, train, validation, new=not last.exists())
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        model.requires_grad_(True)  # frozen by the force field it was taken from
-    if not trained:
-        _scale_energies(model, table)
-        if not last.exists():
-            model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
-        _calibrate(model, table)
-    interrupted = False
-    if isinstance(model, LinearSpinModel):
-        _solve(model, table, valid, config, directory)
-    else:
-        module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
-        _load_best(model, directory, module)
-    _settle_energies(model, table)
+    run = TrainingRun.of(model, config, train, validation)
+    with run_folder(directory / "training.json", run, resume=resume, kind="training", begun=last.exists()):
+        interrupted = _fit(model, train, table, valid, config, directory, trained=trained, progress=progress)
     provenance = {
         "gnnspin": __version__,
         "training": config.model_dump(mode="json"),
@@ -164,6 +144,36 @@ def fit(
     )
 
 
+def _fit(
+    model: SpinModel,
+    train: LabelSet,
+    table: SnapshotTable,
+    valid: SnapshotTable,
+    config: TrainingConfig,
+    directory: Path,
+    *,
+    trained: bool,
+    progress: bool,
+) -> bool:
+    """Fit in place, in a folder that is owned; true if the user stopped it."""
+    last = directory / f"{_LAST}.ckpt"
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        model.requires_grad_(True)  # frozen by the force field it was taken from
+    if not trained:
+        _scale_energies(model, table)
+        if not last.exists():
+            model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
+        _calibrate(model, table)
+    interrupted = False
+    if isinstance(model, LinearSpinModel):
+        _solve(model, table, valid, config, directory)
+    else:
+        module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
+        _load_best(model, directory, module)
+    _settle_energies(model, table)
+    return interrupted
+
+
 def _train(
     model: SpinModel,
     table: SnapshotTable,
@@ -176,7 +186,7 @@ def _train(
     done = 0 if checkpoint is None else int(torch.load(checkpoint, weights_only=True)["epoch"]) + 1
     batches = loader(table, config.seed, first_epoch=done)
     module = FieldFitting(model, config, table.statistics, total_steps=len(batches) * config.max_epochs)
-    with quiet_lightning():
+    with quiet_lightning(), interruptible() as interrupt:
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(config.device, config.device),
             devices=1,
@@ -184,15 +194,19 @@ def _train(
             gradient_clip_val=config.gradient_clip,
             check_val_every_n_epoch=config.validate_every,
             logger=TensorBoardLogger(directory, name="tensorboard", version="") if config.tensorboard else False,
-            callbacks=_callbacks(config, directory, progress),
+            callbacks=[*_callbacks(config, directory, progress), StopOnInterrupt(interrupt)],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             inference_mode=False,
         )
-        with stoppable() as stop:
+        if interrupt.requested:  # of a run that this one is part of
+            return module, True
+        try:
             trainer.fit(module, batches, loader(valid, None), ckpt_path=checkpoint, weights_only=checkpoint is not None)
-    return module, stop.interrupted
+        except Stopped:
+            return module, True
+    return module, False
 
 
 def _solve(
@@ -230,75 +244,6 @@ def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[
     return callbacks
 
 
-class LastValidation(Callback):
-    """Validate after the last epoch, whatever the interval."""
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            trainer.check_val_every_n_epoch = 1
-
-
-class TimeLimit(Callback):
-    """Stop at the end of the first epoch that ends after `max_minutes` of this run."""
-
-    def __init__(self, max_minutes: float) -> None:
-        self.deadline = time.monotonic() + 60 * max_minutes
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or time.monotonic() > self.deadline
-
-
-class CsvLog(Callback):
-    """Append one line per epoch to a CSV file; a resumed training continues the file."""
-
-    columns = (
-        "epoch",
-        "seconds",
-        "learning_rate",
-        "train_loss",
-        "train_torque_mse",
-        "train_field_mse",
-        "train_energy_mse",
-        "validation_loss",
-        "validation_torque_mse",
-        "validation_field_mse",
-        "validation_energy_mse",
-    )
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._start = 0.0
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Append the epoch's line."""
-        values: dict[str, Any] = {k: float(v) for k, v in trainer.callback_metrics.items() if k in self.columns}
-        values["epoch"] = trainer.current_epoch
-        values["seconds"] = time.perf_counter() - self._start
-        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
-        if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
-            values = {k: v for k, v in values.items() if not k.startswith("validation")}
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            if new:
-                writer.writeheader()
-            writer.writerow(values)
-
-
-def read_history(directory: str | Path) -> dict[str, list[float]]:
-    """Columns of ``metrics.csv`` in `directory`; an epoch trained twice (after a kill) counts once, the last time."""
-    path = Path(directory) / "metrics.csv"
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        rows = {row["epoch"]: row for row in csv.DictReader(file)}
-    ordered = sorted(rows.values(), key=lambda row: int(row["epoch"]))
-    return {name: [float(row.get(name) or "nan") for row in ordered] for name in CsvLog.columns}
-
-
 def _check(config: TrainingConfig, model: SpinModel, *tables: SnapshotTable) -> None:
     statistics = tables[0].statistics
     if statistics.torque <= 1e-20 * statistics.field:
@@ -320,32 +265,6 @@ def _check_tensorboard(config: TrainingConfig) -> None:
         raise InvalidInput(
             "tensorboard=True needs the package tensorboard: pip install tensorboard, or set it to false"
         )
-
-
-def _claim_training(
-    path: Path, model: SpinModel, config: TrainingConfig, train: LabelSet, validation: LabelSet, *, new: bool
-) -> None:
-    """Record what a training is, or check that it is the one that the directory began with."""
-    found = {
-        "model": [
-            model.name,
-            model.spec.to_dict(),
-            model.hyperparameters.model_dump(mode="json", exclude_defaults=True),
-        ],
-        "configuration": config.model_dump(mode="json", exclude_defaults=True, exclude=_MAY_CHANGE),
-        "training labels": train.fingerprint,
-        "validation labels": validation.fingerprint,
-    }
-    found = json.loads(json.dumps(found))
-    if not new and path.exists():
-        stored = json.loads(path.read_text())
-        differing = [name for name, value in found.items() if stored.get(name) != value]
-        if differing:
-            raise StoreError(
-                f"{path.parent} holds a training of another {', '.join(differing)}; choose another directory"
-            )
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _scale_energies(model: SpinModel, table: SnapshotTable) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.force_fields.files import load, save
 from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
-from gnnspin.runs import claim
+from gnnspin.runs import run_folder, write_json
 from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.evaluate import Evaluation, evaluate
@@ -121,7 +120,11 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
         If labels and model do not fit together.
     """
     directory = Path(directory)
-    claim(directory / "job.json", job, resume=resume, kind="training")
+    with run_folder(directory / "job.json", job, resume=resume, kind="training"):
+        return _train(job, directory, resume=resume, progress=progress)
+
+
+def _train(job: TrainJob, directory: Path, *, resume: bool, progress: bool) -> TrainedModel:
     labels, validation = job.data.load()
     result = fit(
         job.build(labels),
@@ -136,7 +139,5 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     evaluation = evaluate(result.force_field, validation)
     result.force_field.provenance.update(validation=evaluation.numbers(), data=job.data.model_dump(mode="json"))
     path = save(result.force_field, directory / MODEL_FILE)
-    (directory / "validation.json").write_text(
-        json.dumps({**evaluation.numbers(), **evaluation.parts()}, indent=2) + "\n"
-    )
+    write_json(directory / "validation.json", {**evaluation.numbers(), **evaluation.parts()})
     return TrainedModel(result, evaluation, path)

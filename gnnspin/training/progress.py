@@ -1,41 +1,25 @@
-"""Progress of a training on the terminal, and a Lightning that only speaks when something is wrong."""
+"""Progress and interruption of a training, and a Lightning that only speaks when something is wrong."""
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
 
 import lightning
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gnnspin.runs import Interrupt, Progress
 
 
 class TrainingProgress(Callback):
     """One line: epochs done, rate, remaining time, last losses."""
 
-    def __init__(self) -> None:
-        self.bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("epochs"),
-            TimeElapsedColumn(),
-            TextColumn("remaining"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            console=Console(stderr=True),
-        )
-
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.bar.start()
-        self.task = self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch, losses="")
+        """Open the bar."""
+        self.bar = Progress("training", trainer.max_epochs or 0, done=trainer.current_epoch, unit="epochs")
+        self.bar.__enter__()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Advance the bar and show the last losses."""
@@ -45,10 +29,33 @@ class TrainingProgress(Callback):
             for stage in ("train", "validation")
             if f"{stage}_loss" in metrics
         ]
-        self.bar.update(self.task, completed=trainer.current_epoch + 1, losses="loss: " + ", ".join(shown))
+        self.bar.advance("loss: " + ", ".join(shown))
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        self.bar.stop()
+        """Close the bar."""
+        if hasattr(self, "bar"):
+            self.bar.__exit__(None, None, None)
+
+
+class Stopped(BaseException):
+    """The user asked to stop; no KeyboardInterrupt, because Lightning answers that by ending the process."""
+
+
+class StopOnInterrupt(Callback):
+    """Raise `Stopped` after the step in which the user asked to stop; the checkpoint of the last epoch stands."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self.interrupt = interrupt
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Look after every step."""
+        if self.interrupt.requested:
+            raise Stopped
+
+    def on_validation_batch_end(self, *_: object) -> None:
+        """Look after every step."""
+        if self.interrupt.requested:
+            raise Stopped
 
 
 @contextmanager
@@ -66,36 +73,3 @@ def quiet_lightning() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
-
-
-class _Interrupted(BaseException):
-    """Raised by Ctrl-C inside `stoppable`."""
-
-
-@dataclass
-class Stop:
-    """Whether the user asked to stop."""
-
-    interrupted: bool = False
-
-
-@contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Turn Ctrl-C into an orderly end of the block; the caller finds out from `Stop.interrupted`.
-
-    Lightning's own handling would end the process.
-    """
-    stop = Stop()
-
-    def handler(signum: int, frame: FrameType | None) -> None:
-        raise _Interrupted
-
-    in_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGINT, handler) if in_main else None
-    try:
-        yield stop
-    except _Interrupted:
-        stop.interrupted = True
-    finally:
-        if in_main:
-            signal.signal(signal.SIGINT, previous)

@@ -136,7 +136,7 @@ def test_analysis_is_reproducible_and_resumes(tmp_path: Path, monkeypatch: pytes
     monkeypatch.undo()
     with pytest.raises(StoreError, match="exists"):
         analyze_locality(config, tmp_path / "part", progress=False)
-    with pytest.raises(StoreError, match="another configuration"):
+    with pytest.raises(StoreError, match="another analysis of locality"):
         analyze_locality(configuration(seed=1), tmp_path / "part", resume=True, progress=False)
     assert analyze_locality(config, tmp_path / "part", resume=True, progress=False) == whole
     assert sorted(p.name for p in (tmp_path / "part").iterdir()) == ["locality.json"]

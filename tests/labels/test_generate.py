@@ -151,7 +151,7 @@ def test_existing_output_and_other_configurations_are_refused(finished):
     before = finished.path.read_bytes()
     with pytest.raises(StoreError, match=r"whole\.h5 exists"):
         generate(configuration(), finished.path, progress=False)
-    with pytest.raises(StoreError, match="another configuration"):
+    with pytest.raises(StoreError, match="another set of labels"):
         generate(configuration(seed=6), finished.path, progress=False, resume=True)
     assert finished.path.read_bytes() == before
 
