@@ -197,12 +197,13 @@ def test_every_field_is_described():
     assert all("description" in value for value in GenerateConfig.model_json_schema()["properties"].values())
 
 
-def test_progress_bar_shows_on_request(tmp_path, capsys):
+def test_progress_bar_shows_on_request(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, standard error is a terminal
     samplers = [{"kind": "random", "count": 1}]
     generate(configuration(samplers=samplers), tmp_path / "a.h5", progress=False)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
     generate(configuration(samplers=samplers), tmp_path / "b.h5")
-    assert "2/2" in capsys.readouterr().out
+    assert "2/2" in capsys.readouterr().err
 
 
 def test_a_force_field_may_drive_the_trajectories(tmp_path):

@@ -150,7 +150,7 @@ def test_a_training_goes_on_with_its_own_labels_alone(tmp_path: Path, square: Sp
     train = labels(tmp_path / "a.h5", [square], 4)
     fit(model(square), train[:2], train[2:], config, directory=tmp_path / "run", progress=False)
     fit(model(square), train[:2], train[2:], config, directory=tmp_path / "run", resume=True, progress=False)
-    with pytest.raises(StoreError, match="training_labels=.*validation_labels="):
+    with pytest.raises(StoreError, match=r"training_labels=.*validation_labels="):
         fit(model(square), train[1:3], train[3:], config, directory=tmp_path / "run", resume=True, progress=False)
 
 
