@@ -14,6 +14,7 @@ from gnnspin.datasets import LabelStore
 from gnnspin.dynamics import simulate
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.observables import nearest_neighbor_correlation
+from gnnspin.runs import differences
 from gnnspin.systems import triangular
 
 CONFIG = {
@@ -280,7 +281,7 @@ def test_a_store_of_version_0_1_recognises_its_configuration():
         "seed": 3,
     }
     config = GenerateConfig.model_validate(short)
-    assert config.equals(stored)
-    assert not GenerateConfig.model_validate(short | {"seed": 4}).equals(stored)
+    assert not differences(config, stored)
+    assert set(differences(GenerateConfig.model_validate(short | {"seed": 4}), stored)) == {"seed"}
     simple = {**short, "hamiltonian": {"J": 3.0}, "solver": {"kT": 0.05, "filling": 0.5}}
     assert GenerateConfig.model_validate(simple).fingerprint == "3ae28e2ddadba3145528632707592188"
