@@ -10,31 +10,23 @@ where that name is taken by something derived from it, as ``_name``.
 from __future__ import annotations
 
 import inspect
-import json
-import re
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 import pydantic
 import torch
 from pydantic import Field
 from pydantic_core import core_schema
-from scipy import sparse
-from torch import Tensor
 
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.parameter_types import field_type, sparse_entries
+from gnnspin.core.parameter_types import field_type
+from gnnspin.core.plain import plain
 from gnnspin.core.registry import Registry
-
-#: Arguments that say where an object is used, not what it is: given at building, not described.
-CONTEXT = ("system", "device")
-
+from gnnspin.core.signatures import CONTEXT, argument_texts, argument_types, described_arguments
 
 #: Classes with a kind by their name, which descriptions of version 0.1 hold.
 _BY_CLASS_NAME: dict[str, type[Described]] = {}
@@ -267,7 +259,7 @@ class Described(ABC):
         """
         cls = type(self)
         if cls.kind:
-            return {"kind": cls.kind, **{name: plain(self._argument(name)) for name in _arguments(cls)}}
+            return {"kind": cls.kind, **{name: plain(self._argument(name)) for name in described_arguments(cls)}}
         names = [name for name in inspect.signature(cls).parameters if name not in CONTEXT]
         kept = {name: self._argument(name) for name in names if hasattr(self, f"_{name}") or hasattr(self, name)}
         return {"kind": "", "class": f"{cls.__module__}.{cls.__qualname__}", **{n: plain(v) for n, v in kept.items()}}
@@ -334,20 +326,6 @@ class RecipeOf:
         return {"type": "object", "description": f"a {self.family.registry.kind}, by its kind"}
 
 
-def require_same(given: Mapping[str, Any], stored: Mapping[str, Any], what: str) -> None:
-    """Raise InvalidInput unless two specifications are equal; names what differs, both values included."""
-    given, stored = as_stored(given), as_stored(stored)
-    keys = sorted(key for key in given.keys() | stored.keys() if given.get(key) != stored.get(key))
-    if keys:
-        differences = ", ".join(f"{key} ({_short(given.get(key))}, stored {_short(stored.get(key))})" for key in keys)
-        raise InvalidInput(f"the {what} is not the stored one: they differ in {differences}")
-
-
-def as_stored(specification: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification as a file gives it back."""
-    return json.loads(json.dumps(specification))
-
-
 def renewed_specification(specification: Any) -> Any:
     """A description as version 0.1 wrote it, ``{"class": name, arguments, "system": fingerprint}``, in today's form.
 
@@ -365,48 +343,11 @@ def renewed_specification(specification: Any) -> Any:
     return {"kind": found.kind, **found.renewed(values)}
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: described objects by their specification, arrays as lists, functions by name."""
-    if isinstance(value, Described):
-        return value.specification()
-    if isinstance(value, pydantic.BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray | np.generic):
-        if np.iscomplexobj(value):
-            return {"real": value.real.tolist(), "imag": value.imag.tolist()}
-        return value.tolist()
-    if isinstance(value, torch.dtype):
-        return str(value).removeprefix("torch.")
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if callable(value) and not sparse.issparse(value):
-        name = getattr(value, "__qualname__", type(value).__qualname__)
-        return {"function": f"{getattr(value, '__module__', '')}.{name}"}
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, complex):
-        return {"real": value.real, "imag": value.imag}
-    if sparse.issparse(value):
-        return plain(sparse_entries(value))
-    raise InvalidInput(f"{type(value).__name__} {value!r} cannot be described")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 @cache
 def _parameters(cls: type[Described], without: tuple[str, ...]) -> type[Recipe]:
-    hints, texts = _hints(cls), _parameter_texts(cls)
+    hints, texts = argument_types(cls), argument_texts(cls)
     fields: dict[str, Any] = {"kind": (Literal[cls.kind], Field(default=cls.kind, description="name of the class"))}
-    for name, parameter in _arguments(cls).items():
+    for name, parameter in described_arguments(cls).items():
         if name not in without:
             kind = field_type(hints.get(name, Any), RecipeOf, Described)
             fields[name] = (kind, Field(default=_default(parameter), description=texts.get(name)))
@@ -415,36 +356,6 @@ def _parameters(cls: type[Described], without: tuple[str, ...]) -> type[Recipe]:
     )
     made.described_class = cls
     return made
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    """Types of the constructor's arguments, those of a typed dictionary of keywords (PEP 692) one by one."""
-    hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    for keywords in _keyword_classes(cls):
-        hints |= get_type_hints(keywords, include_extras=True)
-    return hints
-
-
-@cache
-def _keyword_classes(cls: type) -> tuple[type, ...]:
-    """Typed dictionaries of the constructor's ``**keywords: Unpack[...]``."""
-    hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    kinds = inspect.signature(cls).parameters
-    names = [name for name, parameter in kinds.items() if parameter.kind is inspect.Parameter.VAR_KEYWORD]
-    return tuple(keywords for name in names for keywords in get_args(hints.get(name)))
-
-
-@cache
-def _arguments(cls: type) -> dict[str, inspect.Parameter]:
-    """Parameters of the constructor that say what an object is; keywords of a typed dictionary default to None."""
-    kept: dict[str, inspect.Parameter] = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            keys = [key for keywords in _keyword_classes(cls) for key in get_type_hints(keywords)]
-            kept |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None) for key in keys}
-        elif name not in CONTEXT:
-            kept[name] = parameter
-    return kept
 
 
 def _default(parameter: inspect.Parameter) -> Any:
@@ -462,17 +373,3 @@ def _built(value: Any, *context: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_built(each, *context) for each in value)
     return value
-
-
-@cache
-def _parameter_texts(cls: type) -> dict[str, str]:
-    """First sentence on each parameter, from the numpydoc section of the class and its bases."""
-    texts: dict[str, str] = {}
-    for base in (*reversed(cls.__mro__), *_keyword_classes(cls)):
-        section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(base.__doc__ or ""), re.S)
-        if section is None:
-            continue
-        for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M):
-            sentence = " ".join(line.strip() for line in text.splitlines())
-            texts.update({name.strip(): sentence for name in names.split(",")})
-    return texts

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gnnspin.core.described import Described, plain, renewed_specification
+from gnnspin.core.described import Described, renewed_specification
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.plain import plain
 
 #: A temperature as a function of time: a number, or an array with a shape that `simulate` takes for kT.
 TemperatureFunction: TypeAlias = Callable[[float], Any]

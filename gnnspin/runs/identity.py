@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from gnnspin.core.described import plain
 from gnnspin.core.errors import StoreError
+from gnnspin.core.plain import plain
 
 #: Differences that an error lists.
 _SHOWN = 4

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import gnnspin.classical
 import gnnspin.electrons
 import gnnspin.force_fields  # noqa: F401  (the three define the kinds of sources)
-from gnnspin.core.described import as_stored, renewed_specification, require_same
+from gnnspin.core.described import renewed_specification
 from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.moved import GONE_IN
+from gnnspin.core.plain import as_stored, require_same
 from gnnspin.core.source import FieldSource
 from gnnspin.systems.system import SpinSystem
 

@@ -12,9 +12,10 @@ from pydantic import Field, ValidationError
 from scipy import sparse
 
 from gnnspin.core.config import Config
-from gnnspin.core.described import Described, Recipe, RecipeOf, as_stored, require_same
+from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import FractionalNumber, as_sparse
+from gnnspin.core.plain import as_stored, require_same
 
 
 class Shape(Described, family="shape", group="gnnspin.test_shapes", default_kind="disc"):

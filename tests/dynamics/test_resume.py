@@ -16,7 +16,7 @@ from sources import Bilinear, Paramagnet, ring
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
-from gnnspin.core.described import as_stored as plain
+from gnnspin.core.plain import as_stored as plain
 from gnnspin.dynamics import resume, simulate
 from gnnspin.force_fields.force_field import model_weights
 from gnnspin.trajectories import StoredSource, Trajectory, rebuild_source, register_rebuilder
