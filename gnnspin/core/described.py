@@ -24,7 +24,9 @@ from pydantic_core import core_schema
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import field_type
-from gnnspin.core.plain import plain
+from gnnspin.core.plain import as_stored as as_stored
+from gnnspin.core.plain import plain as plain
+from gnnspin.core.plain import require_same as require_same
 from gnnspin.core.registry import Registry
 from gnnspin.core.signatures import CONTEXT, argument_texts, argument_types, described_arguments
 
