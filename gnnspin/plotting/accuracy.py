@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,26 +45,29 @@ class ErrorStatistics:
 def parity_and_histogram(
     predicted_torque: Tensor | ArrayLike,
     exact_torque: Tensor | ArrayLike,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     quantity: str = "torque component",
     unit: str = "t",
-) -> ErrorStatistics:
+    ax: Sequence[Axes] | None = None,
+) -> tuple[Figure, tuple[Axes, Axes]]:
     """Draw predicted against exact values and the histogram of the error with a Gaussian fit.
 
     Parameters
     ----------
     predicted_torque, exact_torque : (..., 3) or any equal shapes
         Every component is one point.
-    path : path
+    path : path, optional
         File to write; the ending decides the format.
     quantity, unit : str
         For the axis labels.
+    ax : two Axes, optional
+        Where to draw; default: a figure of its own.
 
     Returns
     -------
-    ErrorStatistics
-        The numbers printed in the figure.
+    figure, (parity, histogram)
+        The numbers printed in it are those of `error_statistics`.
 
     Raises
     ------
@@ -72,14 +76,14 @@ def parity_and_histogram(
     """
     predicted, exact = style.as_array(predicted_torque), style.as_array(exact_torque)
     statistics = error_statistics(predicted, exact)
-    with style.figure(path, 7.0, 3.1, panels=2) as (drawing, (left, right)):
+    with style.figure(path, 7.0, 3.1, panels=2, ax=ax) as (drawing, (left, right)):
         _parity(drawing, left, predicted.ravel(), exact.ravel(), statistics)
         left.set_xlabel(f"exact {quantity} (${unit}$)")
         left.set_ylabel(f"predicted {quantity} (${unit}$)")
         _histogram(right, (predicted - exact).ravel(), statistics)
         right.set_xlabel(f"error of the {quantity} (${unit}$)")
         right.set_ylabel(f"probability density (${unit}^{{-1}}$)")
-    return statistics
+    return drawing, (left, right)
 
 
 def error_statistics(predicted: Tensor | ArrayLike, exact: Tensor | ArrayLike) -> ErrorStatistics:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.figure import Figure
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
@@ -20,11 +20,12 @@ _MARKERS = "osD^vP*Xh<>pd"
 
 def accuracy_against_cost(
     rows: Sequence[Mapping[str, Any]],
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     known: Sequence[tuple[str, float, float | None]] = (),
     floors: Mapping[float, float] | None = None,
-) -> None:
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
     """Draw torque error against the cost of a field evaluation, one point per model.
 
     Parameters
@@ -32,12 +33,18 @@ def accuracy_against_cost(
     rows : sequence of mappings
         With ``model``, ``test_torque_rmse``, ``microseconds_per_site``; where they are given,
         ``test_torque_rmse_spread`` makes error bars and ``compiled_microseconds_per_site`` a second, hollow marker.
-    path : path
+    path : path, optional
         File to write.
     known : sequence of (name, torque_rmse, microseconds_per_site or None)
         Results of others; without a cost they are horizontal lines.
     floors : mapping, optional
         Irreducible torque error by radius, drawn as dotted lines.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    figure, axes
 
     Raises
     ------
@@ -46,7 +53,7 @@ def accuracy_against_cost(
     """
     if not rows:
         raise InvalidInput("no results to draw")
-    with style.figure(path, 5.2, 3.8) as (_, (axes,)):
+    with style.figure(path, 5.2, 3.8, ax=ax) as (drawing, (axes,)):
         for k, name in enumerate(dict.fromkeys(row["model"] for row in rows)):
             own = [row for row in rows if row["model"] == name]
             cost = [row["microseconds_per_site"] for row in own]
@@ -68,22 +75,37 @@ def accuracy_against_cost(
             axes.annotate(
                 f"floor at radius {radius:g}", (0.98, floor), xycoords=("axes fraction", "data"), fontsize=7, ha="right"
             )
-        axes.set(xscale="log", yscale="log", xlabel="processor time of a field (µs per site)", ylabel="torque RMSE (t)")
-        _plain_ticks(axes)
+        axes.set(xlabel="processor time of a field (µs per site)", ylabel="torque RMSE (t)")
+        axes.margins(0.09)
+        style.logarithmic(axes.xaxis)
+        style.logarithmic(axes.yaxis)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return drawing, axes
 
 
-def learning_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, *, signal: float | None = None) -> None:
+def learning_curves(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | Path | None = None,
+    *,
+    signal: float | None = None,
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
     """Draw torque error against the number of training labels, one curve per model, averaged over seeds.
 
     Parameters
     ----------
     rows : sequence of mappings
         With ``model``, ``n_training`` and ``test_torque_rmse``.
-    path : path
+    path : path, optional
         File to write.
     signal : float, optional
         Root mean square torque, drawn as a dashed line.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    figure, axes
 
     Raises
     ------
@@ -92,7 +114,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, *, sign
     """
     if not rows:
         raise InvalidInput("no results to draw")
-    with style.figure(path, 5.2, 3.8) as (_, (axes,)):
+    with style.figure(path, 5.2, 3.8, ax=ax) as (drawing, (axes,)):
         for k, name in enumerate(dict.fromkeys(row["model"] for row in rows)):
             errors: dict[int, list[float]] = {}
             for row in rows:
@@ -103,14 +125,9 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, *, sign
             axes.plot(sizes, mean, _MARKERS[k % 12] + "-", color=style.PALETTE[k % 6], label=name)
         if signal is not None:
             axes.axhline(signal, color="0.5", linestyle="--", linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel="training snapshots", ylabel="torque RMSE (t)")
-        _plain_ticks(axes)
+        axes.set(xlabel="training snapshots", ylabel="torque RMSE (t)")
+        axes.margins(0.09)
+        style.logarithmic(axes.xaxis)
+        style.logarithmic(axes.yaxis)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _plain_ticks(axes: Axes) -> None:
-    """1, 2, 5, 10, ... as plain numbers on both logarithmic axes."""
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    return drawing, axes

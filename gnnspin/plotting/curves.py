@@ -5,26 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
 
+#: How far a guide runs above the highest point beside it.
+_GUIDE = 1.25
+
 
 def length_against_time(
     times: Tensor | ArrayLike,
     lengths: Tensor | ArrayLike,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     errors: Tensor | ArrayLike | None = None,
     label: str = "",
-    ylabel: str = "correlation length $L$ ($a$)",
+    ylabel: str = r"$L = 1/\langle|\mathbf{q}-\mathbf{Q}|\rangle$ ($a$)",
     scale: str = "log",
     power_law: float | None = None,
-) -> None:
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
     """Draw L(t).
+
+    The length of `correlation_length` is the inverse width of a peak in q, without a factor 2 pi: domains that repeat
+    with the period P read ``L = P / 2 pi``. Multiply lengths by 2 pi, and say so in `ylabel`, to draw the period.
 
     Parameters
     ----------
@@ -32,7 +40,7 @@ def length_against_time(
         In 1/(gamma t). A point at time zero is left out on logarithmic axes.
     lengths : (T,)
         In units of the lattice spacing.
-    path : path
+    path : path, optional
         File to write.
     errors : (T,), optional
         Standard errors, drawn as a band.
@@ -41,7 +49,13 @@ def length_against_time(
     scale : {"log", "linear"}
         Of both axes.
     power_law : float, optional
-        Draw a guide ``t^power_law`` above the later half of the curve.
+        Draw a guide ``t^power_law`` over the later half of the curve, above all of its points.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    figure, axes
 
     Raises
     ------
@@ -58,18 +72,19 @@ def length_against_time(
     if shown.sum() < 2:
         raise InvalidInput("fewer than two points can be drawn; give finite, positive times and lengths")
     t, length = t[shown], length[shown]
-    with style.figure(path, 3.8, 3.0) as (_, (axes,)):
+    with style.figure(path, 3.8, 3.0, ax=ax) as (drawing, (axes,)):
         axes.plot(t, length, "o-", color=style.BLUE, markersize=3.5, label=label or None)
+        top = length if spread is None else length + spread[shown]
         if spread is not None:
-            axes.fill_between(t, length - spread[shown], length + spread[shown], color=style.BLUE, alpha=0.25, lw=0)
+            axes.fill_between(t, length - spread[shown], top, color=style.BLUE, alpha=0.25, lw=0)
         if power_law is not None:
             late = t >= (np.sqrt(t[0] * t[-1]) if scale == "log" else t[-1] / 2)
-            guide = 1.35 * length[late][0] * (t[late] / t[late][0]) ** power_law
+            guide = _GUIDE * (top[late] / t[late] ** power_law).max() * t[late] ** power_law
             axes.plot(t[late], guide, "--", color=style.RED, label=rf"$\propto t^{{{power_law:g}}}$")
-        axes.set(xscale=scale, yscale=scale, xlabel=r"time (units of $1/\gamma t$)", ylabel=ylabel)
+        axes.set(xlabel=r"time ($1/\gamma t$)", ylabel=ylabel)
         if scale == "log":
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            style.logarithmic(axes.xaxis)
+            style.logarithmic(axes.yaxis)
         if label or power_law is not None:
             axes.legend(loc="upper left")
+    return drawing, axes

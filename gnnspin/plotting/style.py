@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    LogFormatterMathtext,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    NullLocator,
-    StrMethodFormatter,
-)
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from gnnspin.core.errors import InvalidInput
 
 #: Palette of Okabe and Ito.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -31,8 +26,15 @@ PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 #: Diverging and sequential colour maps that are perceptually uniform.
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
 
-#: Decades of a logarithmic axis below which even steps, and 1, 2, 5, and from which powers of ten are written.
-_FEW_DECADES, _PLAIN_DECADES, _MANY_DECADES = 0.6, 1.4, 4.0
+#: Decades of a logarithmic axis below which its ticks have even steps.
+_EVEN_STEPS = 0.6
+
+#: Decades up to which a logarithmic axis has room for the labels of these parts of every decade.
+_WIDE = 2.2
+_SUBDIVISIONS = ((1.4, (1.0, 2.0, 5.0)), (_WIDE, (1.0, 3.0)), (float("inf"), (1.0,)))
+
+#: Numbers that are written without a power of ten.
+_PLAIN = (1e-3, 1e5)
 
 _RC: Any = {
     "font.size": 9,
@@ -53,27 +55,36 @@ _RC: Any = {
 
 @contextmanager
 def figure(
-    path: str | Path | None, width: float, height: float, panels: int = 1, *, ax: Axes | None = None
+    path: str | Path | None, width: float, height: float, panels: int = 1, *, ax: Axes | Sequence[Axes] | None = None
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of `panels` axes in a row, or the caller's axes; written when the block ends without an error.
 
     Parameters
     ----------
     path : path or None
-        File to write, the caller's whole figure with `ax`; None: none.
+        File to write, with `ax` the whole figure they belong to; None: none.
     width, height : float
         Size of a figure of its own, in inches.
     panels : int
-    ax : Axes, optional
-        One panel that exists already; it keeps its style.
+    ax : Axes or sequence of Axes, optional
+        As many as there are panels, which keep their style.
+
+    Raises
+    ------
+    InvalidInput
+        If the number of axes is not that of the panels.
     """
-    with nullcontext() if ax is not None else matplotlib.rc_context(_RC):
-        if ax is not None:
-            drawing, axes = ax.get_figure(root=True), [ax]
-            assert isinstance(drawing, Figure)
-        else:
+    given = None if ax is None else [ax] if isinstance(ax, Axes) else list(ax)
+    if given is not None and len(given) != panels:
+        raise InvalidInput(f"ax holds {len(given)} axes; this figure has {panels} panels")
+    with matplotlib.rc_context(_RC if given is None else {}):
+        if given is None:
             drawing = Figure(figsize=(width, height))
             axes = list(drawing.subplots(1, panels, squeeze=False)[0])
+        else:
+            root = given[0].get_figure(root=True)
+            assert isinstance(root, Figure)
+            drawing, axes = root, given
         yield drawing, axes
         if path is not None:
             target = Path(path)
@@ -82,29 +93,37 @@ def figure(
 
 
 def logarithmic(axis: Axis) -> None:
-    """Make one axis logarithmic, with plain numbers at no more ticks than can be read, and never fewer than two.
+    """Make one axis logarithmic, with at least two labelled ticks and no more than can be read.
 
-    1, 2, 5, 10, ... over less than a decade and a half, decades beyond, powers of ten from four decades on; even steps
-    within a factor of two. Call it when the data are drawn.
+    Even steps within a factor of four, then 1, 2, 5, then 1, 3, then decades. Call it when the data are drawn: the
+    limits are fixed.
     """
     axes = axis.axes
     horizontal = axis is axes.xaxis
     axes.set(**{"xscale" if horizontal else "yscale": "log"})
     low, high = sorted(axes.get_xlim() if horizontal else axes.get_ylim())
+    axes.set(**{"xlim" if horizontal else "ylim": (low, high)})
     decades = np.log10(high / low)
+    axis.set_major_formatter(FuncFormatter(_plain_number))
     axis.set_minor_formatter(NullFormatter())
-    if decades >= _MANY_DECADES:
-        axis.set_major_locator(LogLocator(numticks=6))
-        axis.set_major_formatter(LogFormatterMathtext())
-        return
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if decades < _FEW_DECADES:
+    if decades < _EVEN_STEPS:
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axis.set_minor_locator(NullLocator())
-    else:
-        subdivisions = (1.0, 2.0, 5.0) if decades < _PLAIN_DECADES else (1.0,) if decades > 2 else (1.0, 3.0)
-        axis.set_major_locator(LogLocator(subs=subdivisions, numticks=12))
-        axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=12))
+        return
+    subdivisions = next(subs for largest, subs in _SUBDIVISIONS if decades < largest)
+    axis.set_major_locator(LogLocator(subs=subdivisions, numticks=6 if decades > 2 * _WIDE else 12))
+    axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=12))
+
+
+def _plain_number(value: float, position: int | None = None) -> str:
+    """0.05, 20, 3000; with a power of ten where that would be long."""
+    if _PLAIN[0] <= abs(value) < _PLAIN[1]:
+        return f"{value:.10g}"
+    if value == 0:
+        return "0"
+    exponent = int(np.floor(np.log10(abs(value)) + 1e-9))
+    factor = f"{value / 10**exponent:.3g}"
+    return f"$10^{{{exponent}}}$" if factor == "1" else rf"${factor}\times 10^{{{exponent}}}$"
 
 
 def aligned_colorbar(drawing: Figure, axes: Axes, mappable: ScalarMappable, label: str) -> None:

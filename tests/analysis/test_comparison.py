@@ -10,7 +10,7 @@ import pytest
 
 import gnnspin as gs
 from gnnspin.analysis.comparison import ComparisonConfig, compare, front, over_seeds, table
-from gnnspin.analysis.comparison_report import run_comparison
+from gnnspin.analysis.comparison_report import latex_table, run_comparison
 from gnnspin.analysis.cost import enlarged, field_cost
 from gnnspin.analysis.symmetries import symmetry_violations
 from gnnspin.core import InvalidInput, StoreError
@@ -68,7 +68,7 @@ def test_nothing_is_computed_twice_and_everything_is_reported(labels, tmp_path, 
     monkeypatch.setattr("gnnspin.analysis.comparison.fit", None)
     text = run_comparison(config, tmp_path, progress=False)
     assert text.count("| small |") == 4
-    for name in ("results.csv", "table.md", "small_cost.png", "small_learning.png"):
+    for name in ("results.csv", "table.md", "table.tex", "small_cost.png", "small_learning.png"):
         assert (tmp_path / name).stat().st_size > 0
     for path in tmp_path.rglob("run.json"):  # left by a version that knew fewer options
         settings = json.loads(path.read_text())
@@ -181,3 +181,27 @@ def test_cells_of_the_table_say_what_means_nothing() -> None:
     text = table([{**row, "test_field_rmse": 1.7, "test_field_trained": False, "by_time": []}])
     assert "| undefined | not trained |" in text
     assert "1.7" not in text
+
+
+def test_latex_table_of_made_up_results():
+    """Spread in the last digit, the front in bold, special characters escaped, no compiled cost."""
+    row = {"data": "square_1 & 2", "n_training": 100, "parameters": 12345, "torque_receptive_radius": 4.0}
+    common = {"test_torque_r2": 0.98765, "architecture": "x"}
+    rows = [
+        {**row, **common, "model": "slow", "seed": s, "test_torque_rmse": e, "microseconds_per_site": 30.0}
+        for s, e in ((0, 0.00200), (1, 0.00220))
+    ] + [
+        {**row, **common, "model": "bad_one", "seed": 0, "test_torque_rmse": 0.0040, "microseconds_per_site": 40.0},
+        {**row, **common, "model": "fast", "seed": 0, "test_torque_rmse": 0.0300, "microseconds_per_site": 1.5},
+    ]
+    text = latex_table(rows)
+    lines = text.splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrrr}"
+    assert lines[-1] == r"\end{tabular}"
+    assert r"\multicolumn{6}{l}{\emph{square\_1 \& 2, 100 labels}} \\" in lines
+    assert r"\textbf{slow} & 12\,345 & 2.1(1) & 0.988 & 4.00 & 30.0 \\" in lines
+    assert r"bad\_one & 12\,345 & 4.00 & 0.988 & 4.00 & 40.0 \\" in lines
+    assert r"\textbf{fast} & 12\,345 & 30.0 & 0.988 & 4.00 & 1.50 \\" in lines
+    assert text.index("slow") < text.index("bad") < text.index("fast")
+    with pytest.raises(InvalidInput, match="no results"):
+        latex_table([])

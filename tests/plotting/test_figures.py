@@ -1,5 +1,7 @@
 """Figures are written, hold the data they were given, and leave matplotlib as it was."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.transforms import Bbox
 
 from gnnspin.core import InvalidInput, random_spins
 from gnnspin.observables import reference_order, staggered_vector_chirality, structure_factor
@@ -17,7 +20,8 @@ from gnnspin.plotting import (
     parity_and_histogram,
     structure_factor_map,
 )
-from gnnspin.systems import amorphous, honeycomb, simple_cubic, square, triangular
+from gnnspin.plotting.comparison import accuracy_against_cost, learning_curves
+from gnnspin.systems import amorphous, honeycomb, kagome, simple_cubic, square, triangular
 
 
 @pytest.fixture
@@ -45,7 +49,8 @@ def test_parity_and_histogram_report_the_errors(tmp_path, drawn):
     rng = np.random.default_rng(0)
     exact = torch.tensor(rng.normal(size=(5, 2000, 3)) * 0.1)
     predicted = exact + torch.tensor(rng.normal(0.001, 0.01, size=exact.shape))
-    statistics = parity_and_histogram(predicted, exact, tmp_path / "new" / "parity.png")
+    parity_and_histogram(predicted, exact, tmp_path / "new" / "parity.png")
+    statistics = error_statistics(predicted, exact)
     assert statistics.sigma == pytest.approx(0.01, rel=0.03)
     assert statistics.mean == pytest.approx(0.001, rel=0.2)
     assert statistics.rmse == pytest.approx(np.sqrt(0.01**2 + 0.001**2), rel=0.03)
@@ -75,7 +80,8 @@ def test_the_fit_follows_the_core_and_the_rmse_the_tails():
 
 def test_a_perfect_model_can_be_drawn(tmp_path, drawn):
     exact = random_spins(50, seed=0)
-    statistics = parity_and_histogram(exact, exact, tmp_path / "perfect.png")
+    parity_and_histogram(exact, exact, tmp_path / "perfect.png")
+    statistics = error_statistics(exact, exact)
     assert (statistics.rmse, statistics.r2, statistics.sigma) == (0, 1, 0)
     check(tmp_path / "perfect.png", drawn[0])
 
@@ -163,3 +169,104 @@ def test_matplotlib_is_left_as_it_was(tmp_path):
     length_against_time([1, 2, 3], [1, 2, 3], tmp_path / "a.png")
     assert dict(matplotlib.rcParams) == before
     assert matplotlib.get_backend(auto_select=False) == backend
+
+
+def labelled(axis):
+    """Boxes of the tick labels that are seen, and the values they stand at."""
+    low, high = sorted(axis.get_view_interval())
+    seen = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    return [tick.label1.get_window_extent() for tick in seen], [float(tick.get_loc()) for tick in seen]
+
+
+@pytest.mark.parametrize(
+    ("start", "decades"),
+    [(0.013, 0.05), (37.0, 0.3), (37.0, 0.7), (0.013, 1.2), (1e-7, 1.6), (2e6, 2.0), (0.013, 2.5), (1e-7, 9.0)],
+)
+def test_logarithmic_axes_have_labels_that_can_be_read(start, decades):
+    """At least two labels, and none on another, from a few per cent to nine decades."""
+    values = np.geomspace(start, start * 10**decades, 12)
+    figure, axes = length_against_time(values, values)
+    figure.draw_without_rendering()
+    for axis in (axes.xaxis, axes.yaxis):
+        boxes, places = labelled(axis)
+        assert 2 <= len(places) <= 9
+        assert not any(Bbox.intersection(first, second) for first, second in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize(("growth", "guide"), [(0.5, 0.33), (0.33, 0.5), (1.0, 0.2), (0.1, 1.0)])
+def test_the_guide_stays_above_the_curve(growth, guide, scale):
+    times = np.geomspace(1, 1000, 40)
+    errors = 0.1 * times**growth
+    _, axes = length_against_time(times, times**growth, errors=errors, power_law=guide, scale=scale)
+    line = axes.lines[1]
+    assert (line.get_ydata() > 1.2 * np.interp(line.get_xdata(), times, times**growth + errors) - 1e-9).all()
+    slope = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
+    assert slope == pytest.approx(np.full(len(slope), guide))
+
+
+@pytest.mark.parametrize(("system", "share"), [(kagome(4, 4), 3 / 4), (honeycomb(4, 4), 2 / 3), (square(4, 4), 1)])
+def test_rings_of_sites_stay_empty(system, share):
+    """Cells of the kagome and honeycomb lattices are regular hexagons, 3/4 and 2/3 of the triangular lattice's."""
+    _, [axes] = lattice_map(system, np.arange(system.n_sites))
+    [collection] = axes.collections
+    cells = {}
+    for path, value in zip(collection.get_paths(), collection.get_array(), strict=True):
+        x, y = path.vertices[:-1].T
+        cells[value] = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+        if share < 1:
+            assert len(x) == 6
+            assert np.hypot(np.diff(x), np.diff(y)) == pytest.approx(np.full(5, 1 / np.sqrt(3)))
+    assert sum(cells.values()) / abs(np.linalg.det(system.cell)) == pytest.approx(share)
+
+
+def test_figures_are_returned_and_drawn_into_given_axes(tmp_path):
+    system = triangular(6, 6)
+    structure = structure_factor(system, reference_order("120-degree", system))
+    torques = random_spins(30, seed=0).numpy()
+    rows = [
+        {"model": "a", "n_training": n, "test_torque_rmse": 0.01, "microseconds_per_site": 3.0 * n} for n in (10, 20)
+    ]
+    drawings = {
+        1: [
+            lambda **options: length_against_time([1, 2, 3], [1, 2, 3], **options),
+            lambda **options: structure_factor_map(system, structure, **options),
+            lambda **options: lattice_map(system, np.arange(36), **options),
+            lambda **options: accuracy_against_cost(rows, **options),
+            lambda **options: learning_curves(rows, **options),
+        ],
+        2: [lambda **options: parity_and_histogram(torques, 0.9 * torques, **options)],
+    }
+    for panels, functions in drawings.items():
+        for number, draw in enumerate(functions):
+            own, axes = draw()
+            assert isinstance(own, Figure)
+            assert np.ravel(np.array(axes, dtype=object))[0].figure is own
+            page = Figure()
+            given = list(page.subplots(1, panels, squeeze=False)[0])
+            path = tmp_path / "page.png" if number == 0 else None
+            figure, axes = draw(ax=given[0] if panels == 1 else given, path=path)
+            assert figure is page
+            assert list(np.ravel(np.array(axes, dtype=object))) == given
+            assert path is None or path.stat().st_size > 1000
+            assert all(each.has_data() for each in given)
+    with pytest.raises(InvalidInput, match="2 panels"):
+        parity_and_histogram(torques, 0.9 * torques, ax=given[:1])
+
+
+def test_maps_of_lattices_with_a_basis_show_the_extended_zone():
+    """The dashed border of the kagome lattice encloses four Brillouin zones, and the q = 0 order shows its peaks."""
+    system = kagome(6, 6)
+    structure = structure_factor(system, reference_order("q0", system))
+    _, axes = structure_factor_map(system, structure)
+    [dashed] = [line for line in axes.lines if line.is_dashed()]
+    [first] = [line for line in axes.lines if len(line.get_xdata()) == 7 and line is not dashed]
+    sizes = [abs(x[:-1] @ y[1:] - y[:-1] @ x[1:]) for x, y in (line.get_data() for line in (dashed, first))]
+    assert sizes[0] / sizes[1] == pytest.approx(4)
+    assert np.nanmax(axes.images[0].get_array()) == pytest.approx(48)
+    _, axes = structure_factor_map(
+        system, structure_factor(system, reference_order("q0", system), (1, 1, 1)), zones=(1, 1, 1)
+    )
+    assert np.isnan(np.asarray(axes.images[0].get_array())).any()
+    with pytest.raises(InvalidInput, match="expected"):
+        structure_factor_map(system, structure[:6, :6])
