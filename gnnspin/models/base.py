@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,15 @@ from gnnspin.systems import SpinSystem
 SYMMETRIES = frozenset({"spin_rotation", "time_reversal", "translation", "point_group", "mirrors", "space_rotation"})
 
 
+#: What an architecture can do beyond energies and fields; see `SpinModel.capabilities`.
+Capability = Literal["compiles", "linear", "site_resolved", "vectors"]
+
+
 class SpinModel(nn.Module, ABC):
     """Base of all models.
 
-    A subclass declares `name` and `Hyperparameters`, and implements `prepare` and `_site_energies`. It is built by
+    A subclass declares `name`, `Hyperparameters` and its `capabilities`, and writes `prepare` and
+    `dimensionless_energies`; everything else (fields, training, files, dynamics) follows. It is built by
     `gnnspin.models.build(name, spec, **hyperparameters)`, and `(name, spec, hyperparameters)` is what a file stores.
 
     Attributes
@@ -36,6 +40,11 @@ class SpinModel(nn.Module, ABC):
 
     name: ClassVar[str]
     Hyperparameters: ClassVar[type[Config]]
+    #: What the architecture can do beyond energies and fields. ``compiles``: it goes through `torch.compile`;
+    #: ``site_resolved``: `dimensionless_energies` takes a third argument `center`; ``vectors``: it writes
+    #: `site_vectors` and is then built with ``vector_output=True``; ``linear``: its energy is linear in the weights,
+    #: which `gnnspin.training.fit` solves for, see `LinearSpinModel`.
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"compiles"})
 
     energy_scale: Tensor
     energy_shift: Tensor
@@ -62,8 +71,8 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def compiles(self) -> bool:
-        """Whether its fields go through `torch.compile`. Default: yes."""
-        return True
+        """Whether the fields of this model go through `torch.compile`. Default: what its architecture declares."""
+        return "compiles" in self.capabilities
 
     def check_species(self, system: SpinSystem) -> None:
         """InvalidInput if `system` has several species and they are all the same to the model."""
@@ -75,24 +84,24 @@ class SpinModel(nn.Module, ABC):
             )
 
     @abstractmethod
-    def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
-        """Dimensionless site energies (R, N) of spins (R, N, 3).
+    def dimensionless_energies(self, data: Any, spins: Tensor) -> Tensor:
+        """Site energies (R, N) of spins (R, N, 3) in units of `energy_scale`; what an author writes.
 
-        A model may take a third argument `center` (R, N, 3) in place of every site's own spin in its own energy, its
-        environment made of `spins`; site-resolved heads need it, see `Nonconservative`.
+        A model with the capability ``site_resolved`` takes a third argument `center` (R, N, 3) in place of every site's
+        own spin in its own energy, its environment made of `spins`; some heads need it, see `Nonconservative`.
         """
 
-    def _site_vectors(self, data: Any, spins: Tensor) -> Tensor:
+    def site_vectors(self, data: Any, spins: Tensor) -> Tensor:
         """Vectors (R, C, N, 3) that rotate with the spins (R, N, 3) and, with time reversal, are odd in them.
 
-        A model that gives vectors is built with the keyword ``vector_output=True`` for it.
+        A model with the capability ``vectors`` writes it, and is built with the keyword ``vector_output=True`` for it.
         """
         raise InvalidInput(f"{self.name} gives no vectors; choose another model, or a head that needs none")
 
     def site_energies(self, data: Any, spins: Tensor) -> Tensor:
         """Site energies (..., N) of spins (..., N, 3), in units of the hopping; differentiable."""
         replicas = spins.shape[:-2]
-        energies = self._site_energies(data, spins.reshape(-1, *spins.shape[-2:]))
+        energies = self.dimensionless_energies(data, spins.reshape(-1, *spins.shape[-2:]))
         return (self.energy_scale * energies + self.energy_shift).reshape(*replicas, -1)
 
     def forward(self, data: Any, spins: Tensor) -> Tensor:
@@ -101,18 +110,8 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def n_vectors(self) -> int:
-        """Number C of vectors of `_site_vectors`; default: the hyperparameter ``channels``."""
+        """Number C of vectors of `site_vectors`; default: the hyperparameter ``channels``."""
         return int(self.hyperparameters.channels)  # type: ignore[attr-defined]
-
-    @classmethod
-    def gives_vectors(cls) -> bool:
-        """Whether the architecture has `_site_vectors`."""
-        return cls._site_vectors is not SpinModel._site_vectors
-
-    @classmethod
-    def resolves_sites(cls) -> bool:
-        """Whether `_site_energies` takes a `center`."""
-        return "center" in inspect.signature(cls._site_energies).parameters
 
     @property
     def conservative(self) -> bool:

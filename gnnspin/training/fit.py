@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import cast
 
 import lightning
 import torch
@@ -165,8 +166,8 @@ def _fit(
             model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
         _calibrate(model, table)
     interrupted = False
-    if isinstance(model, LinearSpinModel):
-        _solve(model, table, valid, config, directory)
+    if "linear" in model.capabilities:
+        _solve(cast(LinearSpinModel, model), table, valid, config, directory)
     else:
         module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
         _load_best(model, directory, module)

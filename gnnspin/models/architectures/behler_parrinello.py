@@ -115,7 +115,7 @@ class BehlerParrinello(SpinModel):
         """See `SpinModel.prepare`."""
         return self.descriptor.prepare(system)
 
-    def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
+    def dimensionless_energies(self, data: Any, spins: Tensor) -> Tensor:
         return self._of_features(self.descriptor(data, spins))
 
     def _of_features(self, features: Tensor) -> Tensor:

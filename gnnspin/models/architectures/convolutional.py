@@ -129,7 +129,7 @@ class Convolutional(SpinModel):
             build_table=_no_table,
         )
 
-    def _site_energies(self, data: NeighborGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
+    def dimensionless_energies(self, data: NeighborGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         if not self.hyperparameters.time_reversal:
             return self._network(data, spins, calibrate=calibrate)
         both = self._network(data, torch.cat([spins, -spins]), calibrate=calibrate)
@@ -146,7 +146,7 @@ class Convolutional(SpinModel):
     @torch.no_grad()
     def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's channels on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
+        self.dimensionless_energies(data, spins, calibrate=True)
 
 
 def _no_table() -> Any:

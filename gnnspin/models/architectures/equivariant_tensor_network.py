@@ -85,6 +85,7 @@ class EquivariantTensorNetwork(SpinModel):
 
     name = "equivariant_tensor_network"
     Hyperparameters = EquivariantTensorHyperparameters
+    capabilities = frozenset()
     hyperparameters: EquivariantTensorHyperparameters
 
     def __init__(self, spec: GraphSpec, hyperparameters: EquivariantTensorHyperparameters) -> None:
@@ -104,11 +105,6 @@ class EquivariantTensorNetwork(SpinModel):
             layer = TensorLayer(even, odd, self._radial.size, self._angular, h, last=k == h.layers - 1)
             self.layers.append(layer)
             even, odd = layer.even_out, layer.odd_out
-
-    @property
-    def compiles(self) -> bool:
-        """See `SpinModel.compiles`."""
-        return False
 
     @property
     def symmetries(self) -> frozenset[str]:
@@ -134,7 +130,7 @@ class EquivariantTensorNetwork(SpinModel):
         polar = np.stack(units)[system.graph_index]
         return PolarGeometry(prepare_geometry(system, self.spec, self._radial, self._angular), torch.from_numpy(polar))
 
-    def _site_energies(self, data: PolarGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
+    def dimensionless_energies(self, data: PolarGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         even, odd = self._inputs(data, spins)
         energies = spins.new_zeros(spins.shape[:2])
         for layer in self.layers:
@@ -155,7 +151,7 @@ class EquivariantTensorNetwork(SpinModel):
     @torch.no_grad()
     def calibrate(self, data: PolarGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's scalars on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
+        self.dimensionless_energies(data, spins, calibrate=True)
 
 
 def _inputs(h: EquivariantTensorHyperparameters) -> tuple[o3.Irreps, o3.Irreps]:

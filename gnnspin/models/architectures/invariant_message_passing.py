@@ -138,7 +138,7 @@ class InvariantMessagePassing(SpinModel):
     def _n_angles(self) -> int:
         return self.hyperparameters.angle_degree + 1
 
-    def _site_energies(self, data: TripletGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
+    def dimensionless_energies(self, data: TripletGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         bond = edge_bonds(data.graph, spins).T  # (E, R)
         features = self.triplets(data, spins, bond, calibrate=calibrate)
         basis = data.radial[:, None, :, None] * _legendre(bond, self.hyperparameters.bond_degree)[:, :, None]
@@ -149,7 +149,7 @@ class InvariantMessagePassing(SpinModel):
     @torch.no_grad()
     def calibrate(self, data: TripletGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's sums on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
+        self.dimensionless_energies(data, spins, calibrate=True)
 
 
 class TripletFeatures(nn.Module):

@@ -34,6 +34,7 @@ class LinearSpinModel(SpinModel):
         One number per standardised feature.
     """
 
+    capabilities = frozenset({"compiles", "linear"})
     standardization: Standardization
     coefficients: nn.Parameter
 
@@ -45,7 +46,7 @@ class LinearSpinModel(SpinModel):
     def feature_groups(self, data: Any, spins: Tensor) -> list[Tensor]:
         """Features (R, N, F_g) of spins (R, N, 3), in groups that share their computation; sum of F_g is F."""
 
-    def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
+    def dimensionless_energies(self, data: Any, spins: Tensor) -> Tensor:
         features = torch.cat(self.feature_groups(data, spins), dim=-1)
         return torch.einsum("f,rnf->rn", self.coefficients, self.standardization(features))
 

@@ -93,6 +93,7 @@ class MomentModel(SpinModel):
     A subclass implements `_closure`. Hyperparameters hold at least those of `MomentHyperparameters`.
     """
 
+    capabilities = frozenset()
     hyperparameters: MomentHyperparameters
     bond_degree: int = 1
     base_coefficients: Tensor
@@ -126,11 +127,6 @@ class MomentModel(SpinModel):
     def time_reversal(self) -> bool:
         """Whether the energy is even under inversion of all spins: real or learned hopping."""
         return self.hamiltonian.time_reversal
-
-    @property
-    def compiles(self) -> bool:
-        """See `SpinModel.compiles`; the recursion has derivatives of its own."""
-        return False
 
     @property
     def symmetries(self) -> frozenset[str]:
@@ -197,7 +193,7 @@ class MomentModel(SpinModel):
         moments, bonds = moments_and_bonds(data.walks, self.hamiltonian.scaled(), spins, self.degree, self.bond_degree)
         return Moments(moments[:, 0], moments[:, 1:], bonds)
 
-    def _site_energies(self, data: MomentData, spins: Tensor) -> Tensor:
+    def dimensionless_energies(self, data: MomentData, spins: Tensor) -> Tensor:
         moments = self._closure_moments(data, spins)
         deep = data.deep_walks
         scalar = moments.scalar if deep is None else self._moments(deep, spins, self.linear_degree)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any, Literal
 
@@ -99,9 +100,9 @@ class Nonconservative(SpinModel):
         base = _build(h, self.spec, vectors=vectors)
         if vectors:
             return DirectedFunction(base, self.spec, h)
-        if h.head == "site_pairs" and not base.resolves_sites():
+        if h.head == "site_pairs" and "site_resolved" not in base.capabilities:
             raise InvalidInput(f"{base.name} does not separate a site's spin from its environment; choose head vectors")
-        if h.head == "site_pairs" and getattr(base.hyperparameters, "fixed_number", False):
+        if h.head == "site_pairs" and math.isinf(base.receptive_radius):
             raise InvalidInput(
                 "head site_pairs needs energies of single sites, but fixed_number: true ties them together"
             )
@@ -176,7 +177,7 @@ class Nonconservative(SpinModel):
         for function in self.functions:
             function.compile(*args, **options)
 
-    def _site_energies(self, data: Any, spins: Tensor) -> Tensor:
+    def dimensionless_energies(self, data: Any, spins: Tensor) -> Tensor:
         if not self.conservative:
             raise InvalidInput(f"head {self.hyperparameters.head} has no energy; its field is not a gradient")
         return self.functions[0](data, spins, spins)
@@ -223,8 +224,8 @@ class SiteFunction(nn.Module):
     def forward(self, data: Any, around: Tensor, center: Tensor) -> Tensor:
         """Values (R, N) for environments `around` and centres `center`, both (R, N, 3)."""
         if around is center:
-            return self.base._site_energies(data, around)
-        return self.base._site_energies(data, around, center)  # type: ignore[call-arg]
+            return self.base.dimensionless_energies(data, around)
+        return self.base.dimensionless_energies(data, around, center)  # type: ignore[call-arg]
 
 
 class DirectedFunction(nn.Module):
@@ -248,7 +249,7 @@ class DirectedFunction(nn.Module):
         self.readout.measure(spins, self._vectors(data, spins))
 
     def _vectors(self, data: PreparedWithDrive, spins: Tensor) -> Tensor:
-        vectors = self.base._site_vectors(data.base, spins)
+        vectors = self.base.site_vectors(data.base, spins)
         if self.collect is None or data.drive is None:
             return vectors
         return torch.cat([vectors, self.collect(data.drive, vectors)], dim=1)
@@ -273,6 +274,6 @@ def _build(h: NonconservativeHyperparameters, spec: GraphSpec, *, vectors: bool)
         raise InvalidInput(f"{h.model}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if not vectors:
         return kind(spec, inner)
-    if not kind.gives_vectors():
+    if "vectors" not in kind.capabilities:
         raise InvalidInput(f"{h.model} gives no vectors; choose head energy, pair or site_pairs without drive")
     return kind(spec, inner, vector_output=True)  # type: ignore[call-arg]

@@ -102,7 +102,7 @@ class OrientedClusterExpansion(LayeredExpansion):
     spec : GraphSpec
     hyperparameters : OrientedHyperparameters
     vector_output : bool
-        Whether the last layer gives vectors as well, for `_site_vectors`.
+        Whether the last layer gives vectors as well, for `site_vectors`.
 
     Raises
     ------
@@ -207,6 +207,6 @@ class OrientedClusterExpansion(LayeredExpansion):
     def _layer_geometry(self, data: OrientedGeometry, k: int) -> KernelGeometry:
         return data.kernels[min(k, 1)]
 
-    def _site_vectors(self, data: OrientedGeometry, spins: Tensor) -> Tensor:
+    def site_vectors(self, data: OrientedGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer, mean of all orientations; needs ``vector_output=True``."""
         return self._propagate(data, spins)[1].mean(2).permute(0, 2, 3, 1)

@@ -59,7 +59,7 @@ class SpinClusterExpansion(LayeredExpansion):
     spec : GraphSpec
     hyperparameters : ClusterExpansionHyperparameters
     vector_output : bool
-        Whether the last layer gives vectors as well, for `_site_vectors`.
+        Whether the last layer gives vectors as well, for `site_vectors`.
 
     Raises
     ------
@@ -127,6 +127,6 @@ class SpinClusterExpansion(LayeredExpansion):
         del k
         return data
 
-    def _site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
+    def site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer; needs ``vector_output=True``."""
         return self._propagate(data, spins)[1].permute(0, 2, 3, 1)

@@ -49,11 +49,12 @@ class VectorMessagePassing(SpinModel):
     spec : GraphSpec
     hyperparameters : VectorMessageHyperparameters
     vector_output : bool
-        Whether the last layer gives vectors as well, for `_site_vectors`.
+        Whether the last layer gives vectors as well, for `site_vectors`.
     """
 
     name = "vector_message_passing"
     Hyperparameters = VectorMessageHyperparameters
+    capabilities = frozenset({"compiles", "site_resolved", "vectors"})
     hyperparameters: VectorMessageHyperparameters
 
     def __init__(
@@ -80,15 +81,15 @@ class VectorMessagePassing(SpinModel):
         """See `SpinModel.prepare`."""
         return prepare_geometry(system, self.spec, self._radial, self._angular)
 
-    def _site_energies(
+    def dimensionless_energies(
         self, data: NeighborGeometry, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
     ) -> Tensor:
         """Site energies (R, N); `center` (R, N, 3) replaces the spin of the centre in the last layer alone."""
         scalars, _ = self._propagate(data, spins, center, calibrate=calibrate)
         return self.readout(scalars)[..., 0]
 
-    def _site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
-        """See `SpinModel._site_vectors`."""
+    def site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
+        """See `SpinModel.site_vectors`."""
         return self._propagate(data, spins)[1].transpose(1, 2)
 
     def _propagate(
@@ -106,7 +107,7 @@ class VectorMessagePassing(SpinModel):
     @torch.no_grad()
     def calibrate(self, data: NeighborGeometry, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
+        self.dimensionless_energies(data, spins, calibrate=True)
 
 
 class VectorLayer(nn.Module):
@@ -127,7 +128,7 @@ class VectorLayer(nn.Module):
         self.mix = nn.Linear(channels, 2 * channels, bias=False)
         kinds = 4 + len(self.degrees) + (0 if first else 1 + len(self.degrees)) + (0 if h.time_reversal else 1)
         self.standardization = Standardization(kinds * channels)
-        self.gives_vectors = vectors
+        self.sends_vectors = vectors
         self.update = site_network([kinds * channels, h.hidden, h.hidden, (4 if vectors else 1) * channels])
         self.linear = nn.Linear(kinds * channels, channels, bias=False)
 
@@ -157,7 +158,7 @@ class VectorLayer(nn.Module):
             invariants.append(triple)
         features = self.standardization(torch.cat(invariants, dim=-1), calibrate=calibrate)
         change, *changes = self.update(features).split(self.channels, dim=-1)
-        if self.gives_vectors:
+        if self.sends_vectors:
             weight = [gate[..., None] for gate in changes]
             vectors = vectors + weight[0] * isotropic + weight[1] * first + weight[2] * spin
         change = change + self.linear(features)

@@ -42,6 +42,7 @@ class LayeredExpansion(SpinModel):
     (R, 1 + fixed_number, N), the next vectors and scalars. A subclass fills `layers` and says what they start from.
     """
 
+    capabilities = frozenset({"compiles", "site_resolved", "vectors"})
     hyperparameters: LayeredHyperparameters
     layers: nn.ModuleList
 
@@ -85,7 +86,7 @@ class LayeredExpansion(SpinModel):
         """Kind of every site (N,) int64; InvalidInput if there are more than the model knows."""
         return site_kinds(system, self.hyperparameters.site_kind, self.hyperparameters.n_kinds)
 
-    def _site_energies(
+    def dimensionless_energies(
         self, data: Any, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
     ) -> Tensor:
         """Site energies (R, N); `center` (R, N, 3) replaces the spin of the centre in the last layer alone."""
@@ -108,4 +109,4 @@ class LayeredExpansion(SpinModel):
     @torch.no_grad()
     def calibrate(self, data: Any, spins: Tensor) -> None:
         """Measure mean and spread of every layer's invariants on spins (R, N, 3)."""
-        self._site_energies(data, spins, calibrate=True)
+        self.dimensionless_energies(data, spins, calibrate=True)

@@ -167,6 +167,8 @@ class Exchange(models.SpinModel):
 
     name = "exchange"
 
+    capabilities = frozenset({"compiles", "site_resolved", "vectors"})
+
     class Hyperparameters(gs.core.config.Config):
         channels: int = 1
 
@@ -179,10 +181,10 @@ class Exchange(models.SpinModel):
         matrix = torch.zeros(system.n_sites, system.n_sites)
         return matrix.index_put((graph.edge_index[1], graph.edge_index[0]), torch.ones(()), accumulate=True)
 
-    def _site_energies(self, data: Tensor, spins: Tensor, center: Tensor | None = None) -> Tensor:
+    def dimensionless_energies(self, data: Tensor, spins: Tensor, center: Tensor | None = None) -> Tensor:
         return 0.5 * self.strength * ((spins if center is None else center) * (data @ spins)).sum(-1)
 
-    def _site_vectors(self, data: Tensor, spins: Tensor) -> Tensor:
+    def site_vectors(self, data: Tensor, spins: Tensor) -> Tensor:
         return self.strength * (data @ spins)[:, None]
 
 
@@ -232,10 +234,10 @@ def test_impossible_heads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = gs.graphs.GraphSpec.for_system(SQUARE, 1.1)
 
     class Blind(Exchange):
-        _site_vectors = models.SpinModel._site_vectors
+        capabilities = frozenset({"compiles"})
 
-        def _site_energies(self, data: Tensor, spins: Tensor) -> Tensor:  # type: ignore[override]
-            return super()._site_energies(data, spins)
+        def dimensionless_energies(self, data: Tensor, spins: Tensor) -> Tensor:  # type: ignore[override]
+            return super().dimensionless_energies(data, spins)
 
     monkeypatch.setitem(models.registry.ARCHITECTURES._known, "blind", Blind)
     for values, text in (

@@ -159,10 +159,10 @@ def test_site_vectors_are_odd_and_turn_with_the_spins(time_reversal: bool) -> No
     data = model.prepare(system).to("cpu", torch.float64)
     spins, rotation = random_spins(25, replicas=(2,), seed=1), random_rotation(2)
     model.calibrate(data, spins)
-    vectors = model._site_vectors(data, spins)
+    vectors = model.site_vectors(data, spins)
     assert vectors.shape == (2, 2, 25, 3)
-    assert torch.allclose(model._site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
-    assert torch.allclose(model._site_vectors(data, -spins), -vectors, atol=1e-10) is time_reversal
+    assert torch.allclose(model.site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
+    assert torch.allclose(model.site_vectors(data, -spins), -vectors, atol=1e-10) is time_reversal
     energies = model.site_energies(data, spins)
     assert torch.allclose(model.site_energies(data, -spins), energies, atol=1e-10) is time_reversal
 

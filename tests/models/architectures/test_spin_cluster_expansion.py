@@ -115,10 +115,10 @@ def test_site_vectors_are_odd_and_turn_with_the_spins(time_reversal: bool) -> No
     system = gs.systems.triangular(5, 5)
     model, data = build(system, 1.8, channels=4, hidden=8, time_reversal=time_reversal, vector_output=True)
     spins, rotation = random_spins(25, replicas=(2,), seed=1), random_rotation(2)
-    vectors = model._site_vectors(data, spins)
+    vectors = model.site_vectors(data, spins)
     assert vectors.shape == (2, 4, 25, 3)
-    assert torch.allclose(model._site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
-    assert torch.allclose(model._site_vectors(data, -spins), -vectors, atol=1e-10) is time_reversal
+    assert torch.allclose(model.site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
+    assert torch.allclose(model.site_vectors(data, -spins), -vectors, atol=1e-10) is time_reversal
 
 
 def test_without_time_reversal_energies_tell_spins_from_reversed_ones() -> None:
@@ -131,11 +131,11 @@ def test_center_replaces_the_own_spin_of_a_site_alone() -> None:
     """Turning every centre but one changes that site's energy through nothing else than its own spin."""
     model, data = build(gs.systems.square(6, 6), 2.0, channels=4, hidden=8)
     spins = random_spins(36, replicas=(1,), seed=1)
-    energies = model._site_energies(data, spins, spins)
-    assert torch.equal(energies, model._site_energies(data, spins))
+    energies = model.dimensionless_energies(data, spins, spins)
+    assert torch.equal(energies, model.dimensionless_energies(data, spins))
     others = random_spins(36, replicas=(1,), seed=2)
     others[:, 7] = spins[:, 7]
-    changed = model._site_energies(data, spins, others)
+    changed = model.dimensionless_energies(data, spins, others)
     assert torch.isclose(changed[0, 7], energies[0, 7])
     assert not torch.isclose(changed[0, 8], energies[0, 8])
 

@@ -42,11 +42,11 @@ def test_site_vectors_turn_with_the_spins_and_change_sign_with_them() -> None:
     )
     data = model.prepare(system).to("cpu", torch.float64)
     spins, rotation = random_spins(36, replicas=(2,), seed=1), random_rotation(3)
-    vectors = model._site_vectors(data, spins)
+    vectors = model.site_vectors(data, spins)
     assert vectors.shape == (2, model.n_vectors, 36, 3)
     assert float(vectors.square().mean()) > 1e-4
-    assert torch.allclose(model._site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
-    assert torch.allclose(model._site_vectors(data, -spins), -vectors, atol=1e-10)
+    assert torch.allclose(model.site_vectors(data, spins @ rotation.T), vectors @ rotation.T, atol=1e-10)
+    assert torch.allclose(model.site_vectors(data, -spins), -vectors, atol=1e-10)
 
 
 @pytest.mark.parametrize("head", ["energy", "pair", "vectors"])
