@@ -237,7 +237,7 @@ def read_config(path: Path, kind: type[C]) -> C:
         If a key is unknown or a value is out of range; names the key.
     """
     try:
-        values: Any = yaml.load(path.read_text(), Loader)
+        values: Any = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

@@ -201,7 +201,7 @@ def report(row: dict[str, Any]) -> None:
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
     """Table as CSV."""
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

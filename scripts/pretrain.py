@@ -87,7 +87,7 @@ def main(
     """Make a model and its card."""
     path = make(name, output, workers)
     card = path.with_suffix(".md")
-    typer.echo(card.read_text())
+    typer.echo(card.read_text(encoding="utf-8"))
     if install:
         for file in (path, card):
             shutil.copy(file, pretrained_folder() / file.name)
@@ -111,7 +111,7 @@ def make(name: str, output: Path, workers: int) -> Path:
     )
     path = gs.save(result.force_field, folder / f"{name}.safetensors")
     cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
-    path.with_suffix(".md").write_text(_card(name, recipe, result, errors, len(train), cost))
+    path.with_suffix(".md").write_text(_card(name, recipe, result, errors, len(train), cost), encoding="utf-8")
     return path
 
 

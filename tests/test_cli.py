@@ -56,7 +56,7 @@ def gnnspin(*arguments: object) -> Done:
 
 
 def config(path: Path, values: object) -> Path:
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
 
 

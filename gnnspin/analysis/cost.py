@@ -127,7 +127,7 @@ def _peak_megabytes() -> float:
     """Largest resident memory of this process; on Linux not that of the process it was started from."""
     status = Path("/proc/self/status")
     if status.exists():
-        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        [line] = [line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -42,4 +42,4 @@ def model_card(name: str) -> str:
     InvalidInput
         If there is no model of that name.
     """
-    return pretrained_path(name).with_suffix(".md").read_text()
+    return pretrained_path(name).with_suffix(".md").read_text(encoding="utf-8")

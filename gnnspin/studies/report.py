@@ -91,7 +91,7 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
         "The configuration of everything is in `study.json`.",
         "",
     ]
-    (directory / "report.md").write_text("\n".join(text))
+    (directory / "report.md").write_text("\n".join(text), encoding="utf-8")
     return headline
 
 

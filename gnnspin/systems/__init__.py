@@ -13,6 +13,7 @@ from gnnspin.systems.lattices import (
     square,
     triangular,
 )
+from gnnspin.systems.ovf import read_ovf
 from gnnspin.systems.recognition import RecognizedLattice, as_lattice
 from gnnspin.systems.structures import from_ase, read, read_spins, spins_from_ase, to_ase, write
 from gnnspin.systems.symmetry import SiteSymmetry, site_symmetry
@@ -34,6 +35,7 @@ __all__ = [
     "kagome",
     "pyrochlore",
     "read",
+    "read_ovf",
     "read_spins",
     "simple_cubic",
     "site_symmetry",

@@ -68,7 +68,8 @@ def _searchable(cell: FloatArray, radius: float) -> bool:
     It makes at most 1e5 boxes and reduces their numbers in all directions alike: to none in a thin one, which it then
     divides by.
     """
-    boxes = np.maximum(np.floor(1 / np.linalg.norm(np.linalg.inv(cell), axis=0) / radius), 1)
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    boxes = np.maximum(np.floor(heights / radius * (1 - 1e-9)), 1)  # a quotient of 3 may be 2.9999 in the search
     return float(boxes.min()) * min(1.0, float(1e5 / boxes.prod()) ** (1 / 3)) > 1.1 or float(boxes.prod()) <= 1e5
 
 

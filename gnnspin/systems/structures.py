@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import as_spins
 from gnnspin.systems.distances import pairs_within
 from gnnspin.systems.lattice import cell_indices, is_lattice
+from gnnspin.systems.magnetic_cif import read_magnetic_cif
+from gnnspin.systems.ovf import read_ovf
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 if TYPE_CHECKING:  # ase takes long to import
@@ -23,7 +26,11 @@ if TYPE_CHECKING:  # ase takes long to import
 OVERLAP = 1e-3
 #: Formats that store magnetic moments as vectors.
 _WITH_MOMENTS = ("extxyz", "traj")
-_LATTICE_SHAPE = "lattice_shape"
+_LATTICE_SHAPE, _POLAR_AXIS = "lattice_shape", "polar_axis"
+#: Suffixes of OVF files.
+_OVF = (".ovf", ".omf", ".ohf")
+#: Columns of extended XYZ files that this package writes: species of the sites, and unit spins.
+_KIND, _SPIN = "kind", "spin"
 
 Species = str | int | Sequence[str | int]
 
@@ -38,7 +45,8 @@ def from_ase(
     atoms : ase.Atoms
         Cell and periodic directions are kept; cell vectors that are missing in open directions are completed.
     species : symbol, atomic number, or several, optional
-        The magnetic atoms; default all. The system's ``species`` are atomic numbers (0 for ASE's dummy atom X).
+        The magnetic atoms; default all. The system's ``species`` are the integers of an array ``kind``, as `to_ase`
+        writes it, else atomic numbers (0 for ASE's dummy atom X).
     repeat : int or three ints, optional
         Number of copies of the cell along its vectors. The result is a lattice: ``lattice_shape`` is `repeat`, so that
         models run on their lattice path. Without it, the shape that `to_ase` noted is kept if it is still true.
@@ -65,14 +73,17 @@ def from_ase(
         if periodic and not np.any(vector):
             raise InvalidInput(f"direction {direction} of the atoms is periodic but has no cell vector; set atoms.cell")
     cell = np.array(chosen.cell.complete())
+    numbers = np.array(chosen.arrays.get(_KIND, chosen.numbers))
     if shape is None:
-        shape = _noted_shape(atoms, np.array(chosen.positions), cell)
-        positions, numbers = np.array(chosen.positions), np.array(chosen.numbers)
+        positions = np.array(chosen.positions)
+        shape = _noted_shape(atoms, positions, cell)
     else:
         offsets = cell_indices(shape)
         positions = ((offsets @ cell)[:, None] + chosen.positions).reshape(-1, 3)
-        numbers, cell = np.tile(chosen.numbers, len(offsets)), cell * np.array(shape)[:, None]
-    system = SpinSystem(positions, cell, [bool(p) for p in chosen.pbc], numbers, lattice_shape=shape)
+        numbers, cell = np.tile(numbers, len(offsets)), cell * np.array(shape)[:, None]
+    _warn_of_partial_occupancy(atoms, species)
+    pbc, axis = [bool(p) for p in chosen.pbc], atoms.info.get(_POLAR_AXIS)
+    system = SpinSystem(positions, cell, pbc, numbers, lattice_shape=shape, polar_axis=axis)
     _require_distinct(system)
     return system
 
@@ -82,8 +93,8 @@ def spins_from_ase(
 ) -> Tensor:
     """Directions of the atoms' magnetic moments, (N, 3), for the sites of `from_ase` with the same arguments.
 
-    Moments are the calculated ones where there are any, else the initial ones. Collinear moments lie along z. Lengths
-    are dropped: spins are unit vectors.
+    Moments are the calculated ones where there are any, else the initial ones, else the vectors of an array ``spin``.
+    Collinear moments lie along z. Lengths are dropped: spins are unit vectors.
 
     Raises
     ------
@@ -91,9 +102,7 @@ def spins_from_ase(
         If no atom is selected, or a selected atom has no moment.
     """
     chosen = _selected(atoms, species)
-    results = getattr(atoms.calc, "results", {})
-    moments = np.asarray(results["magmoms"] if "magmoms" in results else atoms.get_initial_magnetic_moments())
-    moments = moments[_mask(atoms, species)].astype(float)
+    moments = _moments(atoms)[_mask(atoms, species)].astype(float)
     if moments.ndim == 1:
         moments = moments[:, None] * np.array([0.0, 0.0, 1.0])
     length = np.linalg.norm(moments, axis=1)
@@ -107,8 +116,19 @@ def spins_from_ase(
     return torch.from_numpy(np.tile(moments / length[:, None], (copies, 1)))
 
 
+def _moments(atoms: Atoms) -> np.ndarray:
+    results = getattr(atoms.calc, "results", {})
+    if "magmoms" in results:
+        return np.asarray(results["magmoms"])
+    initial = atoms.get_initial_magnetic_moments()
+    return np.asarray(initial if initial.any() else atoms.arrays.get(_SPIN, initial))
+
+
 def to_ase(system: SpinSystem, spins: Tensor | None = None) -> Atoms:
     """ASE atoms of a system; species are atomic numbers, 0 the dummy atom X.
+
+    Species that are no atomic numbers become atoms X with an integer array ``kind``. Lattice shape and polar axis are
+    noted in ``atoms.info``; `from_ase` reads all of this.
 
     Parameters
     ----------
@@ -120,17 +140,20 @@ def to_ase(system: SpinSystem, spins: Tensor | None = None) -> Atoms:
     Raises
     ------
     InvalidInput
-        If the system is a union, a species is no atomic number, or the spins do not fit.
+        If the system is a union, or the spins do not fit.
     """
     from ase import Atoms
     from ase.data import atomic_numbers
 
     if system.n_graphs > 1:
         raise InvalidInput("a union has no single structure; convert each of system.parts")
-    numbers = system.species
-    if numbers.min() < 0 or numbers.max() > max(atomic_numbers.values()):
-        raise InvalidInput(f"species {sorted(set(numbers.tolist()))} must be atomic numbers (0: dummy atom X)")
+    elements = system.species.min() >= 0 and system.species.max() <= max(atomic_numbers.values())
+    numbers = system.species if elements else np.zeros_like(system.species)
     atoms = Atoms(numbers=numbers, positions=system.positions, cell=system.cell, pbc=system.pbc)
+    if not elements:
+        atoms.set_array(_KIND, system.species.copy())
+    if system.polar_axis is not None:
+        atoms.info[_POLAR_AXIS] = np.array(system.polar_axis)
     if system.lattice_shape is not None:
         atoms.info[_LATTICE_SHAPE] = np.array(system.lattice_shape)
     if spins is not None:
@@ -141,7 +164,9 @@ def to_ase(system: SpinSystem, spins: Tensor | None = None) -> Atoms:
 
 
 def read(path: str | Path, *, index: int = -1, **options: Any) -> SpinSystem:
-    """Spin system of a structure file (CIF, extended XYZ, POSCAR, ...); the format follows from the name.
+    """Spin system of a structure file (CIF, mCIF, extended XYZ, POSCAR, OVF, ...); the format follows from the name.
+
+    Of an mCIF file all atoms of the cell are read, of an OVF file what `read_ovf` gives.
 
     Parameters
     ----------
@@ -162,6 +187,8 @@ def read(path: str | Path, *, index: int = -1, **options: Any) -> SpinSystem:
     --------
     >>> gs.systems.read("MnSi.cif", species="Mn", repeat=(6, 6, 6))        # doctest: +SKIP
     """
+    if Path(path).suffix.lower() in _OVF:
+        return _read_ovf(path, options)[0]
     return from_ase(_atoms(path, index), **options)
 
 
@@ -175,7 +202,15 @@ def read_spins(path: str | Path, *, index: int = -1, **options: Any) -> Tensor:
     InvalidInput
         If an atom has no moment.
     """
+    if Path(path).suffix.lower() in _OVF:
+        return _read_ovf(path, options)[1]
     return spins_from_ase(_atoms(path, index), **options)
+
+
+def _read_ovf(path: str | Path, options: dict[str, Any]) -> tuple[SpinSystem, Tensor]:
+    if options:
+        raise InvalidInput(f"{', '.join(options)}: an OVF file has neither species nor a unit cell; leave this out")
+    return read_ovf(path)
 
 
 def write(path: str | Path, system: SpinSystem, spins: Tensor | None = None) -> None:
@@ -210,6 +245,8 @@ def _atoms(path: str | Path, index: int) -> Atoms:
     source = Path(path)
     if not source.is_file():
         raise StoreError(f"{source} does not exist; give the path of a structure file")
+    if source.suffix.lower() == ".mcif":
+        return read_magnetic_cif(source)
     try:
         atoms = io.read(source, index=index)
     except Exception as error:  # every reader of ASE raises its own
@@ -259,6 +296,26 @@ def _noted_shape(atoms: Atoms, positions: FloatArray, cell: FloatArray) -> tuple
     shape = int(noted[0]), int(noted[1]), int(noted[2])
     pbc = [bool(p) for p in atoms.pbc]
     return shape if is_lattice(SpinSystem(positions, cell, pbc, lattice_shape=shape)) else None
+
+
+def _warn_of_partial_occupancy(atoms: Atoms, species: Species | None) -> None:
+    """Warn of sites that a structure file fills with atoms in part only: each becomes a whole spin."""
+    occupancy = atoms.info.get("occupancy") or {}
+    kinds = atoms.arrays.get("spacegroup_kinds")
+    if not occupancy or kinds is None:
+        return
+    partial = {
+        f"{symbol} {share:g}"
+        for kind in set(kinds[_mask(atoms, species)].tolist())
+        for symbol, share in occupancy.get(str(kind), occupancy.get(kind, {})).items()
+        if share < 1
+    }
+    if partial:
+        warnings.warn(
+            f"sites that are occupied in part ({', '.join(sorted(partial))}) become full spins; remove some of them, "
+            "or give simulate(vacancies=...)",
+            stacklevel=4,
+        )
 
 
 def _require_distinct(system: SpinSystem) -> None:

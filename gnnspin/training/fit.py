@@ -217,7 +217,7 @@ def _solve(
     started = time.perf_counter()
     losses = fit_linear(model, table, valid, config)
     seconds = time.perf_counter() - started
-    with (directory / "metrics.csv").open("w", newline="") as file:
+    with (directory / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, CsvLog.columns)
         writer.writeheader()
         known = {name: value for name, value in losses.items() if name in CsvLog.columns}

@@ -62,7 +62,7 @@ class CsvLog(Callback):
         if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
             values = {k: v for k, v in values.items() if not k.startswith("validation")}
         new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             if new:
                 writer.writeheader()
@@ -74,7 +74,7 @@ def read_history(directory: str | Path) -> dict[str, list[float]]:
     path = Path(directory) / "metrics.csv"
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = {row["epoch"]: row for row in csv.DictReader(file)}
     ordered = sorted(rows.values(), key=lambda row: int(row["epoch"]))
     return {name: [float(row.get(name) or "nan") for row in ordered] for name in CsvLog.columns}

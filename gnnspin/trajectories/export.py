@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.systems.structures import to_ase
 from gnnspin.systems.system import SpinSystem
 from gnnspin.trajectories.ovf import write_ovf
 from gnnspin.trajectories.trajectory import Trajectory
@@ -67,7 +68,7 @@ def export_trajectory(
     Raises
     ------
     InvalidInput
-        If the format, replica, part or a frame does not exist.
+        If the format, replica, part or a frame does not exist, or `frames` chooses none.
     StoreError
         If the trajectory cannot be read.
     """
@@ -91,8 +92,10 @@ def write_extxyz(
 ) -> None:
     """Write spins (N, 3) as one frame of an extended XYZ file, through ase.
 
-    Columns: positions, the vector ``spin`` and the integer ``kind`` (the species of the site). All atoms are of the
-    unknown element X; `information` (numbers or text) goes to the comment line. OVITO and ase read it.
+    Columns: species, positions, magnetic moments (``initial_magmoms``, which ase takes as an atom's moment), the same
+    vectors as ``spin``, and the integer ``kind`` (the species of the site). Atoms are the elements of which the species
+    are the atomic numbers, else the unknown element X. `information` (numbers or text) goes to the comment line, beside
+    the lattice shape and the polar axis. OVITO and ase read it, and so do `gnnspin.systems.read` and `read_spins`.
 
     Raises
     ------
@@ -100,14 +103,12 @@ def write_extxyz(
         If ase is not installed, or the spins do not fit the system.
     """
     try:
-        from ase import Atoms
         from ase.io import write
     except ImportError as error:
         raise InvalidInput("extended XYZ files are written by ase; install it with: pip install ase") from error
-    checked = as_spins(spins, system.n_sites).cpu().numpy().astype(np.float64)
-    atoms = Atoms("X" * system.n_sites, positions=system.positions, cell=system.cell, pbc=system.pbc)
-    atoms.set_array("spin", checked)
+    atoms = to_ase(system, as_spins(spins, system.n_sites))
     atoms.set_array("kind", system.species.copy())
+    atoms.set_array("spin", atoms.get_initial_magnetic_moments())
     atoms.info.update(information)
     write(str(path), atoms, format="extxyz", append=append)
 
@@ -129,6 +130,8 @@ def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Seq
         numbers = every[frames] if isinstance(frames, slice) else [every[k] for k in frames]
     except IndexError as error:
         raise InvalidInput(f"frames={frames}: the trajectory has {len(times)} frames") from error
+    if len(numbers) == 0:
+        raise InvalidInput(f"frames={frames} chooses none of the {len(times)} frames; there is nothing to write")
 
     def read() -> Iterator[Frame]:
         for k in numbers:

@@ -12,11 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.systems.ovf import CHECK_VALUES
 from gnnspin.systems.system import SpinSystem
 from gnnspin.trajectories.vtk import is_rectangular
-
-#: First number of binary data: readers tell the byte order and the precision by it.
-_CHECK = {4: 1234567.0, 8: 123456789012345.0}
 
 
 def write_ovf(
@@ -51,7 +49,7 @@ def write_ovf(
     InvalidInput
         If `precision` is not 4 or 8, the system is a union, or the spins do not fit it.
     """
-    if precision not in _CHECK:
+    if precision not in CHECK_VALUES:
         raise InvalidInput(f"precision={precision} must be 4 or 8 bytes")
     if system.n_graphs > 1:
         raise InvalidInput("an OVF file holds one system; write the parts of a union one by one")
@@ -95,7 +93,7 @@ def _irregular_header(system: SpinSystem) -> list[str]:
 
 def _binary(table: NDArray[np.float64], precision: int) -> bytes:
     kind = f"<f{precision}"
-    return np.array([_CHECK[precision]], dtype=kind).tobytes() + table.astype(kind).tobytes() + b"\n"
+    return np.array([CHECK_VALUES[precision]], dtype=kind).tobytes() + table.astype(kind).tobytes() + b"\n"
 
 
 def _text(table: NDArray[np.float64], precision: int) -> bytes:

@@ -74,7 +74,7 @@ def test_learned_model_keeps_its_energy_over_a_hundred_thousand_steps():
 
 def resident_bytes() -> int:
     """Memory of this process that is in use now."""
-    with open("/proc/self/statm") as statm:
+    with open("/proc/self/statm", encoding="utf-8") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

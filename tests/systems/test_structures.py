@@ -151,8 +151,6 @@ def test_errors(tmp_path: Path) -> None:
         from_ase(bulk("Fe"), repeat=0)
     with pytest.raises(InvalidInput, match="union"):
         to_ase(gs.systems.union([gs.systems.chain(3), gs.systems.chain(4)]))
-    with pytest.raises(InvalidInput, match="atomic numbers"):
-        to_ase(gs.systems.SpinSystem([[0, 0, 0]], species=[500]))
     with pytest.raises(InvalidInput, match="replica"):
         to_ase(gs.systems.chain(3), random_spins(3, replicas=(2,), seed=0))
     with pytest.raises(InvalidInput, match="format"):
@@ -193,3 +191,81 @@ def test_structures_in_any_unit_of_length(a: float) -> None:
     double = Atoms("Fe2", [[0, 0, 0], [1e-4 * a, 0, a]], cell=[a, a, a], pbc=True)
     with pytest.raises(InvalidInput, match="sites 0 and 1 coincide"):
         from_ase(double)
+
+
+def test_partial_occupancy_warns(tmp_path: Path) -> None:
+    header, loop = MNO_CIF.split("loop_")
+    rows = loop.replace("_atom_site_fract_z\n", "_atom_site_fract_z\n_atom_site_occupancy\n")
+    text = header + "loop_" + rows.replace("Mn 0 0 0", "Mn 0 0 0 0.7").replace("O 0.5 0.5 0.5", "O 0.5 0.5 0.5 1")
+    (tmp_path / "a.cif").write_text(text, encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"occupied in part \(Mn 0\.7\) become full spins"):
+        gs.systems.read(tmp_path / "a.cif", species="Mn")
+    assert gs.systems.read(tmp_path / "a.cif", species="O").n_sites == 4
+
+
+MCIF = """data_test
+_cell_length_a {a}
+_cell_length_b {a}
+_cell_length_c 5.0
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma {gamma}
+loop_
+_space_group_symop_magn_operation.id
+_space_group_symop_magn_operation.xyz
+{operations}
+loop_
+_space_group_symop_magn_centering.id
+_space_group_symop_magn_centering.xyz
+{centrings}
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Fe1 Fe {site}
+O1 O 0 0 0.25
+loop_
+_atom_site_moment.label
+_atom_site_moment.crystalaxis_x
+_atom_site_moment.crystalaxis_y
+_atom_site_moment.crystalaxis_z
+Fe1 {moment}
+"""
+
+
+def test_magnetic_cif_of_layers_that_alternate(tmp_path: Path) -> None:
+    """Centring by half a cell with time reversal: iron layers along c with opposite moments."""
+    text = MCIF.format(
+        a=3.0, gamma=90, operations="1 x,y,z,+1\n2 -x,-y,-z,+1", centrings="1 x,y,z,+1\n2 x,y,z+1/2,-1",
+        site="0 0 0", moment="0 1.5 2.0",
+    )  # fmt: skip
+    (tmp_path / "a.mcif").write_text(text, encoding="utf-8")
+    system = gs.systems.read(tmp_path / "a.mcif", species="Fe")
+    assert np.allclose(system.positions, [[0, 0, 0], [0, 0, 2.5]])
+    up = torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)
+    assert torch.allclose(gs.systems.read_spins(tmp_path / "a.mcif", species="Fe"), torch.stack([up, -up]))
+    assert gs.systems.read(tmp_path / "a.mcif").n_sites == 4
+    assert gs.systems.read(tmp_path / "a.mcif", species="Fe", repeat=(2, 2, 1)).lattice_shape == (2, 2, 1)
+
+
+def test_magnetic_cif_on_hexagonal_axes(tmp_path: Path) -> None:
+    """Three sites on a three-fold axis, moments along their own crystal axes: a triangular 120-degree state."""
+    text = MCIF.format(
+        a=4.0, gamma=120, operations="1 x,y,z,+1\n2 -y,x-y,z,+1\n3 -x+y,-x,z,+1\n4 x,y,-z,+1",
+        centrings="1 x,y,z,+1", site="0.3 0 0", moment="0 0 3.0",
+    )  # fmt: skip
+    (tmp_path / "axial.mcif").write_text(text, encoding="utf-8")
+    spins = gs.systems.read_spins(tmp_path / "axial.mcif", species="Fe")
+    assert torch.allclose(spins, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(3, 3))
+    radial = text.replace("4 x,y,-z,+1", "4 x,y,-z,-1").replace("0 0 3.0", "3.0 0 0")
+    (tmp_path / "radial.mcif").write_text(radial, encoding="utf-8")
+    spins = gs.systems.read_spins(tmp_path / "radial.mcif", species="Fe")
+    third = 2 * np.pi / 3
+    expected = [[np.cos(k * third), np.sin(k * third), 0] for k in range(3)]
+    assert np.allclose(spins, expected, atol=1e-12)
+    assert np.allclose(spins.sum(0), 0, atol=1e-12)
+    (tmp_path / "none.mcif").write_text(MNO_CIF, encoding="utf-8")
+    with pytest.raises(StoreError, match=r"none\.mcif cannot be read as a magnetic CIF"):
+        gs.systems.read(tmp_path / "none.mcif")

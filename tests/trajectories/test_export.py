@@ -14,7 +14,9 @@ from numpy.testing import assert_allclose
 from gnnspin.classical import Heisenberg
 from gnnspin.core import InvalidInput, StoreError, random_spins
 from gnnspin.dynamics import simulate
-from gnnspin.systems import SpinSystem, amorphous, chain, honeycomb, simple_cubic, square, triangular, union
+from gnnspin.systems import SpinSystem, amorphous, chain, honeycomb, read_spins, simple_cubic, square, triangular, union
+from gnnspin.systems import read as read_structure
+from gnnspin.systems import read_ovf as read_ovf_file
 from gnnspin.trajectories import Trajectory
 from gnnspin.trajectories.export import export_trajectory, write_extxyz, write_ovf, write_vtk
 from gnnspin.trajectories.vtk import vtk_suffix
@@ -163,6 +165,73 @@ def test_extxyz_round_trip(tmp_path):
         assert atoms.arrays["kind"].tolist() == [0] * 12
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_own_extxyz_is_read_back(name, tmp_path):
+    system, _ = SYSTEMS[name]
+    spins = random_spins(system.n_sites, seed=1)
+    write_extxyz(tmp_path / "a.xyz", system, spins, step=7)
+    back = read_structure(tmp_path / "a.xyz")
+    assert (back.lattice_shape, back.pbc) == (system.lattice_shape, system.pbc)
+    assert_allclose(back.positions, system.positions, atol=1e-7)
+    assert back.species.tolist() == system.species.tolist()
+    assert_allclose(read_spins(tmp_path / "a.xyz"), spins, atol=1e-7)
+
+
+def test_extxyz_holds_elements_or_any_species_and_moments_of_ase(tmp_path):
+    from ase.io import read
+
+    positions = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    spins = random_spins(3, seed=2)
+    for species, symbols in (([26, 27, 26], ["Fe", "Co", "Fe"]), ([-1, 500, 3], ["X", "X", "X"])):
+        system = SpinSystem(positions, species=species, polar_axis=[0, 0, 1])
+        write_extxyz(tmp_path / "a.xyz", system, spins)
+        atoms = read(tmp_path / "a.xyz")
+        assert atoms.get_chemical_symbols() == symbols
+        assert_allclose(atoms.get_initial_magnetic_moments(), spins, atol=1e-7)
+        back = read_structure(tmp_path / "a.xyz")
+        assert back.species.tolist() == species
+        assert back.polar_axis.tolist() == [0, 0, 1]
+    atoms.set_initial_magnetic_moments(None)  # as files of the previous version: vectors called spin alone
+    atoms.write(tmp_path / "old.xyz")
+    assert_allclose(read_spins(tmp_path / "old.xyz"), spins, atol=1e-7)
+
+
+@pytest.mark.parametrize(("binary", "precision"), [(True, 4), (True, 8), (False, 8)])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_own_ovf_is_read_back(name, binary, precision, tmp_path):
+    system, suffix = SYSTEMS[name]
+    spins = random_spins(system.n_sites, seed=1)
+    path = tmp_path / "a.ovf"
+    write_ovf(path, system, spins, binary=binary, precision=precision)
+    back = read_structure(path)
+    assert_allclose(back.positions, system.positions, atol=1e-6)
+    assert_allclose(read_spins(path), spins, atol=1e-7 if precision == 4 else 1e-15)
+    if suffix == ".vti":
+        periodic, _ = read_ovf_file(path, pbc=system.pbc)
+        assert periodic.lattice_shape == system.lattice_shape
+        assert_allclose(np.diag(periodic.cell)[list(system.pbc)], np.diag(system.cell)[list(system.pbc)])
+    else:
+        with pytest.raises(InvalidInput, match="irregular mesh"):
+            read_ovf_file(path, pbc=True)
+
+
+def test_cells_without_a_moment_and_damaged_ovf_files(tmp_path):
+    path = tmp_path / "a.ovf"
+    write_ovf(path, square(2, 2), random_spins(4, seed=0), binary=False)
+    text = path.read_text(encoding="utf-8").splitlines()
+    begin = text.index("# Begin: Data Text")
+    path.write_text("\n".join([*text[: begin + 1], "0 0 0", *text[begin + 2 :]]), encoding="utf-8")
+    system, spins = read_ovf_file(path)
+    assert (system.n_sites, system.lattice_shape, len(spins)) == (3, None, 3)
+    assert_allclose(system.positions[0], [0, 1, 0])  # the cell at the origin is the empty one
+    write_ovf(path, square(2, 2), random_spins(4, seed=0))
+    path.write_bytes(path.read_bytes()[:-80])
+    with pytest.raises(StoreError, match=r"a\.ovf cannot be read as OVF 2\.0"):
+        read_ovf_file(path)
+    with pytest.raises(InvalidInput, match="species: an OVF file has neither"):
+        read_structure(path, species="Fe")
+
+
 def test_trajectory_is_exported_frame_by_frame(trajectory, tmp_path):
     from ase.io import read
 
@@ -217,6 +286,8 @@ def test_ase_is_asked_for_by_name(monkeypatch, tmp_path):
 def test_bad_input(trajectory, tmp_path):
     with pytest.raises(InvalidInput, match="format 'abc'"):
         export_trajectory(trajectory, tmp_path / "run.abc")
+    with pytest.raises(InvalidInput, match="chooses none of the 4 frames"):
+        export_trajectory(trajectory, tmp_path / "run.xyz", frames=slice(0, 0))
     with pytest.raises(InvalidInput, match="replica=3"):
         export_trajectory(trajectory, tmp_path / "run.xyz", replica=3)
     with pytest.raises(StoreError):
