@@ -26,7 +26,7 @@ def magnetization(spins: Tensor | ArrayLike) -> Tensor:
     return as_spins(spins).mean(-2)
 
 
-def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: float = 1.0) -> Tensor:
+def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: float | None = None) -> Tensor:
     """Mean of ``S_i . S_j`` over the neighbours j of each site within `cutoff`, shape (..., N).
 
     Parameters
@@ -34,8 +34,9 @@ def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: 
     system : SpinSystem
     spins : (..., N, 3)
         Unit spins.
-    cutoff : float
-        Radius; the lattices' nearest-neighbour distance is 1. A site without neighbours gets NaN.
+    cutoff : float, optional
+        Radius; default: the distance of nearest neighbours on a lattice, 1 elsewhere. A site without neighbours gets
+        NaN.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: 
         If the spins do not fit the system or no site has a neighbour.
     """
     checked = as_spins(spins, system.n_sites)
-    graph = _graph(system, cutoff)
+    graph = _graph(system, _nearest(system) if cutoff is None else cutoff)
     dots = _bond_products(graph, checked)
     centre = graph.edge_index[1].to(checked.device)
     total = torch.zeros(checked.shape[:-1], dtype=checked.dtype, device=checked.device)
@@ -51,12 +52,12 @@ def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: 
 
 
 def nearest_neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike) -> Tensor:
-    """Mean of ``S_i . S_j`` over nearest-neighbour bonds (distance 1) of a lattice, shape (...).
+    """Mean of ``S_i . S_j`` over nearest-neighbour bonds of a lattice, shape (...).
 
     Perfect orders: 1 ferromagnet, -1 Neel, -1/2 120-degree, -1/3 tetrahedral. Parameters and errors as in
     `neighbor_correlation`.
     """
-    return shell_correlation(system, spins, cutoff=1.0)[1][..., 0]
+    return shell_correlation(system, spins, _nearest(system))[1][..., 0]
 
 
 def shell_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: float) -> tuple[Tensor, Tensor]:
@@ -146,6 +147,11 @@ def pair_correlation(
         correlation=total / counts.to(checked.device),
         pairs=counts // 2,
     )
+
+
+def _nearest(system: SpinSystem) -> float:
+    """Distance of nearest neighbours on a lattice, 1 elsewhere: a packing's closest pair is no shell."""
+    return system.spacing if all(part.lattice_shape is not None for part in system.parts) else 1.0
 
 
 @lru_cache(maxsize=16)

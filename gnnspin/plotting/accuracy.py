@@ -159,6 +159,6 @@ def _histogram(axes: Axes, errors: NDArray[np.float64], statistics: ErrorStatist
         label = f"Gaussian fit\nmean = {statistics.mean:.1e} $t$\n$\\sigma$ = {statistics.sigma:.3g} $t$"
         axes.plot(x, _gaussian(x, statistics.mean, statistics.sigma), color=style.RED, label=label)
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
+    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.legend(loc="upper right", handlelength=1.2)

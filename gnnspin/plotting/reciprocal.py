@@ -23,6 +23,9 @@ from gnnspin.systems.system import SpinSystem
 _PIXELS = 480
 _DISPLAY = {"Gamma": r"$\Gamma$"}
 
+#: Place of the name of a point between Gamma and the point.
+_INWARD = 0.74
+
 #: Weakest S(q) that is drawn, as a share of the largest: rounding of an empty wave vector looks like nothing.
 _FLOOR = 1e-5
 
@@ -167,17 +170,14 @@ def _mark_points(axes: Axes, system: SpinSystem) -> None:
         points = high_symmetry_points(system)
     except InvalidInput:
         return
+    aside = 0.12 * np.linalg.norm(reciprocal_vectors(system)[0]) * np.array([1.0, 1.0])
     for name, point in points.items():
         copies = _copies(system, point)
         axes.plot(*copies.T, "o", markersize=7, markerfacecolor="none", markeredgecolor="white", markeredgewidth=0.9)
         best = copies[np.argmax(copies @ np.array([1.0, 0.3]))]
-        length = float(np.linalg.norm(best))
-        inward = tuple(-14 * best / length) if length > 0 else (9.0, 9.0)
         axes.annotate(
             _DISPLAY.get(name, name),
-            best,
-            xytext=inward,
-            textcoords="offset points",
+            _INWARD * best if best.any() else aside,
             color="white",
             fontweight="bold",
             ha="center",

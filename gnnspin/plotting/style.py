@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -49,6 +50,7 @@ _RC: Any = {
     "lines.linewidth": 1.4,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
     "mathtext.fontset": "dejavusans",
 }
 
@@ -103,16 +105,21 @@ def logarithmic(axis: Axis) -> None:
     axes.set(**{"xscale" if horizontal else "yscale": "log"})
     low, high = sorted(axes.get_xlim() if horizontal else axes.get_ylim())
     axes.set(**{"xlim" if horizontal else "ylim": (low, high)})
-    decades = np.log10(high / low)
+    major, minor = _logarithmic_ticks(low, high)
+    axis.set_major_locator(major)
+    axis.set_minor_locator(minor)
     axis.set_major_formatter(FuncFormatter(_plain_number))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _logarithmic_ticks(low: float, high: float) -> tuple[Locator, Locator]:
+    """Labelled and unlabelled ticks of a logarithmic scale."""
+    decades = np.log10(high / low)
     if decades < _EVEN_STEPS:
-        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_minor_locator(NullLocator())
-        return
+        return MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]), NullLocator()
     subdivisions = next(subs for largest, subs in _SUBDIVISIONS if decades < largest)
-    axis.set_major_locator(LogLocator(subs=subdivisions, numticks=6 if decades > 2 * _WIDE else 12))
-    axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=12))
+    major = LogLocator(subs=subdivisions, numticks=6 if decades > 2 * _WIDE else 12)
+    return major, LogLocator(subs=tuple(range(1, 10)), numticks=12)
 
 
 def _plain_number(value: float, position: int | None = None) -> str:
@@ -128,7 +135,12 @@ def _plain_number(value: float, position: int | None = None) -> str:
 
 def aligned_colorbar(drawing: Figure, axes: Axes, mappable: ScalarMappable, label: str) -> None:
     """A colour bar as high as `axes`, to its right."""
-    drawing.colorbar(mappable, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)
+    bar = drawing.colorbar(mappable, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)), label=label)
+    norm = mappable.norm
+    if isinstance(norm, LogNorm) and norm.vmin is not None and norm.vmax is not None:
+        bar.locator, bar.minorlocator = _logarithmic_ticks(norm.vmin, norm.vmax)
+        bar.formatter, bar.minorformatter = FuncFormatter(_plain_number), NullFormatter()
+        bar.update_ticks()
 
 
 def as_array(values: Tensor | ArrayLike) -> NDArray[np.float64]:

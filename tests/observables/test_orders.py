@@ -11,6 +11,8 @@ from gnnspin.observables import (
     correlation_length,
     high_symmetry_points,
     magnetization,
+    nearest_neighbor_correlation,
+    neighbor_correlation,
     reciprocal_vectors,
     reference_order,
     register_order,
@@ -138,6 +140,9 @@ def test_orders_know_a_lattice_in_any_position(order, system, angle, shift, scal
     expected = shell_correlation(system, reference_order(order, system), 2.0)[1]
     found = shell_correlation(other, reference_order(order, other), 2.0 * scale)[1]
     assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-9)
+    nearest = nearest_neighbor_correlation(other, reference_order(order, other))
+    assert nearest.item() == pytest.approx(expected[0].item())
+    assert neighbor_correlation(other, reference_order(order, other)).mean().item() == pytest.approx(nearest.item())
 
 
 def test_kagome_orders_on_other_unit_cells():
