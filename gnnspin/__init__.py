@@ -70,10 +70,12 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'gnnspin' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(f"gnnspin.{name}")
+if not TYPE_CHECKING:  # a type checker knows the names above and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'gnnspin' has no attribute {name!r}")
+        return getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(f"gnnspin.{name}")
 
 
 def __dir__() -> list[str]:

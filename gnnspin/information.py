@@ -24,6 +24,17 @@ _CONFIGURATIONS = {
     "compare": "gnnspin.analysis.comparison:ComparisonConfig",
 }
 
+#: Commands without a configuration of their own, and what to know of them.
+_COMMANDS = {
+    "analyze": """analyses, each a command `gnnspin analyze NAME` with a configuration
+  locality: torque error that no model of a given cutoff can avoid; `gnnspin info locality` documents its keys""",
+    "evaluate": """`gnnspin evaluate MODEL LABELS [--figure FILE]` takes no configuration
+  MODEL: a file written by train, or pretrained:NAME
+  LABELS: a label store, or published:NAME
+  prints errors of torque, field and energy in units of the hopping, in all, by sampler and by time along trajectories;
+  a field error is not told of a model trained with a torque loss, nor R2 where the labels do not vary""",
+}
+
 _PRETRAINED = "pretrained:"
 
 
@@ -43,6 +54,8 @@ def describe(topic: str | None) -> str:
         return f"keys of a configuration for `gnnspin {topic}`\n" + "\n".join(
             _keys(resolve_name(_CONFIGURATIONS[topic]))
         )
+    if topic in _COMMANDS:
+        return _COMMANDS[topic]
     if topic.startswith(_PRETRAINED):
         return str(resolve_name("gnnspin.force_fields.pretrained:model_card")(topic))
     models = resolve_name("gnnspin.models")
@@ -50,7 +63,7 @@ def describe(topic: str | None) -> str:
         return f"hyperparameters of {topic}\n" + "\n".join(_keys(models.hyperparameters(topic)))
     if Path(topic).is_file():
         return _file(Path(topic))
-    choices = ", ".join([*_CONFIGURATIONS, *models.available()])
+    choices = ", ".join([*_CONFIGURATIONS, *_COMMANDS, *models.available()])
     raise InvalidInput(f"{topic!r} is neither a file nor one of {choices}")
 
 
@@ -118,4 +131,6 @@ def _file(path: Path) -> str:
             last = f"{len(run)} frames, last time {run.times[-1]:g}" if len(run) else "no frames"
             return f"trajectory of {run.system}: {last}; observables: {', '.join(run.observables) or 'none'}"
     lines = [str(store), *(f"  {system}" for system in store.systems)]
-    return "\n".join([*lines, json.dumps(store.metadata, indent=2)])
+    found = resolve_name("gnnspin.datasets.summary:summary")(store)
+    lines += [f"{name:20} {text}" for name, text in found.items()]
+    return "\n".join([*lines, json.dumps(store.metadata, indent=2)] if store.metadata else lines)

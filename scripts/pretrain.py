@@ -24,7 +24,7 @@ from gnnspin.core.config import Config
 from gnnspin.datasets import LabelSet, open_labels
 from gnnspin.force_fields.pretrained import pretrained_folder
 from gnnspin.labels import GenerateConfig, generate
-from gnnspin.runs.files import claim
+from gnnspin.runs import claim
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training import Evaluation, TrainingConfig, evaluate
 from gnnspin.training.job import ModelConfig

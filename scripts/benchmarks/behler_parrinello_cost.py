@@ -79,6 +79,7 @@ def measure(n_sites: int, arguments: argparse.Namespace) -> None:
     start = time.process_time()
     values = {"descriptor": arguments.descriptor, "hidden": arguments.hidden, "activation": "relu"}
     model = gs.models.build("behler_parrinello", spec, **BehlerParrinello.for_system(system, values)).to(dtype)
+    assert isinstance(model, BehlerParrinello)
     data = model.prepare(system).to("cpu", dtype)
     preparation = time.process_time() - start
     spins = random_spins(system.n_sites, replicas=(1,), seed=0, dtype=dtype)

@@ -40,9 +40,10 @@ def main() -> None:
             print(f"{cost.microseconds_per_site:12.1f} {cost.megabytes:8.0f}  {model}{how}", flush=True)
 
 
-def _system(lattice: str, length: int) -> gs.SpinSystem:
+def _system(lattice: str, length: int) -> gs.systems.SpinSystem:
     if lattice != "amorphous":
-        return getattr(gs.systems, lattice)(length, length)
+        build = gs.systems.square if lattice == "square" else gs.systems.triangular
+        return build(length, length)
     n_sites = length * length
     return gs.systems.amorphous(n_sites, box=(n_sites / 0.8) ** (1 / 3), min_distance=0.5, seed=0)
 

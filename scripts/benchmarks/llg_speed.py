@@ -17,9 +17,10 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -83,7 +84,7 @@ def contestants(size: int, dtype: torch.dtype) -> dict[str, Callable[[int], None
 
         return steps
 
-    def ours(field_source: FieldSource, **options: bool) -> Callable[[int], None]:
+    def ours(field_source: FieldSource, **options: Any) -> Callable[[int], None]:
         def steps(n: int) -> None:
             gs.dynamics.simulate(
                 field_source, spins, dt=DT, n_steps=n, damping=DAMPING, kT=KT, progress=False, **options
@@ -128,11 +129,11 @@ def race(size: int, dtype: torch.dtype, seconds: float) -> None:
 
 
 @contextmanager
-def timed(where: object, name: str, clock: dict[str, float], label: str):
+def timed(where: object, name: str, clock: dict[str, float], label: str) -> Iterator[None]:
     """Add the time spent in ``where.name`` to ``clock[label]``."""
     function = getattr(where, name)
 
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         try:
             return function(*args, **kwargs)
@@ -149,7 +150,7 @@ def shares(size: int, steps: int) -> None:
     spec = gs.graphs.GraphSpec.for_system(system, 3.0)
     force_field = gs.ForceField(gs.models.build("spin_cluster_expansion", spec), system)
     spins = random_spins(system.n_sites, seed=0, dtype=torch.float32)
-    options = {"dt": 1e-4, "damping": DAMPING, "kT": 1e-3, "progress": False}
+    options: dict[str, Any] = {"dt": 1e-4, "damping": DAMPING, "kT": 1e-3, "progress": False}
     gs.dynamics.simulate(force_field, spins, n_steps=1, **options)
     clock: dict[str, float] = {}
     with (

@@ -6,6 +6,7 @@ OMP_NUM_THREADS=1 python scripts/benchmarks/solver_accuracy.py
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,8 @@ def main() -> None:
     for name, (h, kT, filling) in cases(not arguments.small).items():
         spins = random_spins(h.system.n_sites, seed=1)
         mu = float(ExactDiagonalization(h, kT, filling=filling).solve(spins).mu)
-        for label, ensemble in (("mu", {"mu": mu}), ("filling", {"filling": filling})):
+        ensembles: dict[str, dict[str, Any]] = {"mu": {"mu": mu}, "filling": {"filling": filling}}
+        for label, ensemble in ensembles.items():
             exact = ExactDiagonalization(h, kT, **ensemble)
             errors = [
                 error(solver(h, kT, tolerance=tolerance, **ensemble), exact, spins)
