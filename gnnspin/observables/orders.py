@@ -43,13 +43,11 @@ def register_order(name: str) -> Callable[[Order], Order]:
 
     Examples
     --------
-    >>> import numpy as np
     >>> import gnnspin as gs
-    >>> @gs.observables.register_order("spiral-of-6")
-    ... def spiral(system):
-    ...     angle = 2 * np.pi / 6 * system.positions[:, 0]
-    ...     return np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
-    >>> gs.observables.reference_order("spiral-of-6", gs.systems.chain(12)).shape
+    >>> @gs.observables.register_order("two-up-two-down")
+    ... def two_up_two_down(system):
+    ...     return [[0, 0, 1 - 2 * (site // 2 % 2)] for site in range(system.n_sites)]
+    >>> gs.observables.reference_order("two-up-two-down", gs.systems.chain(12)).shape
     torch.Size([12, 3])
     """
     return ORDERS.registered(name)
