@@ -7,6 +7,7 @@ from gnnspin.models.architectures import (
     OrientedClusterExpansion,
     SpinClusterExpansion,
 )
+from gnnspin.models.architectures.pyg import from_pyg, register_network
 from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture, available, build, for_system, hyperparameters, register
 
@@ -20,8 +21,10 @@ __all__ = [
     "available",
     "build",
     "for_system",
+    "from_pyg",
     "hyperparameters",
     "register",
+    "register_network",
 ]
 
 __getattr__ = moved_names(

@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
 from gnnspin.core.config import Config
-from gnnspin.core.errors import InvalidInput
 from gnnspin.descriptors.invariants import edge_bonds, triplet_bonds, triplet_chiralities
-from gnnspin.graphs import GraphSpec, triplets
+from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.triplets import TripletGraph
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import RadialBasis
+from gnnspin.models.blocks.invariant_graph import TripletBasis, legendre
 from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
-from gnnspin.systems.distances import LENGTH_TOLERANCE
 
 
 class InvariantMessageHyperparameters(Config):
@@ -101,47 +99,32 @@ class InvariantMessagePassing(SpinModel):
         super().__init__(spec, hyperparameters)
         h = hyperparameters
         self._radial = RadialBasis(spec, h.n_radial)
-        self._triplet_radial = RadialBasis(_short_spec(spec, h.triplet_cutoff), max(1, h.n_radial // 2))
-        size = self._triplet_radial.size
-        n_angles = h.angle_degree + 1
-        self.triplets = TripletFeatures(size * (size + 1) // 2 * n_angles, size * (size - 1) // 2 * n_angles, h)
+        self._basis = TripletBasis(spec, h.triplet_cutoff, max(1, h.n_radial // 2), h.angle_degree)
+        self.triplets = TripletFeatures(self._basis.n_symmetric, self._basis.n_antisymmetric, h)
         self.layers = nn.ModuleList(BondMessage(self._radial.size, h) for _ in range(h.layers))
         self.readout = site_network([h.channels, h.hidden, 1])
 
     @property
     def receptive_radius(self) -> float:
         """See `SpinModel.receptive_radius`."""
-        return self.hyperparameters.layers * self.spec.cutoff + self._triplet_radial.spec.cutoff
+        return self.hyperparameters.layers * self.spec.cutoff + self._basis.cutoff
 
     def prepare(self, system: SpinSystem) -> TripletGeometry:
         """See `SpinModel.prepare`."""
         graph = self.spec.graph(system)
-        pairs = _short_triplets(graph, self._triplet_radial.spec.cutoff)
-        first, second = pairs
-        cosine = (graph.edge_vector[first] * graph.edge_vector[second]).sum(-1)
-        cosine = cosine / (graph.edge_distance[first] * graph.edge_distance[second])
-        angle = torch.stack([torch.cos(k * cosine.clamp(-1, 1).arccos()) for k in range(self._n_angles)], dim=-1)
-        radial = [self._triplet_radial(graph.edge_distance[e], graph.edge_shell[e]) for e in pairs]
-        products = radial[0][:, :, None] * radial[1][:, None, :]
-        size = self._triplet_radial.size
-        upper, strict = torch.triu_indices(size, size), torch.triu_indices(size, size, offset=1)
-        even = (products + products.transpose(1, 2))[:, upper[0], upper[1]]
-        odd = (products - products.transpose(1, 2))[:, strict[0], strict[1]]
+        pairs = self._basis.pairs(graph)
+        factors = self._basis.factors(graph, pairs)
         return TripletGeometry(
             graph=TripletGraph(edge_index=graph.edge_index, triplet_index=pairs, num_nodes=system.n_sites),
             radial=self._radial(graph.edge_distance, graph.edge_shell),
-            symmetric=(even[:, :, None] * angle[:, None]).flatten(1),
-            antisymmetric=(odd[:, :, None] * angle[:, None]).flatten(1),
+            symmetric=factors.symmetric,
+            antisymmetric=factors.antisymmetric,
         )
-
-    @property
-    def _n_angles(self) -> int:
-        return self.hyperparameters.angle_degree + 1
 
     def dimensionless_energies(self, data: TripletGeometry, spins: Tensor, *, calibrate: bool = False) -> Tensor:
         bond = edge_bonds(data.graph, spins).T  # (E, R)
         features = self.triplets(data, spins, bond, calibrate=calibrate)
-        basis = data.radial[:, None, :, None] * _legendre(bond, self.hyperparameters.bond_degree)[:, :, None]
+        basis = data.radial[:, None, :, None] * legendre(bond, self.hyperparameters.bond_degree)[:, :, None]
         for layer in self.layers:
             features = layer(data, basis.flatten(2), features, calibrate=calibrate)
         return self.readout(features)[..., 0].T
@@ -213,28 +196,3 @@ class BondMessage(MessagePassing):
         """Message (E, R, 2 C): a filter alone, and a filter times the neighbour's features (E, R, C)."""
         alone, gating = weight.chunk(2, dim=-1)
         return torch.cat([alone, gating * x_j], dim=-1)
-
-
-def _short_spec(spec: GraphSpec, cutoff: float) -> GraphSpec:
-    """Specification of the edges that triplets are made of."""
-    cutoff = min(cutoff, spec.cutoff)
-    shells = spec.shells and tuple(d for d in spec.shells if d <= cutoff * (1 + LENGTH_TOLERANCE))
-    if spec.shells and not shells:
-        raise InvalidInput(
-            f"triplet_cutoff={cutoff:g} is below the nearest neighbours at {spec.shells[0]:.4f}; increase it"
-        )
-    return GraphSpec(cutoff=cutoff, shells=shells, dimension=spec.dimension)
-
-
-def _short_triplets(graph: Data, cutoff: float) -> Tensor:
-    """Triplets (2, T) of the edges of `graph` that are no longer than `cutoff`, as positions in its list of edges."""
-    kept = torch.nonzero(graph.edge_distance <= cutoff * (1 + LENGTH_TOLERANCE))[:, 0]
-    return kept[triplets(Data(edge_index=graph.edge_index[:, kept], n_sites=graph.n_sites))]
-
-
-def _legendre(x: Tensor, degree: int) -> Tensor:
-    """Legendre polynomials (..., degree + 1) of x (...)."""
-    values = [torch.ones_like(x), x]
-    for n in range(1, degree):
-        values.append(((2 * n + 1) * x * values[n] - n * values[n - 1]) / (n + 1))
-    return torch.stack(values[: degree + 1], dim=-1)
