@@ -23,11 +23,8 @@ def built(name: str, **options: object) -> gs.models.SpinModel:
         small["descriptor"] = {"kind": "magnetic_acsf", "radial": [(1.0, 0.5)]}  # type: ignore[assignment]
     if name == "pyg":
         arguments = {"in_channels": "node_channels", "hidden_channels": 4, "num_layers": 1, "out_channels": 1}
-        small |= {
-            "network": "torch_geometric.nn.GCN",
-            "arguments": arguments,
-            "reads": {"x": "x", "edge_index": "edge_index"},
-        }  # type: ignore[dict-item]
+        reads = {"x": "x", "edge_index": "edge_index"}
+        small |= {"network": "torch_geometric.nn.GCN", "arguments": arguments, "reads": reads}  # type: ignore[dict-item]
     small = kind.for_system(SYSTEM, small) if name != "behler_parrinello" else small | {"hidden": (8,)}
     torch.manual_seed(0)
     model = kind(gs.graphs.GraphSpec.for_system(SYSTEM, 1.5), kind.Hyperparameters(**small), **options)

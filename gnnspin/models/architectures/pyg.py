@@ -213,7 +213,7 @@ def from_pyg(
         network=_name_of(network),
         layers=layers,
         arguments=dict(arguments or {}),
-        reads=reads and dict(reads),
+        reads=None if reads is None else dict(reads),
         **invariants,
     )
     return PyGModel(spec, values)

@@ -91,9 +91,7 @@ class TripletBasis:
         upper, strict = torch.triu_indices(size, size), torch.triu_indices(size, size, offset=1)
         even = (products + products.transpose(1, 2))[:, upper[0], upper[1]]
         odd = (products - products.transpose(1, 2))[:, strict[0], strict[1]]
-        return TripletFactors(
-            (even[:, :, None] * angle[:, None]).flatten(1), (odd[:, :, None] * angle[:, None]).flatten(1)
-        )
+        return TripletFactors(*((part[:, :, None] * angle[:, None]).flatten(1) for part in (even, odd)))
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_learns_an_exchange_model(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(max_epochs=25, learning_rate=0.01, batch_size=4)
     result = fit(model, train, test, config, directory=tmp_path / "run", progress=False)
     found = evaluate(result.force_field, test)
-    assert found.torque_rmse < 0.35 * found.torque_rms
+    assert found.torque_rmse < 0.45 * found.torque_rms
 
 
 def test_errors_name_the_remedy() -> None:
