@@ -19,7 +19,7 @@ def site_mask(sites: ArrayLike | Tensor, n_sites: int, name: str) -> NDArray[np.
     Raises
     ------
     InvalidInput
-        If it is neither (N,) booleans nor a list of numbers of existing sites.
+        If it is neither (N,) booleans nor a list of numbers of existing sites, each once.
     """
     given = np.asarray(sites.cpu() if isinstance(sites, Tensor) else sites)
     if given.dtype == np.bool_ and given.shape == (n_sites,):
@@ -30,6 +30,8 @@ def site_mask(sites: ArrayLike | Tensor, n_sites: int, name: str) -> NDArray[np.
             f"{name} is {given.dtype} of shape {given.shape}; give ({n_sites},) booleans, or site numbers in "
             f"0 .. {n_sites - 1}"
         )
+    if len(np.unique(given)) < given.size:
+        raise InvalidInput(f"{name} holds site numbers twice; give each once, or ({n_sites},) booleans")
     mask = np.zeros(n_sites, dtype=np.bool_)
     mask[given.astype(np.int64)] = True
     return mask

@@ -43,13 +43,18 @@ def described_arguments(cls: type) -> dict[str, inspect.Parameter]:
 
 @cache
 def argument_texts(cls: type) -> dict[str, str]:
-    """First sentence on each parameter, from the numpydoc section of the class and its bases."""
+    """Text on each parameter, from the docstrings of the class and its bases."""
     texts: dict[str, str] = {}
     for base in (*reversed(cls.__mro__), *keyword_classes(cls)):
-        section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(base.__doc__ or ""), re.S)
-        if section is None:
-            continue
-        for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M):
-            sentence = " ".join(line.strip() for line in text.splitlines())
-            texts.update({name.strip(): sentence for name in names.split(",")})
+        texts |= parameter_texts(base.__doc__)
+    return texts
+
+
+def parameter_texts(docstring: str | None) -> dict[str, str]:
+    """Text on each parameter of a numpydoc docstring, in one line."""
+    section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(docstring or ""), re.S)
+    texts: dict[str, str] = {}
+    for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M) if section else ():
+        sentence = " ".join(line.strip() for line in text.splitlines())
+        texts.update({name.strip(): sentence for name in names.split(",")})
     return texts

@@ -2,10 +2,12 @@
 
 from gnnspin.core.moved import moved_names
 from gnnspin.dynamics.adaptive import adaptive_step
+from gnnspin.dynamics.integrators import INTEGRATORS, register_integrator
 from gnnspin.dynamics.loop import Run
+from gnnspin.dynamics.observers import OBSERVERS, register_observer
 from gnnspin.dynamics.parameters import StepParameters, per_part
 from gnnspin.dynamics.protocols import Anneal, Protocol, Quench, Ramp, Table
-from gnnspin.dynamics.simulate import INTEGRATORS, resume, simulate
+from gnnspin.dynamics.simulate import resume, simulate
 from gnnspin.dynamics.spectrum import DynamicStructureFactor, Spectrum
 from gnnspin.dynamics.steps import heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
 from gnnspin.dynamics.thermometry import energy_per_site, spin_temperature, temperature_terms, torque_residual
@@ -14,6 +16,7 @@ from gnnspin.dynamics.units import PhysicalUnits, gilbert_form, rate_form, revie
 
 __all__ = [
     "INTEGRATORS",
+    "OBSERVERS",
     "Anneal",
     "DynamicStructureFactor",
     "PhysicalUnits",
@@ -31,6 +34,8 @@ __all__ = [
     "heun_step",
     "per_part",
     "rate_form",
+    "register_integrator",
+    "register_observer",
     "resume",
     "review_form",
     "rotation_step",

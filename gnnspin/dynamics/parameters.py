@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from gnnspin.core.dilution import site_mask
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import whole_number
 from gnnspin.dynamics.protocols import TemperatureFunction
+
+#: Parameters that may differ from site to site.
+PER_SITE = ("damping", "kT", "pinned")
 
 #: Where the noise enters: the precession term alone, or both terms.
 NoiseTerms: TypeAlias = Literal["precession", "both"]
@@ -69,6 +75,11 @@ class StepParameters:
     max_iterations: int = 100
     compiled: bool = False
 
+    def stored(self) -> dict[str, Any]:
+        """JSON-able values of everything but what may differ from site to site."""
+        names = [field.name for field in fields(self) if field.name not in (*PER_SITE, "part_sizes")]
+        return {name: getattr(self, name) for name in names}
+
     def temperature(self, time: float, spins: Tensor) -> float | Tensor:
         """Temperature at `time`, a number or a tensor that broadcasts against ``spins.shape[:-1]``."""
         return per_site(self.kT(time), "kT", spins) if callable(self.kT) else self.kT
@@ -108,17 +119,11 @@ class StepParameters:
         Raises
         ------
         InvalidInput
-            If `dt`, `gamma` or `tolerance` is not positive, `damping` or `kT` is negative or of the wrong shape,
-            `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
-            as many as the spins have, or `pinned` is not boolean or of the wrong shape.
+            If `dt`, `gamma` or `tolerance` is not one positive number, `damping` or `kT` is negative or of the wrong
+            shape, `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
+            as many as the spins have, or `pinned` is neither boolean nor site numbers, or of the wrong shape.
         """
-        for name, value in (("dt", dt), ("gamma", gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidInput(f"{name}={value} must be positive")
-        if not 0 <= seed < 2**64:
-            raise InvalidInput(f"seed={seed} must lie in 0 .. 2^64 - 1")
-        if noise not in ("precession", "both"):
-            raise InvalidInput(f"noise={noise!r} must be 'precession' or 'both'")
+        check_numbers(dt=dt, gamma=gamma, tolerance=tolerance, seed=seed, noise=noise)
         sizes = None if part_sizes is None or len(part_sizes) == 1 else tuple(int(size) for size in part_sizes)
         parameters = cls(
             dt=float(dt),
@@ -126,15 +131,29 @@ class StepParameters:
             gamma=float(gamma),
             kT=kT if callable(kT) else per_site(kT, "kT", spins),
             noise=noise,
-            seed=int(seed),
+            seed=whole_number(seed, "seed"),
             replicas=_identities(replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
             part_sizes=sizes,
-            pinned=None if pinned is None else _mask(pinned, spins),
+            pinned=None if pinned is None else pinned_mask(pinned, spins),
             tolerance=tolerance,
             compiled=bool(compiled),
         )
         parameters.temperature(0.0, spins)
         return parameters
+
+
+def check_numbers(*, dt: Any, gamma: Any, tolerance: Any, seed: Any, noise: Any) -> None:
+    """Raise InvalidInput unless the numbers of a run are in range; see `StepParameters.checked`."""
+    for name, value in (("dt", dt), ("gamma", gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
+        if np.ndim(value) or isinstance(value, bool | str):
+            remedy = "; moments of different size are not supported" if name == "gamma" else ""
+            raise InvalidInput(f"{name} of shape {np.shape(value)} must be one positive number{remedy}")
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidInput(f"{name}={value} must be positive")
+    if not 0 <= whole_number(seed, "seed") < 2**64:
+        raise InvalidInput(f"seed={seed} must lie in 0 .. 2^64 - 1")
+    if noise not in ("precession", "both"):
+        raise InvalidInput(f"noise={noise!r} must be 'precession' or 'both'")
 
 
 def per_part(system: Any, values: ArrayLike) -> Tensor:
@@ -172,9 +191,12 @@ def _identities(replicas: Sequence[int] | None, n_replicas: int, n_parts: int) -
     return tuple(int(r) for r in replicas)
 
 
-def _mask(pinned: ArrayLike | Tensor, spins: Tensor) -> Tensor:
-    """A boolean tensor that broadcasts against ``spins.shape[:-1]``; (N,) holds for all replicas."""
-    mask = torch.as_tensor(pinned)
+def pinned_mask(pinned: ArrayLike | Tensor, spins: Tensor) -> Tensor:
+    """Mask that broadcasts against ``spins.shape[:-1]``; (N,) booleans, or site numbers, hold for all replicas."""
+    given = torch.as_tensor(pinned)
+    if given.ndim == 1 and not given.is_floating_point() and given.dtype != torch.bool:
+        given = torch.from_numpy(site_mask(given, spins.shape[-2], "pinned"))
+    mask = given
     allowed = (spins.shape[-2:-1], spins.shape[:-1])
     if mask.dtype != torch.bool or mask.shape not in allowed:
         raise InvalidInput(

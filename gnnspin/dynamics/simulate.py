@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
@@ -20,25 +19,23 @@ from gnnspin.core.spins import as_spins, normalize
 from gnnspin.core.state import State
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
+from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.loop import Run, integrate
-from gnnspin.dynamics.parameters import NoiseTerms, StepParameters
-from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
-from gnnspin.dynamics.steps import Step, heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
+from gnnspin.dynamics.parameters import PER_SITE, NoiseTerms, StepParameters, pinned_mask
+from gnnspin.dynamics.protocols import (
+    Protocol,
+    TemperatureFunction,
+    describe_temperature,
+    protocol_from,
+    same_temperature,
+)
+from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.trajectories.observers import ObservableLog, Observers, named_observers
 from gnnspin.trajectories.rebuild import require_same_source, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
 from gnnspin.trajectories.writer import TrajectoryWriter, refuse_existing
-
-#: Name of each integrator and its step.
-INTEGRATORS: dict[str, Step] = {
-    "adaptive": adaptive_step,
-    "heun": heun_step,
-    "rotation": rotation_step,
-    "semi_implicit": semi_implicit_step,
-    "spherical_midpoint": spherical_midpoint_step,
-}
 
 
 @independent_of_modes
@@ -49,7 +46,7 @@ def simulate(
     dt: float | Literal["auto"],
     n_steps: int,
     damping: float | ArrayLike | Tensor,
-    kT: float | ArrayLike | Tensor | TemperatureFunction = 0.0,
+    kT: float | ArrayLike | Tensor | Protocol | TemperatureFunction = 0.0,
     accuracy: float = 0.01,
     gamma: float = 1.0,
     noise: NoiseTerms = "precession",
@@ -64,7 +61,8 @@ def simulate(
     observe_every: int = 1,
     trajectory: str | Path | None = None,
     save_every: int | None = None,
-    save_dtype: str = "float32",
+    save_dtype: Literal["float32", "float64"] = "float32",
+    notes: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
     """Integrate ``dS/dt = gamma S x (H + eta) - gamma lambda S x (S x H)`` from `spins`.
@@ -93,8 +91,8 @@ def simulate(
     noise : "precession" or "both"
         Terms the noise enters, see `StepParameters`.
     integrator : str
-        Name of the step, a key of `INTEGRATORS`. "adaptive" (kT = 0 only) reaches every multiple of dt in substeps of
-        its own.
+        Name of the step, a key of `INTEGRATORS`; `register_integrator` adds others. "adaptive" (kT = 0 only)
+        reaches every multiple of dt in substeps of its own.
     tolerance : float, optional
         Of the spherical midpoint's iteration, or of the adaptive step's error; see `StepParameters`.
     seed : int
@@ -103,16 +101,18 @@ def simulate(
         Identity of each replica in that function; default ``0 .. R-1``. In a union of P systems every part counts as a
         replica with sites of its own: R * P identities, parts innermost, so that a system's noise is the same alone and
         in any union.
-    pinned : (N,) or (..., N) bool, optional
-        True where a spin stays as it is and goes on acting on the others.
-    vacancies : (N,) bool, optional
-        True where there is no moment, see `Diluted`. The spin given there is meaningless and stays.
+    pinned : (N,) or (..., N) bool, or sequence of int, optional
+        True where a spin stays as it is and goes on acting on the others; or the numbers of these sites.
+    vacancies : (N,) bool, or sequence of int, optional
+        True where there is no moment, see `Diluted`; or the numbers of these sites. The
+        spin given there is meaningless and stays.
     compiled : bool
         Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
         for large systems with cheap fields. Trajectories agree with the plain ones to rounding. The field itself is
         compiled by ``source.compile()``.
     observers : callables of the state, as a list or a dict by name
-        Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape.
+        Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape. One that
+        returns nothing is a callback, of which nothing is kept.
     observe_every : int
         Steps between observations.
     trajectory : path, optional
@@ -121,6 +121,8 @@ def simulate(
         Steps between stored frames; default a hundredth of `n_steps`.
     save_dtype : str
         Precision of stored frames, "float32" or "float64". The newest state is always kept in full precision.
+    notes : mapping, optional
+        Whatever the trajectory file should tell of the run; JSON-able, found again as `Trajectory.notes`.
     progress : bool
         Show a progress bar on a terminal.
 
@@ -145,12 +147,12 @@ def simulate(
     """
     start = as_spins(spins, source.system.n_sites).detach()
     schedule = Schedule.of(n_steps, observe_every, save_every)
-    step = integrator_named(integrator)
+    step = INTEGRATORS[integrator]
     if trajectory is not None:
         refuse_existing(trajectory)
     if vacancies is not None:
         source = Diluted(source, vacancies)
-        pinned = _also_pinned(pinned, source.vacant)
+        pinned = source.vacant if pinned is None else pinned_mask(pinned, start).cpu() | torch.from_numpy(source.vacant)
     parameters = StepParameters.checked(
         start,
         dt=1.0 if dt == "auto" else dt,
@@ -178,7 +180,7 @@ def simulate(
             source,
             state,
             log,
-            settings=_settings(source, state, parameters, schedule, integrator),
+            settings=_settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})},
             parameters=_stored_values(state, parameters),
             save_dtype=save_dtype,
         )
@@ -241,7 +243,7 @@ def resume(
     last_step = settings["last_step"] if n_steps is None else state.step + n_steps
     schedule = Schedule(max(last_step, state.step), settings["observe_every"], settings["save_every"])
     writer = TrajectoryWriter.reopen(path, state, log, schedule)
-    step = integrator_named(settings["integrator"])
+    step = INTEGRATORS[settings["integrator"]]
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
 
@@ -250,15 +252,9 @@ def _settings(
 ) -> dict[str, Any]:
     """What a trajectory file holds of a run's settings, as JSON; `_restored_parameters` reads it."""
     return {
-        "integrator": integrator,
-        "dt": parameters.dt,
-        "gamma": parameters.gamma,
-        "noise": parameters.noise,
+        **parameters.stored(),
         "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,
-        "tolerance": parameters.tolerance,
-        "compiled": parameters.compiled,
-        "seed": parameters.seed,
-        "replicas": parameters.replicas,
+        "integrator": integrator,
         "last_step": schedule.last_step,
         "observe_every": schedule.observe_every,
         "save_every": schedule.save_every,
@@ -287,18 +283,14 @@ def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:
 def _restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> StepParameters:
     settings = stored.settings
     sizes = tuple(part.n_sites for part in stored.system.parts)
+    names = {field.name for field in fields(StepParameters)} - set(PER_SITE)
+    values = {name: value for name, value in settings.items() if name in names}
     return StepParameters(
-        dt=settings["dt"],
+        **values | {"replicas": None if settings["replicas"] is None else tuple(settings["replicas"])},
         damping=_restored(stored.damping, settings["device"]),
-        gamma=settings["gamma"],
         kT=_restored_temperature(stored, kT),
-        noise=settings["noise"],
-        seed=settings["seed"],
-        replicas=None if settings["replicas"] is None else tuple(settings["replicas"]),
         part_sizes=sizes if len(sizes) > 1 else None,
         pinned=None if stored.pinned is None else torch.from_numpy(stored.pinned).to(settings["device"]),
-        tolerance=settings["tolerance"],
-        compiled=settings["compiled"],
     )
 
 
@@ -324,11 +316,6 @@ def _with_suggested_step(
     return replace(parameters, dt=dt)
 
 
-def _also_pinned(pinned: ArrayLike | Tensor | None, vacant: NDArray[np.bool_]) -> Tensor:
-    mask = torch.from_numpy(vacant)
-    return mask if pinned is None else torch.as_tensor(pinned).cpu() | mask
-
-
 def _require_cold(step: Step, parameters: StepParameters, spins: Tensor) -> None:
     if step is adaptive_step and (callable(parameters.kT) or _largest(parameters.temperature(0.0, spins)) > 0):
         raise InvalidInput(f"integrator 'adaptive' needs kT=0, got {parameters.kT}; the others take any temperature")
@@ -336,10 +323,3 @@ def _require_cold(step: Step, parameters: StepParameters, spins: Tensor) -> None
 
 def _largest(value: float | Tensor) -> float:
     return float(torch.as_tensor(value).max())
-
-
-def integrator_named(name: str) -> Step:
-    """The step called `name`; an unknown name is an InvalidInput that lists the known ones."""
-    if name not in INTEGRATORS:
-        raise InvalidInput(f"integrator {name!r} is unknown; known: {', '.join(sorted(INTEGRATORS))}")
-    return INTEGRATORS[name]

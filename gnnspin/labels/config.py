@@ -74,7 +74,7 @@ class RelaxationSampler(Config):
     dt: float = Field(default=0.1, gt=0, description="time step in 1/(gamma t)")
     damping: float = Field(default=0.1, ge=0, description="dimensionless Landau-Lifshitz damping lambda")
     kT: float = Field(default=0.0, ge=0, description="temperature of the spins in units of the hopping")
-    integrator: str = Field(default="semi_implicit", description=f"one of {', '.join(sorted(INTEGRATORS))}")
+    integrator: str = Field(default="semi_implicit", description="name of the integrator")
     force_field: Path | None = Field(default=None, description="model file that drives the spins; null: exact field")
 
     @field_validator("force_field")

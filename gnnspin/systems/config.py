@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import lattices
 from gnnspin.systems.amorphous import amorphous
+from gnnspin.systems.structures import read
 from gnnspin.systems.system import SpinSystem
 
 _DIMENSION = {
@@ -53,4 +55,40 @@ class AmorphousConfig(Config):
         return amorphous(self.n_sites, self.box, self.min_distance, seed=seed)
 
 
-SystemConfig = Annotated[LatticeConfig | AmorphousConfig, Field(discriminator="kind")]
+class StructureConfig(Config):
+    """The magnetic atoms in a structure file."""
+
+    kind: Literal["structure"]
+    path: Path = Field(description="CIF, extended XYZ, POSCAR, ...; the format follows from the name")
+    species: int | str | tuple[int | str, ...] | None = Field(
+        default=None, description="symbols or atomic numbers of the magnetic atoms; null: all"
+    )
+    repeat: int | tuple[int, int, int] | None = Field(default=None, description="copies of the cell along its vectors")
+    index: int = Field(default=-1, description="which structure of a file with several")
+
+    def build(self, seed: int = 0) -> SpinSystem:
+        """Read the system; `seed` is ignored."""
+        del seed
+        return read(self.path, index=self.index, species=self.species, repeat=self.repeat)
+
+
+class PositionsConfig(Config):
+    """Sites at given positions."""
+
+    kind: Literal["positions"]
+    positions: tuple[tuple[float, float, float], ...] = Field(min_length=1, description="one vector per site")
+    cell: tuple[tuple[float, float, float], ...] | None = Field(
+        default=None, min_length=3, max_length=3, description="three cell vectors; null: none, all directions open"
+    )
+    pbc: bool | tuple[bool, bool, bool] = Field(default=False, description="periodic: one bool, or one per direction")
+    species: tuple[int, ...] | None = Field(default=None, description="kind of each site; null: all alike")
+
+    def build(self, seed: int = 0) -> SpinSystem:
+        """Build the system; `seed` is ignored."""
+        del seed
+        return SpinSystem(self.positions, self.cell, self.pbc, self.species)
+
+
+SystemConfig = Annotated[
+    LatticeConfig | AmorphousConfig | StructureConfig | PositionsConfig, Field(discriminator="kind")
+]

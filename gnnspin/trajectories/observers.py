@@ -1,4 +1,4 @@
-"""Observers: any callable of the state; what they return is collected and stacked."""
+"""Observers: any callable of the state; what they return is collected and stacked, and None is not."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class ObservableLog:
         self.steps: list[int] = []
         self.times: list[float] = []
         self.rows: dict[str, list[NDArray[Any]]] = {name: [] for name in observers}
+        self._callbacks: set[str] = set()
+        self._continued = False
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -68,32 +70,52 @@ class ObservableLog:
         times: NDArray[np.float64],
         rows: dict[str, NDArray[Any]],
     ) -> ObservableLog:
-        """A log that holds stored rows; InvalidInput if the observers' names are not those of the rows."""
-        if set(observers) != set(rows):
+        """A log that holds stored rows.
+
+        Raises
+        ------
+        InvalidInput
+            If an observer of the rows is missing; one that the rows do not know may only be a callback.
+        """
+        if not set(rows) <= set(observers):
             raise InvalidInput(f"observers {sorted(observers)} are not those of the stored run, {sorted(rows)}")
         log = cls(observers)
         log.steps, log.times = [int(step) for step in steps], [float(time) for time in times]
-        log.rows = {name: list(rows[name]) for name in observers}
+        log.rows = {name: list(rows[name]) for name in observers if name in rows}
+        log._callbacks, log._continued = set(observers) - set(rows), True
         return log
 
     def observe(self, state: State) -> None:
         """Append one row, unless this step has one; nothing is kept of a row that an observer did not finish.
 
+        An observer that returns None at its first call is a callback: it is called at every observed step, and nothing
+        of it is kept.
+
         Raises
         ------
         InvalidInput
-            If a value is not numeric or changed its shape.
+            If a value is not numeric or changed its shape, or an observer returns None now and then.
         """
         if not self.observers or (self.steps and self.steps[-1] >= state.step):
             return
-        row = {name: self._value(name, observer, state) for name, observer in self.observers.items()}
-        for name, value in row.items():
-            self.rows[name].append(value)
+        values = {name: observer(state) for name, observer in self.observers.items()}
+        if not self.steps and not self._continued:
+            self._callbacks = {name for name, value in values.items() if value is None}
+            self.rows = {name: [] for name in values if name not in self._callbacks}
+        row = {name: self._value(name, value, state) for name, value in values.items()}
+        for name in self.rows:
+            self.rows[name].append(row[name])
         self.steps.append(state.step)
         self.times.append(state.time)
 
-    def _value(self, name: str, observer: Observer, state: State) -> NDArray[Any]:
-        value = observer(state)
+    def _value(self, name: str, value: Any, state: State) -> NDArray[Any]:
+        if (value is None) is not (name in self._callbacks):
+            raise InvalidInput(
+                f"observer {name!r} returned {'nothing' if value is None else 'a value'} at step {state.step}, but not "
+                "so before; an observer returns numbers at every step, or nothing at any"
+            )
+        if value is None:
+            return np.empty(0)
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
         if array.dtype.kind not in "biufc":
             raise InvalidInput(f"observer {name!r} returned {type(value).__name__}; expected numbers or an array")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import whole_number
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Schedule:
             ("observe_every", self.observe_every),
             ("save_every", self.save_every),
         ):
-            if int(value) != value:
-                raise InvalidInput(f"{name}={value} must be a whole number of steps")
+            object.__setattr__(self, {"n_steps": "last_step"}.get(name, name), whole_number(value, name))
         if self.last_step < 0:
             raise InvalidInput(f"n_steps={self.last_step} must not be negative")
         if self.observe_every < 1 or self.save_every < 1:
@@ -39,6 +39,7 @@ class Schedule:
     @classmethod
     def of(cls, n_steps: int, observe_every: int, save_every: int | None) -> Schedule:
         """Schedule with the default of a hundred stored frames per run."""
+        n_steps = whole_number(n_steps, "n_steps")
         return cls(n_steps, observe_every, max(1, n_steps // 100) if save_every is None else save_every)
 
     def observes(self, step: int) -> bool:

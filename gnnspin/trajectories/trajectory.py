@@ -134,6 +134,11 @@ class Trajectory:
         return newest_checkpoint(self._file)[0]
 
     @property
+    def notes(self) -> dict[str, Any]:
+        """Notes that the run was started with, see `gnnspin.dynamics.simulate`."""
+        return dict(self.settings.get("notes", {}))
+
+    @property
     def damping(self) -> NDArray[np.float64]:
         """Damping lambda as stored: a number, or an array that broadcasts against (..., N)."""
         return self._file["parameters/damping"][()]

@@ -14,8 +14,7 @@ from sources import Paramagnet, ring
 
 import gnnspin as gs
 from gnnspin.core import State, random_spins
-from gnnspin.dynamics import StepParameters, simulate
-from gnnspin.dynamics.simulate import INTEGRATORS
+from gnnspin.dynamics import INTEGRATORS, StepParameters, simulate
 from gnnspin.dynamics.timestep import fastest_rate
 
 STEPS = sorted(set(INTEGRATORS) - {"adaptive"})

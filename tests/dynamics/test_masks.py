@@ -79,9 +79,9 @@ def test_masks_are_restored(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pinned": [0, 1, 0, 0]}, "pinned is torch.int64"),
+        ({"pinned": [0, 1, 0, 0]}, "pinned holds site numbers twice"),
         ({"pinned": np.zeros(3, dtype=bool)}, r"pinned is torch.bool of shape \(3,\)"),
-        ({"vacancies": np.zeros(3, dtype=bool)}, "vacancies are bool of shape"),
+        ({"vacancies": np.zeros(3, dtype=bool)}, "vacant is bool of shape"),
     ],
 )
 def test_bad_masks(arguments, message):

@@ -11,8 +11,7 @@ from sources import Bilinear, ring, zeeman
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput, random_spins
-from gnnspin.dynamics import TimeStepWarning, simulate, suggest_timestep
-from gnnspin.dynamics.simulate import INTEGRATORS
+from gnnspin.dynamics import INTEGRATORS, TimeStepWarning, simulate, suggest_timestep
 from gnnspin.dynamics.timestep import fastest_rate
 
 
