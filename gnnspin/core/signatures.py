@@ -53,8 +53,10 @@ def argument_texts(cls: type) -> dict[str, str]:
 def parameter_texts(docstring: str | None) -> dict[str, str]:
     """Text on each parameter of a numpydoc docstring, in one line."""
     section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n[A-Z]\w+\n-+|\Z)", inspect.cleandoc(docstring or ""), re.S)
+    if section is None:
+        return {}
     texts: dict[str, str] = {}
-    for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M) if section else ():
+    for names, text in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", section.group(1), re.M):
         sentence = " ".join(line.strip() for line in text.splitlines())
         texts.update({name.strip(): sentence for name in names.split(",")})
     return texts
