@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import GnnspinError, StoreError
+from gnnspin.runs.files import replaced
 
 FORMAT, VERSION = "gnnspin labels", 2
 
@@ -78,32 +77,16 @@ def atomic_file(target: Path) -> Iterator[Any]:
     StoreError
         If it cannot be written; `target` is then as before.
     """
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w+b") as file:
+        with replaced(target) as temporary, open(temporary, "w+b") as file:
             stream = _Stream(file)
             with h5py.File(stream, "w") as content:
                 yield content
             stream.check()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, GnnspinError) or not isinstance(error, OSError | RuntimeError):
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, GnnspinError):
             raise
         raise StoreError(f"cannot write {target}: {error}; is the disk full or read-only?") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable where the platform can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

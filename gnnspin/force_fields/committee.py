@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, torque
 from gnnspin.force_fields.files import load, save
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.runs import replaced
 from gnnspin.systems import SpinSystem
 
 
@@ -95,12 +94,9 @@ class Committee(FieldSource, kind="committee"):
         folder = Path(folder)
         if folder.exists():
             raise StoreError(f"{folder} exists; give a new folder for the committee")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=folder.name) as temporary:
-            complete = Path(temporary) / "members"
+        with replaced(folder) as complete:
             for k, member in enumerate(self.members):
                 save(member, complete / f"member_{k:02d}.safetensors")
-            os.replace(complete, folder)
         return folder
 
     @classmethod

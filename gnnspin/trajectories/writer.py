@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,11 @@ from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.core.version import __version__
 from gnnspin.force_fields.force_field import model_weights
+from gnnspin.runs import Ownership, replaced
+from gnnspin.runs.files import leftovers
 from gnnspin.trajectories.observers import ObservableLog
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import FORMAT, FORMAT_VERSION, checksum, newest_checkpoint, open_trajectory
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: no protection against two writers
-    fcntl = None  # type: ignore[assignment]
 
 #: Seconds after which a checkpoint is written even if no frame is due.
 CHECKPOINT_INTERVAL = 60.0
@@ -62,15 +60,17 @@ class TrajectoryWriter:
     a torn slot is recognised.
     """
 
-    def __init__(self, path: Path, file: h5py.File, frames: int = 0, observations: int = 0) -> None:
+    def __init__(
+        self, path: Path, file: h5py.File, ownership: Ownership, frames: int = 0, observations: int = 0
+    ) -> None:
         self.path = path
+        self._ownership = ownership
         self._file = file
         self._frames = frames
         self._last_frame_step = int(file["step"][frames - 1]) if frames else -1
         self._observations = observations
         self._checkpoints = 0
         self._last_write = time.monotonic()
-        self._lock: int | None = None
 
     @classmethod
     def create(
@@ -113,16 +113,13 @@ class TrajectoryWriter:
             raise InvalidInput(f"save_dtype={save_dtype!r} must be 'float32' or 'float64'")
         refuse_existing(path)
         path = Path(path)
-        unfinished = _unfinished(path)
-        try:
-            file = h5py.File(unfinished, "w", libver="latest")
+        with _owning(path, "write") as ownership, replaced(path) as new:
+            file = h5py.File(new, "w", libver="latest")
             _write_header(file, source, settings, parameters)
             _create_datasets(file, state, log, save_dtype)
             file.swmr_mode = True
-            writer = cls(path, file)
-            writer._publish(unfinished, state, log)
-        except OSError as error:
-            raise StoreError(f"cannot write trajectory {path}: {error}") from error
+            writer = cls(path, file, ownership)
+            writer.write(state, log, frame=False)
         return writer
 
     @classmethod
@@ -138,28 +135,19 @@ class TrajectoryWriter:
             If the file cannot be read or written, or another process is writing it.
         """
         path = Path(path)
-        unfinished, lock = _unfinished(path), _lock(path)
-        try:
+        with _owning(path, "continue") as ownership, replaced(path) as new:
+            for left in set(leftovers(path.parent, path.name)) - {new}:
+                left.unlink(missing_ok=True)
             with open_trajectory(path) as old:
                 _, frames, observations = newest_checkpoint(old)
-                file = h5py.File(unfinished, "w", libver="latest")
+                file = h5py.File(new, "w", libver="latest")
                 _copy_until(old, file, frames, observations)
             settings = json.loads(file.attrs["settings"]) | {"last_step": schedule.last_step}
             file.attrs["settings"] = json.dumps(settings)
             file.swmr_mode = True
-            writer = cls(path, file, frames, observations)
-            writer._publish(unfinished, state, log)
-        except OSError as error:
-            raise StoreError(f"cannot continue trajectory {path}: {error}") from error
-        finally:
-            if lock is not None:
-                os.close(lock)
+            writer = cls(path, file, ownership, frames, observations)
+            writer.write(state, log, frame=False)
         return writer
-
-    def _publish(self, unfinished: Path, state: State, log: ObservableLog) -> None:
-        self.write(state, log, frame=False)
-        os.replace(unfinished, self.path)
-        self._lock = _lock(self.path)
 
     def overdue(self) -> bool:
         """Whether the last checkpoint is older than `CHECKPOINT_INTERVAL`."""
@@ -182,9 +170,7 @@ class TrajectoryWriter:
             self.write(state, log, frame=False)
         finally:
             self._file.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._ownership.release()
 
     def _append_frame(self, state: State) -> None:
         row = self._frames
@@ -216,24 +202,23 @@ class TrajectoryWriter:
         self._checkpoints += 1
 
 
-def _unfinished(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
+@contextmanager
+def _owning(path: Path, action: str) -> Iterator[Ownership]:
+    """The right to write a trajectory, which outlasts the block unless that raises.
 
-
-def _lock(path: Path) -> int | None:
-    """Advisory lock against a second writer, released when its descriptor is closed or the process ends."""
-    if fcntl is None:
-        return None
-    descriptor = os.open(path, os.O_RDWR)
+    Raises
+    ------
+    StoreError
+        If another process or thread writes it, or in place of an OSError of the block.
+    """
+    ownership = Ownership(path, "trajectory")
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StoreError(f"trajectory {path} is being written by another process") from error
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
+        yield ownership
+    except BaseException as error:
+        ownership.release()
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
+            raise StoreError(f"cannot {action} trajectory {path}: {error}") from error
+        raise
 
 
 def _copy_until(old: h5py.File, new: h5py.File, frames: int, observations: int) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import h5py
@@ -231,11 +232,11 @@ def test_killed_at_a_random_moment(tmp_path, delay):
 
 
 HOLDER = """
-import fcntl, sys
-file = open(sys.argv[1], "r+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print(flush=True)
-input()
+import sys
+from gnnspin.runs import owned
+with owned(sys.argv[1], "trajectory"):
+    print(flush=True)
+    input()
 """
 
 
@@ -249,6 +250,23 @@ def test_second_writer_is_refused(tmp_path):
         resume(path, ring(6), observers=OBSERVERS)
     holder.communicate(b"\n")
     resume(path, ring(6), n_steps=1, observers=OBSERVERS)
+
+
+def test_reading_along_does_not_end_the_ownership(tmp_path):
+    """The writing process opens and closes its file to look at it; another process is refused all the same."""
+    path, refused = tmp_path / "run.h5", []
+
+    def look(state):
+        if path.exists() and not refused:
+            path.read_bytes()
+            taking = subprocess.run([sys.executable, "-c", HOLDER, path], input=b"\n", capture_output=True)
+            refused.append(taking.returncode != 0 and b"being written by another process" in taking.stderr)
+        return state.spins[..., 2].mean()
+
+    options = OPTIONS | {"observers": {"look": look}}
+    simulate(ring(6), start(), n_steps=3, trajectory=path, **options)
+    assert refused == [True]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_torn_checkpoint_falls_back_to_the_other_slot(tmp_path):
@@ -364,10 +382,12 @@ def test_slices_are_those_of_arrays(tmp_path):
             trajectory[5]
 
 
-def test_full_disk_is_a_clear_error(tmp_path):
+def test_full_disk_is_a_clear_error(tmp_path, monkeypatch):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
-    target = tmp_path / "run.h5.part"
-    target.symlink_to("/dev/full")
+    name = uuid.uuid4()
+    monkeypatch.setattr(uuid, "uuid4", lambda: name)
+    (tmp_path / f".run.h5.{name.hex}.tmp").symlink_to("/dev/full")
     with pytest.raises(StoreError, match="cannot write trajectory"):
         simulate(ring(6), start(), n_steps=6, trajectory=tmp_path / "run.h5", **OPTIONS)
+    assert not list(tmp_path.iterdir())
