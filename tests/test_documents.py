@@ -81,11 +81,13 @@ class Console(CodeBlockParser):
         """Run the commands."""
         for line in example.parsed.splitlines():
             if line.startswith("$ gnnspin "):
+                status: object = 0
                 with patch.object(sys, "argv", shlex.split(line.removeprefix("$ "), comments=True)):
                     try:
                         main()
                     except SystemExit as end:
-                        assert not end.code, line
+                        status = end.code
+                assert not status, line
 
 
 SYBIL = Sybil(
