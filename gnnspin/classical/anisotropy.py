@@ -56,5 +56,4 @@ class UniaxialAnisotropy(ClassicalTerm, kind="uniaxial_anisotropy"):
         self._direction = self._tensor(self.axis)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         return -self._strength * (spins * self._direction).sum(-1).square()

@@ -48,6 +48,5 @@ class Biquadratic(ClassicalTerm, kind="biquadratic"):
         self._couplings = self._tensor(shells[bonds.shell])
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         products = (spins[:, self._pairs[:, 0]] * spins[:, self._pairs[:, 1]]).sum(-1)
         return share_among_sites(-self._couplings * products.square(), self._pairs, self.system.n_sites)

@@ -55,7 +55,6 @@ class BondExchange(ClassicalTerm, kind="bond_exchange"):
         self._matrices = self._tensor(self.J)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         first, second = spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]]
         energies = -torch.einsum("rba,bac,rbc->rb", first, self._matrices, second)
         return share_among_sites(energies, self._pairs, self.system.n_sites)

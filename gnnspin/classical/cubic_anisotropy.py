@@ -44,6 +44,5 @@ class CubicAnisotropy(ClassicalTerm, kind="cubic_anisotropy"):
         self._strength = self._tensor(self.K)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         squares = spins.square()
         return self._strength * (squares * squares.roll(1, -1)).sum(-1)

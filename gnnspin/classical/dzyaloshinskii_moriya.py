@@ -74,7 +74,6 @@ class DzyaloshinskiiMoriya(ClassicalTerm, kind="dzyaloshinskii_moriya"):
         self._vectors = self._tensor(self.vectors)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         vector_chirality = torch.linalg.cross(spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]])
         return share_among_sites((self._vectors * vector_chirality).sum(-1), self._pairs, self.system.n_sites)
 

@@ -52,7 +52,6 @@ class FourSpin(ClassicalTerm, kind="four_spin"):
         self._couplings = self._tensor(self.K)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         i, j, k, m = (spins[:, column] for column in self._sites.T)
         energies = -self._couplings * (i * j).sum(-1) * (k * m).sum(-1)
         return share_among_sites(energies, self._sites, self.system.n_sites)

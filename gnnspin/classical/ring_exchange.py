@@ -53,7 +53,6 @@ class RingExchange(ClassicalTerm, kind="ring_exchange"):
         self._couplings = self._tensor(self.K)
 
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `ClassicalTerm.site_energies`."""
         a, b, c, d = (spins[:, column] for column in self._sites.T)
         sides = (a * b).sum(-1) * (c * d).sum(-1) + (a * d).sum(-1) * (b * c).sum(-1)
         energies = self._couplings * (sides - (a * c).sum(-1) * (b * d).sum(-1))

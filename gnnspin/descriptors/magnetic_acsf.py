@@ -172,7 +172,6 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
 
     @property
     def n_features(self) -> int:
-        """See `Descriptor.n_features`."""
         n_shells, n_channels = len(self.config.radial), self._pairs.shape[1] * self._n_kernels
         chiral = {
             "none": 0,
@@ -183,7 +182,6 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
         return n_shells * (1 + self._n_kernels) + chiral[self.config.chirality]
 
     def prepare(self, system: SpinSystem) -> ACSFGeometry:
-        """See `Descriptor.prepare`."""
         graph = self.spec.graph(system)
         groups = self._windows()
         if self._has_chirality_sums:
@@ -218,7 +216,6 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
         return SiteOrder(blocks, sites.argsort())
 
     def forward(self, data: ACSFGeometry, spins: Tensor) -> Tensor:
-        """See `Descriptor.forward`."""
         windows = data.orders[:-1] if self._has_chirality_sums else data.orders
         bonds = torch.cat([_by_site(window, spins, _bond_sums) for window in windows], dim=-1)
         bonds = bonds[..., self._order.argsort().to(bonds.device)].flatten(2)  # (R, N, 1 + M, D) to (R, N, F)

@@ -56,7 +56,6 @@ class Quench(Protocol, kind="quench"):
         _require_temperatures(before=self.before, after=self.after)
 
     def __call__(self, time: float) -> float:
-        """See `Protocol`."""
         return self.before if time < self.time else self.after
 
 
@@ -91,7 +90,6 @@ class Ramp(Protocol, kind="ramp"):
         _require_duration(self.duration)
 
     def __call__(self, time: float) -> float:
-        """See `Protocol`."""
         return self.start + (self.end - self.start) * _progress(time, self.begin, self.duration)
 
 
@@ -128,7 +126,6 @@ class Anneal(Protocol, kind="anneal"):
             raise InvalidInput(f"start={self.start} and end={self.end} must be positive; Ramp goes to zero")
 
     def __call__(self, time: float) -> float:
-        """See `Protocol`."""
         return self.start * (self.end / self.start) ** _progress(time, self.begin, self.duration)
 
 
@@ -162,7 +159,6 @@ class Table(Protocol, kind="table"):
         _require_temperatures(**{f"values[{k}]": value for k, value in enumerate(self.values)})
 
     def __call__(self, time: float) -> float:
-        """See `Protocol`."""
         k = bisect_right(self.times, time)
         if k in (0, len(self.times)):
             return self.values[max(0, k - 1)]

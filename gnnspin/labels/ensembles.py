@@ -46,11 +46,9 @@ class RandomSpins:
     seed: int
 
     def draw(self, index: int) -> Tensor:
-        """See `Ensemble`."""
         return random_spins(self.system.n_sites, seed=derived_seed(self.seed, 0, index))
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
-        """See `Ensemble`."""
         return random_spins(self.system.n_sites, seed=derived_seed(self.seed, 1, index, *keys))
 
 
@@ -65,11 +63,9 @@ class PerturbedOrders:
     amplitude: tuple[float, float]
 
     def draw(self, index: int) -> Tensor:
-        """See `Ensemble`."""
         return self._with_noise(index, derived_seed(self.seed, 0, index))
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
-        """See `Ensemble`."""
         return self._with_noise(index, derived_seed(self.seed, 1, index, *keys))
 
     def _with_noise(self, index: int, seed: int) -> Tensor:
@@ -89,15 +85,12 @@ class StoredSpins:
 
     @property
     def system(self) -> SpinSystem:
-        """See `Ensemble`."""
         return self.labels.systems[0]
 
     def draw(self, index: int) -> Tensor:
-        """See `Ensemble`."""
         return self.labels[self._number(index)].spins
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
-        """See `Ensemble`."""
         other = np.random.default_rng(derived_seed(self.seed, 1, index, *keys)).integers(len(self.labels) - 1)
         own = self._number(index)
         return self.labels[int(other + (other >= own))].spins

@@ -156,7 +156,6 @@ class Metropolis(Sampler):
         self.energy_change: EnergyChange = energy_difference if found is None else found[1]
 
     def sweep(self, state: SamplerState) -> SamplerState:
-        """See `Sampler.sweep`."""
         planes, kT = components(state.spins).clone(), self._temperatures(state)
         width = self.width.to(planes.device, planes.dtype)[..., None]
         kick, uniform = self._noise(state, 0) * width, _uniform(self._noise(state, 1))
@@ -204,7 +203,6 @@ class Langevin(Sampler):
         self.options: dict[str, Any] = {"dt": dt, "damping": damping, "n_steps": n_steps, "integrator": integrator}
 
     def sweep(self, state: SamplerState) -> SamplerState:
-        """See `Sampler.sweep`."""
         shape = state.spins.shape[:-2]
         kT = self.kT.expand(shape)[..., None] if self.kT.ndim else float(self.kT)
         run = simulate(

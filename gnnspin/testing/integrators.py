@@ -25,7 +25,6 @@ class Shifted(FieldSource):
         self.system, self.source, self.radial = source.system, source, radial
 
     def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
-        """See `FieldSource.fields`."""
         return self.source.fields(spins, time) + self.radial * spins
 
 

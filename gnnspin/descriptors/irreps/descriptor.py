@@ -109,7 +109,6 @@ class GroupIrreps(Descriptor, config=GroupIrrepsConfig):
 
     @property
     def n_features(self) -> int:
-        """See `Descriptor.n_features`."""
         return self.table().n_features
 
     def table(self) -> IrrepsTable:

@@ -83,7 +83,6 @@ class SemiInfiniteLead(Lead, kind="semi_infinite"):
             raise InvalidInput("t=0 leaves the lead without a band; give a hopping between its layers")
 
     def attach(self, contact: Tensor) -> AttachedLead:
-        """See `Lead.attach`."""
         levels, modes = torch.linalg.eigh(contact)
         coupling = self.t if self.coupling is None else self.coupling
         return _ModeLead(levels + self.onsite, modes, abs(float(self.t)), abs(float(coupling)))
@@ -160,7 +159,6 @@ class PeriodicLead(Lead, kind="periodic"):
             raise InvalidInput(f"broadening={broadening} must be positive, 1e-9 say")
 
     def attach(self, contact: Tensor) -> AttachedLead:
-        """See `Lead.attach`."""
         if len(self.coupling) != len(contact):
             raise InvalidInput(f"coupling of a lead has {len(self.coupling)} rows; the contact has {len(contact)}")
         cell, hopping, coupling = (torch.from_numpy(m).to(contact.device) for m in self._matrices())

@@ -61,7 +61,6 @@ class HaldaneHopping(HoppingRule, kind="haldane"):
             object.__setattr__(self, "axis", tuple(axis.tolist()))
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         axis = np.array([0.0, 0.0, 1.0]) if system.polar_axis is None else system.polar_axis
         bonds = shell_bonds(system, 2)
         second = Bonds(

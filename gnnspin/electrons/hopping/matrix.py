@@ -50,7 +50,6 @@ class MatrixHopping(HoppingRule, kind="matrix"):
     has_bond_vectors = False
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         return orbital_counts(self._orbitals, system.n_sites)
 
     def matrix(self, system: SpinSystem) -> sparse.csr_array:
@@ -58,7 +57,6 @@ class MatrixHopping(HoppingRule, kind="matrix"):
         return checked_hopping(self._matrix, system, np.repeat(np.arange(system.n_sites), self.orbitals(system)))
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         counts, matrix = self.orbitals(system), self.matrix(system)
         site, n_orbitals = np.repeat(np.arange(system.n_sites), counts), int(counts.sum())
         width = matrix.shape[0] // n_orbitals

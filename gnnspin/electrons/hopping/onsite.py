@@ -40,11 +40,9 @@ class OnsiteEnergy(HoppingRule, kind="onsite"):
         self.orbitals_per_site = _positive(orbitals_per_site)
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         return np.full(system.n_sites, self.orbitals_per_site)
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         if len(self.energies) != system.n_sites:
             raise InvalidInput(f"{len(self.energies)} onsite energies do not fit a system of {system.n_sites} sites")
         return onsite_hops(np.repeat(self.energies, self.orbitals_per_site))
@@ -109,11 +107,9 @@ class OnsiteDisorder(HoppingRule, kind="disorder"):
         return self.width * (generator.random(system.n_sites) - 0.5)
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         return np.full(system.n_sites, self.orbitals_per_site)
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         return onsite_hops(np.repeat(self.energies(system), self.orbitals_per_site))
 
 

@@ -44,32 +44,26 @@ class WrappedHopping(HoppingRule):
         return {"hopping": NearestNeighborHopping(), **values}
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         return self.hopping.orbitals(system)
 
     @property
     def translation(self) -> bool:
-        """See `HoppingRule.translation`."""
         return self.hopping.translation
 
     @property
     def acts_on_spin(self) -> bool:
-        """See `HoppingRule.acts_on_spin`."""
         return self.hopping.acts_on_spin
 
     @property
     def has_onsite(self) -> bool:
-        """See `HoppingRule.has_onsite`."""
         return self.hopping.has_onsite
 
     @property
     def has_infinite_range(self) -> bool:
-        """See `HoppingRule.has_infinite_range`."""
         return self.hopping.has_infinite_range
 
     @property
     def n_shells(self) -> int | None:
-        """See `HoppingRule.n_shells`."""
         return self.hopping.n_shells
 
 
@@ -122,7 +116,6 @@ class PeierlsHopping(WrappedHopping, kind="peierls"):
         return float(round(total))
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         total = self.total_flux(system)
         hops = self.hopping.part_hops(system)
         fractions = orbital_fractions(self.hopping, system)
@@ -164,7 +157,6 @@ class TwistedHopping(WrappedHopping, kind="twisted"):
         object.__setattr__(self, "phases", tuple(values.tolist()))
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         if any(phase and not periodic for phase, periodic in zip(self.phases, system.pbc, strict=True)):
             raise InvalidInput(f"phases={self.phases} twist an open boundary: pbc={system.pbc}; set those phases to 0")
         hops = self.hopping.part_hops(system)

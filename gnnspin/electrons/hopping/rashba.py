@@ -58,7 +58,6 @@ class RashbaHopping(HoppingRule, kind="rashba"):
         object.__setattr__(self, "axis", tuple(axis.tolist()))
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         bonds = shell_bonds(system)
         axis = np.array([0.0, 0.0, 1.0]) if system.polar_axis is None else system.polar_axis
         axis = axis if self.axis is None else np.array(self.axis)

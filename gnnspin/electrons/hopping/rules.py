@@ -199,7 +199,6 @@ class SumHopping(HoppingRule, kind="sum"):
         object.__setattr__(self, "rules", tuple(flat))
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         first, *others = (rule.orbitals(system) for rule in self.rules)
         for rule, counts in zip(self.rules[1:], others, strict=True):
             if not np.array_equal(first, counts):
@@ -207,52 +206,42 @@ class SumHopping(HoppingRule, kind="sum"):
         return first
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         return joined([rule.part_hops(system) for rule in self.rules], [0] * len(self.rules))
 
     def hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.hops`."""
         self.orbitals(system)
         return joined([rule.hops(system) for rule in self.rules], [0] * len(self.rules))
 
     @property
     def time_reversal(self) -> bool:
-        """See `HoppingRule.time_reversal`."""
         return all(rule.time_reversal for rule in self.rules)
 
     @property
     def translation(self) -> bool:
-        """See `HoppingRule.translation`."""
         return all(rule.translation for rule in self.rules)
 
     @property
     def isotropic(self) -> bool:
-        """See `HoppingRule.isotropic`."""
         return all(rule.isotropic for rule in self.rules)
 
     @property
     def acts_on_spin(self) -> bool:
-        """See `HoppingRule.acts_on_spin`."""
         return any(rule.acts_on_spin for rule in self.rules)
 
     @property
     def has_onsite(self) -> bool:
-        """See `HoppingRule.has_onsite`."""
         return any(rule.has_onsite for rule in self.rules)
 
     @property
     def has_infinite_range(self) -> bool:
-        """See `HoppingRule.has_infinite_range`."""
         return any(rule.has_infinite_range for rule in self.rules)
 
     @property
     def has_bond_vectors(self) -> bool:
-        """See `HoppingRule.has_bond_vectors`."""
         return all(rule.has_bond_vectors for rule in self.rules)
 
     @property
     def n_shells(self) -> int | None:
-        """See `HoppingRule.n_shells`."""
         shells = [rule.n_shells for rule in self.rules]
         known = [number for number in shells if number is not None]
         return max(known) if len(known) == len(shells) else None
@@ -291,11 +280,9 @@ class ShellHopping(HoppingRule, kind="shells"):
 
     @property
     def n_shells(self) -> int:
-        """See `HoppingRule.n_shells`."""
         return len(self.amplitudes)
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         bonds = shell_bonds(system, len(self.amplitudes))
         return hops_on_bonds(bonds, -np.array(self.amplitudes)[bonds.shell])
 
@@ -328,7 +315,6 @@ class NearestNeighborHopping(HoppingRule, kind="nearest_neighbor"):
         _require_finite("t", self.t)
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         bonds = shell_bonds(system)
         return hops_on_bonds(bonds, np.full(len(bonds.site), -float(self.t)))
 
@@ -363,7 +349,6 @@ class ExponentialHopping(HoppingRule, kind="exponential"):
             raise InvalidInput(f"length={self.length} must be positive; it is the decay length of the hopping")
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         row, column = np.nonzero(~np.eye(system.n_sites, dtype=bool))
         vector = minimum_image_vectors(system)[row, column]
         return Hops(row, column, vector, self.t0 * np.exp(-np.linalg.norm(vector, axis=1) / self.length))

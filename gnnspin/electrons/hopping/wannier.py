@@ -83,7 +83,6 @@ class CellHopping(HoppingRule, kind="cell"):
                 raise InvalidInput(f"H(R) and H(-R)^+ differ by {error:.3e} at R={cell}; list both directions")
 
     def orbitals(self, system: SpinSystem) -> IntArray:
-        """See `HoppingRule.orbitals`."""
         return np.concatenate([self._per_cell(part)[part.basis_index] for part in system.parts])
 
     def _per_cell(self, system: SpinSystem) -> IntArray:
@@ -100,7 +99,6 @@ class CellHopping(HoppingRule, kind="cell"):
         return np.bincount(self.orbital_basis, minlength=system.n_basis)
 
     def part_hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.part_hops`."""
         self._per_cell(system)
         shape = np.array(system.lattice_shape, dtype=np.int64)
         block, row, column = self._entries()
@@ -139,7 +137,6 @@ class CellHopping(HoppingRule, kind="cell"):
 
     @property
     def acts_on_spin(self) -> bool:
-        """See `HoppingRule.acts_on_spin`."""
         return self.blocks.ndim == 5
 
     @property

@@ -87,7 +87,6 @@ class PoleExpansion(EquilibriumSource, kind="pole_expansion"):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """See `Described.check`."""
         super().check(recipe)
         values = recipe.arguments()
         _check(values["tolerance"], values["mu_start"])

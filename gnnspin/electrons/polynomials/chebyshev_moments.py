@@ -105,7 +105,6 @@ class SparseHamiltonian(ScaledHamiltonian):
         self._signs = torch.from_numpy(sign).to(device, dtype)
 
     def at(self, local: Tensor) -> ScaledMatrix:
-        """See `ScaledHamiltonian.at`."""
         added = (local.to(self.device, self.dtype)[:, self._kinds] * self._signs).ravel()
         values = self._values.index_add(0, self._positions, added)
         size = 4 * self.n_orbitals
@@ -143,7 +142,6 @@ class StencilHamiltonian(ScaledHamiltonian):
         self._pauli = real_pauli_matrices().to(device, dtype)
 
     def at(self, local: Tensor) -> ScaledMatrix:
-        """See `ScaledHamiltonian.at`."""
         shifted = local.to(self.device, self.dtype).clone()
         shifted[:, 0] -= self._interval.center / self._interval.half_width
         blocks = torch.einsum("mk,kab->mab", shifted, self._pauli)

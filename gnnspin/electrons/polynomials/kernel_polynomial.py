@@ -155,7 +155,6 @@ class KernelPolynomial(EquilibriumSource, kind="kernel_polynomial"):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """See `Described.check`."""
         super().check(recipe)
         values = recipe.arguments()
         names = ("n_moments", "tolerance", "kernel", "probes", "n_colors", "seed", "product", "dtype")

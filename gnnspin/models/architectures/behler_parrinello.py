@@ -112,7 +112,6 @@ class BehlerParrinello(SpinModel):
         return super().symmetries - {"space_rotation"} if irreps else super().symmetries
 
     def prepare(self, system: SpinSystem) -> Any:
-        """See `SpinModel.prepare`."""
         return self.descriptor.prepare(system)
 
     def dimensionless_energies(self, data: Any, spins: Tensor) -> Tensor:

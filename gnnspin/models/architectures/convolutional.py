@@ -90,12 +90,10 @@ class Convolutional(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`."""
         return super().symmetries - {"spin_rotation", "point_group", "mirrors", "space_rotation"}
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:

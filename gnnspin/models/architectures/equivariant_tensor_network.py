@@ -120,11 +120,9 @@ class EquivariantTensorNetwork(SpinModel):
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> PolarGeometry:
-        """See `SpinModel.prepare`."""
         axes = [np.zeros(3) if part.polar_axis is None else part.polar_axis for part in system.parts]
         units = [axis / max(float(np.linalg.norm(axis)), 1e-12) for axis in axes]
         polar = np.stack(units)[system.graph_index]

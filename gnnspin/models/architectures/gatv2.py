@@ -34,7 +34,6 @@ class GATv2(InvariantNetwork):
     hyperparameters: GATv2Hyperparameters
 
     def network(self, node_channels: int, edge_channels: int) -> nn.Module:
-        """See `InvariantNetwork.network`."""
         h = self.hyperparameters
         width = h.channels * h.heads
         layers = [

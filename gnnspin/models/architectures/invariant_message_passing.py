@@ -106,11 +106,9 @@ class InvariantMessagePassing(SpinModel):
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         return self.hyperparameters.layers * self.spec.cutoff + self._basis.cutoff
 
     def prepare(self, system: SpinSystem) -> TripletGeometry:
-        """See `SpinModel.prepare`."""
         graph = self.spec.graph(system)
         pairs = self._basis.pairs(graph)
         factors = self._basis.factors(graph, pairs)

@@ -140,11 +140,9 @@ class LinearClusterExpansion(LinearSpinModel):
         return super().without(set(broken) - (set() if planar else {"mirrors"}), system, values)
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
-        """See `SpinModel.prepare`."""
         return prepare_geometry(system, self.spec, self._radial, self._angular)
 
     def feature_groups(self, data: NeighborGeometry, spins: Tensor) -> list[Tensor]:
-        """See `LinearSpinModel.feature_groups`."""
         spin = spins.transpose(-1, -2)  # (R, 3, N)
         density = self._density(self.spin_density, spin, data)  # (R, 3, K, M, N)
         along = (spin[:, :, None, None] * density).sum(1)  # (R, K, M, N)

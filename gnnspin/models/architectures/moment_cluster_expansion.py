@@ -121,7 +121,6 @@ class MomentClusterExpansion(MomentModel):
         return max(self.hyperparameters.layers * self.spec.cutoff, hops * self.hamiltonian.hop_length)
 
     def prepare(self, system: SpinSystem, *, lattice: bool = True) -> MomentData:
-        """See `MomentModel.prepare`."""
         neighbors = prepare_geometry(system, self.spec, self._radial, self._angular)
         data = super().prepare(system, lattice=lattice)
         return replace(data, neighbors=neighbors if lattice else neighbors.without_stencil())

@@ -114,7 +114,6 @@ class Nonconservative(SpinModel):
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.for_system`."""
         name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
         inner = architecture(name).for_system(system, dict(values.get("hyperparameters", {})))
         return {**values, "hyperparameters": inner}
@@ -129,7 +128,6 @@ class Nonconservative(SpinModel):
 
     @property
     def conservative(self) -> bool:
-        """See `SpinModel.conservative`."""
         return self.hyperparameters.head == "energy"
 
     @property
@@ -151,7 +149,6 @@ class Nonconservative(SpinModel):
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         further = self.spec.cutoff if self.hyperparameters.drive is not None else 0.0
         return self._first.base.receptive_radius + further
 
@@ -161,7 +158,6 @@ class Nonconservative(SpinModel):
 
     @torch.no_grad()
     def calibrate(self, data: Any, spins: Tensor) -> None:
-        """See `SpinModel.calibrate`."""
         for function in self.functions:
             function.calibrate(data, spins)  # type: ignore[operator]
 
@@ -185,7 +181,6 @@ class Nonconservative(SpinModel):
     def energies_and_fields(
         self, data: Any, spins: Tensor, *, create_graph: bool = False
     ) -> tuple[Tensor | None, Tensor]:
-        """See `SpinModel.energies_and_fields`."""
         head = self.hyperparameters.head
         if head == "energy":
             return super().energies_and_fields(data, spins, create_graph=create_graph)

@@ -160,7 +160,6 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`."""
         return super().symmetries - {"space_rotation"}
 
     @property

@@ -83,15 +83,12 @@ class InvariantNetwork(SpinModel):
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         return self.hyperparameters.layers * self.spec.cutoff + self.invariants.radius
 
     def prepare(self, system: SpinSystem) -> InvariantGeometry:
-        """See `SpinModel.prepare`."""
         return self.invariants.prepare(system)
 
     def dimensionless_energies(self, data: InvariantGeometry, spins: Tensor) -> Tensor:
-        """See `SpinModel.dimensionless_energies`."""
         found = self.layers(self.invariants(data, spins))
         if found.numel() != spins[..., 0].numel():
             raise InvalidInput(
@@ -127,7 +124,6 @@ class PyGModel(InvariantNetwork):
     hyperparameters: PyGHyperparameters
 
     def network(self, node_channels: int, edge_channels: int) -> nn.Module:
-        """See `InvariantNetwork.network`."""
         h = self.hyperparameters
         widths = {"node_channels": node_channels, "edge_channels": edge_channels}
         arguments = {

@@ -31,7 +31,6 @@ class SchNet(InvariantNetwork):
     hyperparameters: SchNetHyperparameters
 
     def network(self, node_channels: int, edge_channels: int) -> nn.Module:
-        """See `InvariantNetwork.network`."""
         h = self.hyperparameters
         # on the shells of a lattice nothing has to vanish at the cutoff
         cutoff = self.spec.cutoff if self.spec.shells is None else float("inf")

@@ -74,11 +74,9 @@ class VectorMessagePassing(SpinModel):
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`."""
         return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
-        """See `SpinModel.prepare`."""
         return prepare_geometry(system, self.spec, self._radial, self._angular)
 
     def dimensionless_energies(
@@ -89,7 +87,6 @@ class VectorMessagePassing(SpinModel):
         return self.readout(scalars)[..., 0]
 
     def site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
-        """See `SpinModel.site_vectors`."""
         return self._propagate(data, spins)[1].transpose(1, 2)
 
     def _propagate(

@@ -67,7 +67,6 @@ class LayeredExpansion(SpinModel):
 
     @property
     def tells_species(self) -> bool:
-        """See `SpinModel.tells_species`."""
         return True
 
     @property
