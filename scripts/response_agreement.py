@@ -1,4 +1,4 @@
-"""What a force field misses: its derivatives dT_i/dS_j against exact ones, by the distance of i and j.
+"""Response of a force field: its derivatives dT_i/dS_j against exact ones, by the distance of i and j.
 
     python scripts/response_agreement.py pretrained:tetrahedral runs/pretrained/labels/tetrahedral_test.h5
 

@@ -70,12 +70,5 @@ def test_public_names_are_documented(module: ModuleType) -> None:
             missing.append(name)
         if inspect.isclass(value):
             members = public_members(value)
-            missing += [f"{name}.{member}" for member, function in members if not _documentation(value, member, function)]
+            missing += [f"{name}.{member}" for member, function in members if not inspect.getdoc(function)]
     assert not missing, f"{module.__name__}: {missing}"
-
-
-def _documentation(owner: type, name: str, member: Any) -> str | None:
-    """Docstring of a member or, as `inspect.getdoc` finds it, of the one that it overrides."""
-    return inspect.getdoc(member) or next(
-        (text for base in owner.__mro__ if (text := inspect.getdoc(vars(base).get(name)))), None
-    )

@@ -1,4 +1,4 @@
-"""What can be said about sources and models: locality, response, symmetries, cost, architectures compared."""
+"""Analysis of sources and models: locality, response, symmetries, cost, and architectures compared."""
 
 from gnnspin.analysis.comparison import ComparisonConfig, compare
 from gnnspin.analysis.cost import FieldCost, field_cost

@@ -96,7 +96,7 @@ class Arena(Config):
 
 
 class RunSettings(Config):
-    """What a run's folder is claimed for: model, training, where its labels are, and what they were."""
+    """Settings for which a run's folder is claimed: model, training, paths of the labels and their fingerprints."""
 
     competitor: Competitor
     data: Arena
@@ -104,7 +104,7 @@ class RunSettings(Config):
 
 
 class ComparisonConfig(Config):
-    """What `gnnspin compare` takes."""
+    """Configuration of `gnnspin compare`."""
 
     models: dict[str, Competitor] = Field(min_length=1, description="name in tables and figures: model and training")
     data: dict[str, Arena] = Field(min_length=1, description="name in tables and figures: labels")
@@ -149,7 +149,7 @@ class ComparisonConfig(Config):
         )
 
     def settings(self, run: Run, labels: tuple[str, ...]) -> RunSettings:
-        """What decides the outcome of one run; `labels` are the fingerprints of its sets."""
+        """Settings that decide the outcome of one run; `labels` are the fingerprints of its sets."""
         arena = self.data[run.data]
         return RunSettings(
             competitor=Competitor(model=self.models[run.model].model, training=self.training(run)),

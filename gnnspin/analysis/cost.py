@@ -1,4 +1,4 @@
-"""What a field evaluation costs: time and memory per site."""
+"""Cost of a field evaluation: time and memory per site."""
 
 from __future__ import annotations
 

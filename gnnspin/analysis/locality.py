@@ -38,7 +38,7 @@ _LATTICE_BIN, _DISORDERED_BIN = 1e-3, 0.5
 
 
 class LocalityConfig(Config):
-    """What `gnnspin analyze locality` takes."""
+    """Configuration of `gnnspin analyze locality`."""
 
     system: SystemConfig | None = Field(default=None, description="lattice or packing; not with an ensemble of labels")
     source: SourceConfig = Field(description="a hamiltonian with its solver, or a learned model")

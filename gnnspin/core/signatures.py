@@ -1,4 +1,4 @@
-"""What the signature and the docstring of a constructor say of its arguments."""
+"""Arguments of a constructor: their types, defaults and texts, from its signature and its docstring."""
 
 from __future__ import annotations
 

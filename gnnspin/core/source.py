@@ -21,7 +21,7 @@ from gnnspin.core.spins import as_spins, torque
 
 
 class Geometry(Protocol):
-    """What the protocol needs to know of a system."""
+    """Number of sites, number of graphs and fingerprint of a system: all that a field source needs to know of it."""
 
     @property
     def n_sites(self) -> int: ...

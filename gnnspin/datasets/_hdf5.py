@@ -21,7 +21,7 @@ CHUNK_BYTES = 65536
 
 
 class _Stream:
-    """What h5py needs of a file, with write errors kept for later.
+    """File object for h5py that keeps write errors for later.
 
     HDF5 does not survive a failing write: objects that cannot be flushed crash the process at exit. After the first
     error nothing more is written, HDF5 closes in peace, and `check` raises the error.

@@ -65,7 +65,7 @@ class JoinedLabels(LabelSet):
     def _gathered(
         self, indices: NDArray[np.int64], read: Callable[[LabelSet, NDArray[np.int64]], list[Any]]
     ) -> list[Any]:
-        """What `read` gives for each of `indices`, asked once of every member."""
+        """Results of `read`, one for each of `indices`; `read` is called once for each member concerned."""
         owner = np.searchsorted(self._first, indices, side="right") - 1
         found: dict[int, Any] = {}
         for m in np.unique(owner):

@@ -153,7 +153,7 @@ class LabelStore(LabelSet):
         return [found[number] for number in sorted(found)]
 
     def _main_identity(self) -> tuple[int, int, int]:
-        """What tells the main file from one that took its place."""
+        """Inode, modification time and size of the main file, by which a file that took its place is recognised."""
         try:
             status = self.path.stat()
         except FileNotFoundError:

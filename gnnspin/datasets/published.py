@@ -172,7 +172,7 @@ def _constant(value: float, length: int) -> Tensor:
 
 
 def _kondo(name: str, files: list[tuple[str, Arrays]]) -> PublishedLabels:
-    """At T = 0 and fixed electron number the sum of occupied levels is the free energy and the internal energy."""
+    """Labels of the Kondo set; at T = 0 the sum of occupied levels is both free and internal energy."""
     [(stem, arrays)] = files
     count, n_y, n_x = arrays["spins"].shape[:3]
     energy = torch.from_numpy(arrays["energy"].astype(np.float64))

@@ -127,7 +127,7 @@ def _units(
 
 
 def _trajectories(labels: LabelSet) -> list[NDArray[np.int64]]:
-    """Indices of the labels of each trajectory; an independent snapshot is one of its own."""
+    """Indices of the labels of each trajectory; an independent snapshot counts as a trajectory of its own."""
     groups: dict[tuple[object, ...], list[int]] = {}
     owner = labels.system_index.tolist()
     for k, provenance in enumerate(labels.provenances):

@@ -1,4 +1,4 @@
-"""What a set of labels holds, in a few lines: torques, fields, energies, temperature, samplers."""
+"""Summary of a set of labels in a few lines: torques, fields, energies, temperature, samplers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every step shares: the fields and the noise of one step, arithmetic in blocks that fit the cache, guards."""
+"""Fields and noise of one step, arithmetic in blocks that fit the cache, and guards: the parts all steps share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK = 16384
 
 
 class Terms(NamedTuple):
-    """What the arithmetic of one step knows besides spins and fields; numbers, or one per site.
+    """Noise, damping and time step of one step of the dynamics; each is one number, or one per site.
 
     Attributes
     ----------

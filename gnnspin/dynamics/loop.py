@@ -25,7 +25,7 @@ from gnnspin.trajectories.writer import TrajectoryWriter
 
 @dataclass(frozen=True)
 class Run:
-    """What `simulate` returns.
+    """Result of `simulate`: final state, observables and trajectory file.
 
     Attributes
     ----------

@@ -250,7 +250,7 @@ def resume(
 def _settings(
     source: FieldSource, state: State, parameters: StepParameters, schedule: Schedule, integrator: str
 ) -> dict[str, Any]:
-    """What a trajectory file holds of a run's settings, as JSON; `_restored_parameters` reads it."""
+    """Settings of a run as a trajectory file holds them, in JSON; `_restored_parameters` reads them."""
     return {
         **parameters.stored(),
         "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,

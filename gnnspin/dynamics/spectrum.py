@@ -189,7 +189,7 @@ class DynamicStructureFactor:
         return Spectrum(self.wave_vectors, omega, tensor, self.n_segments, resolution)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What has been accumulated, as named arrays, to be stored; see `restore`."""
+        """Accumulated sums and samples as named arrays, to be stored; `restore` continues from them."""
         empty = np.zeros((0, 1, len(self.wave_vectors), 3), dtype=complex)
         return {
             "sum": self._sum.numpy(),

@@ -14,7 +14,7 @@ from gnnspin.electrons.hamiltonian import SDHamiltonian
 
 
 class FixedBy(TypedDict, total=False):
-    """What is held fixed; exactly one of the three.
+    """Constraint on the electrons: chemical potential, filling or electron number; exactly one is given.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ class Ensemble:
 
     @property
     def fixed(self) -> dict[str, float | tuple[float, ...]]:
-        """What is held fixed, by its name."""
+        """Value of the given constraint, by its name: ``mu``, ``filling`` or ``n_electrons``."""
         values = {"mu": self.mu, "filling": self.filling, "n_electrons": self.n_electrons}
         return {name: value for name, value in values.items() if value is not None}
 
     def constraints(self, hamiltonian: SDHamiltonian) -> list[dict[str, float]]:
-        """What is fixed in every part of a system: ``{"mu": ...}`` or ``{"n_electrons": ...}``.
+        """Constraint on each part of a system: ``{"mu": ...}`` or ``{"n_electrons": ...}``.
 
         Raises
         ------

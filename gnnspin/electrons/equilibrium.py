@@ -1,4 +1,4 @@
-"""What all equilibrium solvers share: the ensemble they are given, and the full electronic state they return."""
+"""Equilibrium solvers' common base: the ensemble they are given, and the full electronic state they return."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """See `Described.check`: the ensemble."""
+        """Raise InvalidInput where the ensemble is out of range, or several or none of its constraints are given."""
         values = recipe.arguments()
         cls._checked_ensemble(values["kT"], FixedBy(**{name: values[name] for name in FixedBy.__annotations__}))  # type: ignore[typeddict-item]
 

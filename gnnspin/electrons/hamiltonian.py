@@ -110,7 +110,7 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """See `Described.check`: the dilution."""
+        """Raise InvalidInput where the dilution is out of range or contradicts the coupling."""
         values = recipe.arguments()
         _check_dilution(values["J"], values["spin_fraction"], values["dilution_seed"])
 

@@ -1,4 +1,4 @@
-"""What an exact solver returns."""
+"""Electronic state in equilibrium, the result of an exact solver."""
 
 from __future__ import annotations
 

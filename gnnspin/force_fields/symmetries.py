@@ -52,7 +52,7 @@ class SymmetryOperation:
 
 @dataclass(frozen=True)
 class SourceSymmetries:
-    """What `source_symmetries` found.
+    """Symmetries of a source as `source_symmetries` measured them.
 
     Attributes
     ----------

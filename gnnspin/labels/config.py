@@ -1,4 +1,4 @@
-"""What `generate` takes: systems, Hamiltonian, solver, samplers and a seed."""
+"""Configuration of `generate`: systems, Hamiltonian, solver, samplers and a seed."""
 
 from __future__ import annotations
 

@@ -46,9 +46,11 @@ class RandomSpins:
     seed: int
 
     def draw(self, index: int) -> Tensor:
+        """Random spins (N, 3) of configuration `index`."""
         return random_spins(self.system.n_sites, seed=derived_seed(self.seed, 0, index))
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
+        """Random spins (N, 3), independent of configuration `index`; different for different keys."""
         return random_spins(self.system.n_sites, seed=derived_seed(self.seed, 1, index, *keys))
 
 
@@ -63,9 +65,11 @@ class PerturbedOrders:
     amplitude: tuple[float, float]
 
     def draw(self, index: int) -> Tensor:
+        """Spins (N, 3) of the rotated order of configuration `index` with its noise."""
         return self._with_noise(index, derived_seed(self.seed, 0, index))
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
+        """Spins (N, 3) of the same rotated order with other noise of the same strength; keys choose the noise."""
         return self._with_noise(index, derived_seed(self.seed, 1, index, *keys))
 
     def _with_noise(self, index: int, seed: int) -> Tensor:
@@ -85,12 +89,15 @@ class StoredSpins:
 
     @property
     def system(self) -> SpinSystem:
+        """System of the labels."""
         return self.labels.systems[0]
 
     def draw(self, index: int) -> Tensor:
+        """Spins (N, 3) of the label that configuration `index` stands for."""
         return self.labels[self._number(index)].spins
 
     def redraw(self, index: int, keys: tuple[int, ...]) -> Tensor:
+        """Spins (N, 3) of another label, drawn at random; different keys draw independently."""
         other = np.random.default_rng(derived_seed(self.seed, 1, index, *keys)).integers(len(self.labels) - 1)
         own = self._number(index)
         return self.labels[int(other + (other >= own))].spins

@@ -1,4 +1,4 @@
-"""What every model is: a module with a graph specification, typed hyperparameters, `prepare`, energies and fields."""
+"""Base class of models: a module with a graph specification, hyperparameters, `prepare`, energies and fields."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def tells_species(self) -> bool:
-        """Whether it tells sites of different species apart; if not, `check_species` refuses several. Default: no."""
+        """Whether the model tells species apart; if not, `check_species` refuses several. Default: no."""
         return False
 
     @property
@@ -115,7 +115,7 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def conservative(self) -> bool:
-        """Whether the field is the gradient of an energy; a model whose field is not has no energy."""
+        """Whether the field is the gradient of an energy; if it is not, the model has no energy."""
         return True
 
     def energies_and_fields(
@@ -142,7 +142,7 @@ class SpinModel(nn.Module, ABC):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """Operations that leave its energies exactly as they are, named as by `symmetry_violations`.
+        """Symmetry operations that leave the model's energies exactly as they are, named as by `symmetry_violations`.
 
         Default: all of `SYMMETRIES`, but for ``time_reversal`` and ``mirrors`` where that hyperparameter is false.
         """

@@ -39,7 +39,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def leftovers(folder: Path, name: str | None = None) -> list[Path]:
-    """What killed writers left of the file `name`, or of any file, in a folder."""
+    """Temporary files that killed writers of the file `name`, or of any file, left in a folder."""
     return sorted(folder.glob(f".{'*' if name is None else escape(name)}.*.tmp"))
 
 

@@ -24,7 +24,7 @@ _MAX_ANGLE = 1.0
 
 @dataclass(frozen=True)
 class Minimum:
-    """What `minimize` returns.
+    """Result of `minimize`: spins, energy, largest torque and whether it converged.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What all samplers share: states, temperatures, random numbers and the loop."""
+"""Base of all samplers: states, temperatures, random numbers and the loop."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Sampler(ABC):
 
 @dataclass(frozen=True)
 class SampleRun:
-    """What `sample` returns.
+    """Result of `sample`: final state and observables.
 
     Attributes
     ----------

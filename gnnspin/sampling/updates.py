@@ -72,7 +72,7 @@ class HeatBath(Sampler):
         _check_linear(source, self.colors)
 
     def sweep(self, state: SamplerState) -> SamplerState:
-        """See `Sampler.sweep`; one field evaluation per colour, and as many per over-relaxation sweep."""
+        """Update every spin once, with one field evaluation per colour, and as many per over-relaxation sweep."""
         planes, noise, kT = components(state.spins).clone(), self._noise(state, 0), self._temperatures(state)
         colors = [sites.to(planes.device) for sites in self.colors]
         for sites in colors:

@@ -24,7 +24,7 @@ _FIGURES = {
 
 @dataclass
 class Results:
-    """What a study found; the report is written from it.
+    """Results of a study, from which its report is written.
 
     Attributes
     ----------

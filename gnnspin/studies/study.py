@@ -1,4 +1,4 @@
-"""What every study is made of: labels, held-out labels, a model, its training, and a quench."""
+"""Configuration common to all studies: labels, held-out labels, a model, its training, and a quench."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def _padded_vectors(vectors: FloatArray, basis: FloatArray, periodic: tuple[bool
 
 
 def _dataset(vectors: FloatArray, sites: FloatArray, numbers: IntArray) -> spglib.SpglibDataset | None:
-    """What spglib knows of a cell with sites at Cartesian positions."""
+    """Symmetry data set of spglib for a cell with sites at Cartesian positions; None where spglib finds none."""
     cell = (vectors.tolist(), (sites @ np.linalg.inv(vectors)).tolist(), numbers.tolist())
     return spglib.get_symmetry_dataset(cell, SYMMETRY_TOLERANCE)
 

@@ -41,11 +41,13 @@ class HoppingPhysics(ABC):
         return self.rule().matrix(system).toarray().astype(np.complex128)
 
     def test_hermitian(self) -> None:
+        """The matrix is Hermitian and not zero."""
         matrix = self.matrix(self.system)
         assert abs(matrix).max() > 0
         assert abs(matrix - matrix.conj().T).max() < 1e-12 * abs(matrix).max()
 
     def test_parts_of_a_union_are_not_connected(self) -> None:
+        """The matrix of a union is block diagonal, with the matrix of each part."""
         matrix, joint = self.matrix(self.system), self.matrix(union([self.system, self.system]))
         size = len(matrix)
         assert joint.shape == (2 * size, 2 * size)
@@ -73,6 +75,7 @@ class HoppingPhysics(ABC):
                     assert abs(matrix[np.ix_(image, image)] - matrix).max() < 1e-12
 
     def test_spins_rotate_without_cost_where_no_hop_turns_them(self) -> None:
+        """The energy is invariant under a common rotation of all spins, unless hops act on the spin."""
         rule = self.rule()
         n_spins = self.system.n_sites
         source = ExactDiagonalization(SDHamiltonian(self.system, rule, J=1.0), kT=0.1, mu=0.2)
@@ -82,6 +85,7 @@ class HoppingPhysics(ABC):
             assert abs(change) < 1e-8 * n_spins
 
     def test_description_rebuilds_the_rule(self) -> None:
+        """A rule built from the description has the same description and the same matrix."""
         rule = self.rule()
         assert rule.kind, "give the class a kind, so that files and configurations can name it"
         rebuilt = HoppingRule.from_specification(json.loads(json.dumps(rule.specification())))

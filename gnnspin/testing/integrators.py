@@ -48,6 +48,7 @@ class IntegratorPhysics(ABC):
         return simulate(source, spins, dt=dt, n_steps=n_steps, integrator=self.integrator, **options).spins
 
     def test_spin_along_x_in_a_field_along_z_first_moves_to_minus_y(self) -> None:
+        """The sense of precession: ``dS/dt = S x H``."""
         spins = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
         moved = self.end(Zeeman(chain(1, pbc=False), (0.0, 0.0, 1.0)), spins, 0.01, 0.01, damping=0.0)
         torch.testing.assert_close(moved, torch.tensor([[1.0, -0.01, 0.0]], dtype=torch.float64), atol=1e-4, rtol=0)
@@ -72,12 +73,14 @@ class IntegratorPhysics(ABC):
         assert float(end[0] @ end[1]) == pytest.approx(exact, abs=dt**self.order)
 
     def test_order_of_convergence(self) -> None:
+        """The error of the spins falls with the time step by at least the declared order."""
         source, spins = Heisenberg(chain(6), 1.0), random_spins(6, seed=3)
         reference = self.end(source, spins, 1 / 512, 1.0, damping=0.2)
         errors = [float((self.end(source, spins, dt, 1.0, damping=0.2) - reference).norm()) for dt in (1 / 16, 1 / 64)]
         assert math.log(errors[0] / errors[1], 4) > self.order - 0.2
 
     def test_field_along_the_spins_changes_nothing(self) -> None:
+        """Spins move the same when a multiple of each spin is added to its field."""
         spins, source = random_spins(8, replicas=(3,), seed=1), Heisenberg(chain(8), 1.0)
         plain, shifted = (
             self.end(each, spins, 0.1, 2.0, damping=0.1, kT=0.3) for each in (source, Shifted(source, 5.5))
@@ -86,6 +89,7 @@ class IntegratorPhysics(ABC):
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_spins_stay_on_the_sphere_and_keep_their_precision(self, dtype: torch.dtype) -> None:
+        """Spins keep unit length to a few roundings, and their dtype."""
         spins = random_spins(6, seed=0, dtype=dtype)
         end = self.end(Heisenberg(chain(6), 1.0), spins, 0.2, 20.0, damping=0.1, kT=0.5)
         assert end.dtype == dtype

@@ -60,6 +60,7 @@ class ModelPhysics:
     systems: tuple[str, ...] = tuple(SYSTEMS)
 
     def source(self, key: str) -> ForceField:
+        """Force field of the model under test on the system `key`; the test is skipped where the system is left out."""
         if key not in self.systems:
             pytest.skip(f"not for {key} systems")
         return force_field(self.name, SYSTEMS[key], **self.hyperparameters)
@@ -69,6 +70,7 @@ class ModelPhysics:
         return str(request.param)
 
     def test_spin_rotation(self, key: str) -> None:
+        """Fields rotate with all spins, and the energy stays."""
         source, rotation = self.source(key), random_rotation(3)
         spins = random_spins(source.system.n_sites, seed=1)
         energy, field = source.energy_and_field(spins)
@@ -77,6 +79,7 @@ class ModelPhysics:
         assert float((turned_energy - energy).abs()) < EXACT * source.system.n_sites
 
     def test_time_reversal(self, key: str) -> None:
+        """Fields change sign with all spins if, and only if, the model claims time reversal."""
         source = self.source(key)
         spins = random_spins(source.system.n_sites, seed=1)
         held = close(source.field(-spins), -source.field(spins), source.field(spins))
@@ -98,6 +101,7 @@ class ModelPhysics:
 
     @pytest.mark.parametrize("lattice", list(ORDER))
     def test_translations(self, lattice: str) -> None:
+        """Fields move with the spins under every translation of the lattice."""
         source = self.source(lattice)
         spins = random_spins(source.system.n_sites, seed=1)
         for image in translations(source.system):
@@ -117,6 +121,7 @@ class ModelPhysics:
             assert held == (mirror > 0 or "mirrors" in source.model.symmetries)
 
     def test_field_is_minus_the_gradient(self, key: str) -> None:
+        """Fields are minus the derivative of the energy, by fourth-order differences."""
         source = self.source(key)
         spins = random_spins(source.system.n_sites, seed=1)
         field, step = source.field(spins), 1e-4
@@ -144,6 +149,7 @@ class ModelPhysics:
         assert float((above - at).abs().max()) < 0.01 * float(inner.abs().max())
 
     def test_replicas_are_independent(self, key: str) -> None:
+        """Fields and energies of a replica in a batch are those of the replica alone."""
         source = self.source(key)
         spins = random_spins(source.system.n_sites, replicas=(2, 2), seed=1)
         batch_energy, batch_field = source.energy_and_field(spins)
@@ -152,6 +158,7 @@ class ModelPhysics:
         assert float(batch_energy[1, 0]) == pytest.approx(float(energy), abs=1e-10 * source.system.n_sites)
 
     def test_union_is_each_part(self) -> None:
+        """Fields and energies of a union are those of each part alone."""
         parts = [amorphous(40, 3.6, 0.5, seed=s) for s in (1, 2)]
         source = self.source("amorphous")
         spins = random_spins(80, replicas=(2,), seed=1)
@@ -164,6 +171,7 @@ class ModelPhysics:
             assert torch.allclose(joint_energy[:, k], energy, atol=1e-10)
 
     def test_single_precision(self, key: str) -> None:
+        """Fields in single precision differ from those in double by less than 1e-4 of the largest."""
         double = self.source(key)
         spins = random_spins(double.system.n_sites, seed=1)
         exact = double.field(spins)

@@ -59,6 +59,7 @@ class SourcePhysics(ABC):
         assert torch.equal(spins, kept)
 
     def test_replicas_are_independent(self) -> None:
+        """Fields and energies of a replica in a batch are those of the replica alone."""
         source = self.source()
         spins = self.spins(source, replicas=(2, 2))
         fields, scale = source.field(spins, self.time), float(source.field(spins, self.time).abs().max())
@@ -82,6 +83,7 @@ class SourcePhysics(ABC):
             assert not energy.requires_grad
 
     def test_callers_may_be_in_any_mode(self) -> None:
+        """Fields are the same in inference mode, without gradients, and under another default device."""
         source, spins = self.source(), self.spins(self.source())
         expected = source.field(spins, self.time)
         for mode in (torch.inference_mode(), torch.no_grad(), torch.device("meta")):
@@ -89,11 +91,12 @@ class SourcePhysics(ABC):
                 assert torch.equal(source.field(spins, self.time), expected)
 
     def test_copies_are_the_same(self) -> None:
+        """Fields of a deep copy are the same bit for bit."""
         source, spins = self.source(), self.spins(self.source())
         assert torch.equal(copy.deepcopy(source).field(spins, self.time), source.field(spins, self.time))
 
     def test_description_rebuilds_the_source(self) -> None:
-        """What is built from the description describes itself alike and evaluates bit for bit alike."""
+        """A source built from the description has the same description, and bit for bit the same fields."""
         source, spins = self.source(), self.spins(self.source())
         described = json.loads(json.dumps(source.specification()))
         if not type(source).kind:

@@ -23,7 +23,7 @@ from gnnspin.training.job import MODEL_FILE, ModelConfig
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What `cross_validate` returns.
+    """Result of `cross_validate`: the errors of every fold, with their mean and spread.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def _summary(evaluations: list[Evaluation], paths: list[Path], *, interrupted: b
 
 
 class _Settings(Config):
-    """What a directory is claimed for."""
+    """Settings of a cross-validation, for which its directory is claimed."""
 
     model: str
     hyperparameters: dict[str, Any]

@@ -45,7 +45,7 @@ START_SNAPSHOTS = 40
 
 @dataclass(frozen=True)
 class FitResult:
-    """What `fit` returns.
+    """Result of `fit`: the trained force field, the history of its training, and the files it left.
 
     Attributes
     ----------

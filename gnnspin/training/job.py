@@ -67,7 +67,7 @@ class DataConfig(Config):
 
 
 class TrainJob(Config):
-    """What `gnnspin train` takes."""
+    """Configuration of `gnnspin train`."""
 
     data: DataConfig
     model: ModelConfig | None = Field(default=None, description="a new model; or give start_from")
@@ -93,7 +93,7 @@ class TrainJob(Config):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What `train` returns: the fit, its errors on the validation labels, and the model's file."""
+    """Result of `train`: the fit, its errors on the validation labels, and the model's file."""
 
     fit: FitResult
     validation: Evaluation

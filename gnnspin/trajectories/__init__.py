@@ -1,4 +1,4 @@
-"""What runs leave: trajectory files, their reader and writer, rebuilt sources, and files for other programs."""
+"""Trajectory files, their reader and writer, sources rebuilt from them, and exports for other programs."""
 
 from gnnspin.trajectories.export import export_trajectory, write_extxyz, write_ovf, write_vtk
 from gnnspin.trajectories.rebuild import StoredSource, rebuild_source, register_rebuilder

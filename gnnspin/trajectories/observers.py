@@ -1,4 +1,4 @@
-"""Observers: any callable of the state; what they return is collected and stacked, and None is not."""
+"""Observers: callables of the state, whose results are collected and stacked unless they are None."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ObservableLog:
         return log
 
     def observe(self, state: State) -> None:
-        """Append one row, unless this step has one; nothing is kept of a row that an observer did not finish.
+        """Append one row, unless this step has one; if an observer raises, nothing of the row is kept.
 
         An observer that returns None at its first call is a callback: it is called at every observed step, and nothing
         of it is kept.

@@ -123,7 +123,7 @@ class Trajectory:
 
     @property
     def observables(self) -> dict[str, NDArray[Any]]:
-        """What each observer returned, (O, ...)."""
+        """Observables by name: the values of each observer, (O, ...)."""
         length = self._stored()[1]
         names = [name for name in self._file["observables"] if name not in ("step", "time")]
         return {name: self._series(f"observables/{name}", length) for name in names}
@@ -201,7 +201,7 @@ def recorded_rows(record: h5py.Dataset) -> tuple[int, int]:
 
 
 def last_whole(frame: int) -> str:
-    """Words for the last whole frame when `frame` is the first that is not."""
+    """Message that names the last whole frame, where `frame` is the first damaged one."""
     return f"the last whole frame is {frame - 1}" if frame else "no frame before it is whole"
 
 

@@ -1,4 +1,4 @@
-"""What a group-irrep descriptor contains."""
+"""Configuration of a group-irrep descriptor."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CHUNK_NUMBERS = 2**25
 
 @dataclass(frozen=True)
 class SiteTable:
-    """What `GroupIrreps.prepare` returns.
+    """Sites of the neighbourhoods of one system, the result of `GroupIrreps.prepare`.
 
     Attributes
     ----------

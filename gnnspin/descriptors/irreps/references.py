@@ -44,8 +44,8 @@ class Reference:
 
 @dataclass(frozen=True)
 class Partner:
-    """What coefficients of an irrep are multiplied with: ``tensor (q, d, d1)`` of one reference or
-    ``(q, d, d1, d2)`` of two.
+    """Tensor with which the coefficients of an irrep are multiplied: ``(q, d, d1)`` for one reference,
+    ``(q, d, d1, d2)`` for two.
     """
 
     references: tuple[Reference, ...]

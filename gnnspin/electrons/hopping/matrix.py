@@ -67,7 +67,7 @@ class MatrixHopping(HoppingRule, kind="matrix"):
         return Hops(row, column, _nearest_vectors(system, site[row], site[column]), amplitude)
 
     def hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.hops`; the matrix is that of all parts of a union."""
+        """Hops of all sites of a system; the matrix is that of all parts of a union."""
         return self.part_hops(system)
 
     def reduced(self, matrix: sparse.csr_array | None) -> MatrixHopping:

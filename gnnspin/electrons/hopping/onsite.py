@@ -48,7 +48,7 @@ class OnsiteEnergy(HoppingRule, kind="onsite"):
         return onsite_hops(np.repeat(self.energies, self.orbitals_per_site))
 
     def hops(self, system: SpinSystem) -> Hops:
-        """See `HoppingRule.hops`; the energies are those of all sites of a union."""
+        """Onsite terms of all sites of a system; the energies are those of all sites of a union."""
         return self.part_hops(system)
 
     def __repr__(self) -> str:

@@ -128,7 +128,7 @@ class CellHopping(HoppingRule, kind="cell"):
 
     @property
     def time_reversal(self) -> bool:
-        """See `HoppingRule.time_reversal`: ``sigma_y H(R)* sigma_y = H(R)``, real blocks where they have no spin."""
+        """Whether ``sigma_y H(R)* sigma_y = H(R)`` for all blocks; blocks without spin must be real."""
         blocks, reversed_blocks = self.blocks, self.blocks.conj()
         if self.acts_on_spin:
             flip = np.array([[0.0, 1.0], [-1.0, 0.0]])

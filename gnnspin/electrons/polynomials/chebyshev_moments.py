@@ -174,7 +174,7 @@ def scaled_one_body(hamiltonian: SDHamiltonian, interval: SpectralInterval) -> s
 
 @dataclass(frozen=True)
 class MomentProblem:
-    """What stays fixed while the spins move: matrix, probes, number of moments, columns per pass.
+    """Quantities that stay fixed while the spins move: matrix, probes, number of moments, columns per pass.
 
     Attributes
     ----------

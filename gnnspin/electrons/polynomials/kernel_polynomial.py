@@ -208,7 +208,7 @@ class KernelPolynomial(EquilibriumSource, kind="kernel_polynomial"):
 
     @classmethod
     def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """See `Described.renewed`: moments were a list, of one for a single system."""
+        """Arguments of version 0.1 in today's form: a list that holds one number of moments becomes that number."""
         counts = values.get("n_moments")
         return {**values, "n_moments": counts[0]} if isinstance(counts, list) and len(counts) == 1 else values
 

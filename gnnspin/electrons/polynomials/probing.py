@@ -168,7 +168,7 @@ def _tile_distance(system: SpinSystem, tile: tuple[int, ...]) -> float:
 
 
 def site_adjacency(hamiltonian: SDHamiltonian) -> sparse.csr_array:
-    """Which sites K joins, (N, N) boolean without the diagonal."""
+    """Adjacency matrix (N, N), boolean, of the sites that the one-body matrix K joins, without the diagonal."""
     pairs = hamiltonian.one_body.tocoo()
     kept = pairs.data != 0
     i, j = (hamiltonian.orbital_site[axis[kept] // 2] for axis in pairs.coords)

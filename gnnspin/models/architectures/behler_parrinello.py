@@ -96,7 +96,7 @@ class BehlerParrinello(SpinModel):
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.for_system`; a descriptor of a lattice takes the lattice from `system`."""
+        """Complete hyperparameters: a descriptor made for a lattice takes the lattice from `system`."""
         given = values.get("descriptor")
         if isinstance(given, GroupIrrepsConfig):
             given = given.model_dump()
@@ -107,7 +107,7 @@ class BehlerParrinello(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`; irreps are those of the lattice in its place."""
+        """Symmetry operations that leave energies as they are; group irreps fix the lattice's orientation in space."""
         irreps = isinstance(self.hyperparameters.descriptor, GroupIrrepsConfig)
         return super().symmetries - {"space_rotation"} if irreps else super().symmetries
 
@@ -124,7 +124,7 @@ class BehlerParrinello(SpinModel):
     def energies_and_fields(
         self, data: Any, spins: Tensor, *, create_graph: bool = False
     ) -> tuple[Tensor | None, Tensor]:
-        """See `SpinModel.energies_and_fields`; the network sees `SITES_AT_ONCE` sites at a time."""
+        """Site energies (R, N) and fields (R, N, 3); the network is evaluated for `SITES_AT_ONCE` sites at a time."""
         if create_graph or spins[..., 0].numel() <= SITES_AT_ONCE:
             return super().energies_and_fields(data, spins, create_graph=create_graph)
         with torch.enable_grad():

@@ -85,7 +85,7 @@ class Convolutional(SpinModel):
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.for_system`; fills in the unit cell."""
+        """Complete hyperparameters: the unit cell of `system`."""
         return {"unit_cell": UnitCell.of(system), **values}
 
     @property
@@ -97,7 +97,7 @@ class Convolutional(SpinModel):
         return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
-        """See `SpinModel.prepare`.
+        """Freeze the geometry of `system`, as `SpinModel.prepare` does.
 
         Raises
         ------

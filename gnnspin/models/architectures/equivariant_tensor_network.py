@@ -108,13 +108,13 @@ class EquivariantTensorNetwork(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`; locked spins are turned with space, not alone."""
+        """Symmetry operations that leave energies as they are; locked spins are turned with space, not alone."""
         alone = {"spin_rotation", "point_group", "mirrors", "space_rotation"} if self._locked else set()
         return super().symmetries - alone
 
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.without`; locks the spins to space where they do not rotate alone."""
+        """Complete hyperparameters; spins are locked to space where rotations of the spins alone are no symmetry."""
         locked = {"coupling": "locked"} if "spin_rotation" in broken else {}
         return {**locked, **super().without(broken, system, values)}
 
@@ -259,7 +259,7 @@ class TensorLayer(nn.Module):
 
 
 def _copy_of_component(irreps: o3.Irreps) -> Tensor:
-    """For each component (D,) the number of the tensor it belongs to."""
+    """Number of the tensor to which each component belongs, (D,)."""
     dimensions = torch.tensor([ir.dim for copies, ir in irreps for _ in range(copies)])
     return torch.repeat_interleave(dimensions)
 

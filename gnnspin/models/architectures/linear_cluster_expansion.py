@@ -1,4 +1,4 @@
-"""The linear spin cluster expansion: a site energy that is linear in its coefficients, the honest floor."""
+"""The linear spin cluster expansion: a site energy linear in its coefficients, a baseline for all networks."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class LinearClusterExpansion(LinearSpinModel):
 
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.without`; mirrors can be left out in the plane alone."""
+        """Complete hyperparameters without `broken` symmetries; mirrors can be left out in the plane alone."""
         height = float(np.ptp(system.positions[:, 2]))
         planar = not system.pbc[2] and height < LENGTH_TOLERANCE * system.spacing
         return super().without(set(broken) - (set() if planar else {"mirrors"}), system, values)

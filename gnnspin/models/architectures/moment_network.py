@@ -54,7 +54,7 @@ class MomentData:
 
 
 class Moments(NamedTuple):
-    """What the closure knows of the electrons.
+    """Local moments of the Hamiltonian, from which the closure computes site energies.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class MomentModel(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`; those of the hopping."""
+        """Symmetry operations that leave energies as they are: those of the hopping."""
         return self.hamiltonian.symmetries
 
     @property
@@ -160,7 +160,7 @@ class MomentModel(SpinModel):
         return {**values, "hopping": {"kind": "nearest_neighbor"}}
 
     def prepare(self, system: SpinSystem, *, lattice: bool = True) -> MomentData:
-        """See `SpinModel.prepare`; ``lattice=False`` lists all pairs of a lattice, with the same result."""
+        """Freeze the geometry of `system`; ``lattice=False`` lists all pairs of a lattice, with the same result."""
         terms, shifted = self._terms(system), self.hamiltonian.shifted
         walks = prepare_walks(system, terms, self.hops, lattice=lattice, shifted=shifted)
         deep_hops = self.linear_degree // 2
@@ -203,7 +203,7 @@ class MomentModel(SpinModel):
     def energies_and_fields(
         self, data: MomentData, spins: Tensor, *, create_graph: bool = False
     ) -> tuple[Tensor | None, Tensor]:
-        """See `SpinModel.energies_and_fields`; the linear part's field follows from its moments alone."""
+        """Site energies (R, N) and fields (R, N, 3); the field of the linear part follows from its moments alone."""
         if data.deep_walks is None or not self.hamiltonian.known:
             return super().energies_and_fields(data, spins, create_graph=create_graph)
         flat = spins.detach().reshape(-1, *spins.shape[-2:])

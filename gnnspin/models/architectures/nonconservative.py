@@ -120,7 +120,7 @@ class Nonconservative(SpinModel):
 
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.without`; of the architecture under the head."""
+        """Complete hyperparameters without `broken` symmetries, also those of the architecture under the head."""
         name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
         spatial = set(broken) - {"time_reversal"}
         inner = architecture(name).without(spatial, system, dict(values.get("hyperparameters", {})))
@@ -132,19 +132,19 @@ class Nonconservative(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`; a drive singles out a direction of space."""
+        """Symmetry operations that the fields obey; a drive singles out a direction and so breaks those of space."""
         driven = self.hyperparameters.drive is not None
         kept = super().symmetries & self._first.base.symmetries
         return kept - {"point_group", "mirrors", "space_rotation"} if driven else kept
 
     @property
     def tells_species(self) -> bool:
-        """See `SpinModel.tells_species`; as the architecture under the head."""
+        """Whether the architecture under the head tells sites of different species apart."""
         return self._first.base.tells_species
 
     @property
     def compiles(self) -> bool:
-        """See `SpinModel.compiles`; as the architecture under the head."""
+        """Whether the architecture under the head goes through `torch.compile`."""
         return self._first.base.compiles
 
     @property
@@ -153,7 +153,7 @@ class Nonconservative(SpinModel):
         return self._first.base.receptive_radius + further
 
     def prepare(self, system: SpinSystem) -> Any:
-        """See `SpinModel.prepare`; both functions share the geometry."""
+        """Freeze the geometry of `system`, which both functions share."""
         return self._first.prepare(system)
 
     @torch.no_grad()
@@ -162,7 +162,7 @@ class Nonconservative(SpinModel):
             function.calibrate(data, spins)  # type: ignore[operator]
 
     def start_from(self, labels: LabelSet) -> None:
-        """See `SpinModel.start_from`; an energy head starts as its architecture does."""
+        """Set weights that have a solution in closed form: an energy head starts as its architecture does."""
         base = self._first.base
         base.energy_scale.copy_(self.energy_scale)
         if self.conservative:

@@ -155,7 +155,7 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """See `SpinModel.for_system`; fills in the unit cell and the number of kinds of sites."""
+        """Complete hyperparameters: the unit cell of `system` and the number of its kinds of sites."""
         return {"unit_cell": UnitCell.of(system), **super().for_system(system, values)}
 
     @property
@@ -167,7 +167,7 @@ class OrientedClusterExpansion(LayeredExpansion):
         return self.spec.cutoff + (self.hyperparameters.layers - 1) * self._message_cutoff
 
     def prepare(self, system: SpinSystem, *, lattice: bool = True) -> OrientedGeometry:
-        """See `SpinModel.prepare`; ``lattice=False`` lists all neighbours of a lattice, with the same result.
+        """Freeze the geometry of `system`; ``lattice=False`` lists all neighbours of a lattice, with the same result.
 
         Raises
         ------

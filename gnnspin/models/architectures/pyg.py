@@ -146,7 +146,7 @@ class Reading(nn.Module):
         self.module, self.reads = module, dict(reads)
 
     def forward(self, data: Any) -> Tensor:
-        """What the module gives for the graph."""
+        """Output of the module for the attributes of the graph that it reads."""
         missing = [name for name in self.reads.values() if name not in data]
         if missing:
             raise InvalidInput(f"the graph has no {missing}; it has {sorted(data.keys())}")

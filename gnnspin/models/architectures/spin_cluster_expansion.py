@@ -111,7 +111,7 @@ class SpinClusterExpansion(LayeredExpansion):
         return self.hyperparameters.layers * self.spec.cutoff
 
     def prepare(self, system: SpinSystem) -> NeighborGeometry:
-        """See `SpinModel.prepare`.
+        """Freeze the geometry of `system`, as `SpinModel.prepare` does.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""What architectures share: densities, bases, layers, standardisation, lattice kernels."""
+"""Building blocks of the architectures: densities, bases, layers, standardisation, lattice kernels."""

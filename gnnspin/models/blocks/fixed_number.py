@@ -21,7 +21,7 @@ from gnnspin.systems import SpinSystem
 
 @dataclass(frozen=True)
 class Membership:
-    """Which of the disjoint systems of a union each site belongs to.
+    """Membership of the sites in the disjoint systems of a union.
 
     Attributes
     ----------

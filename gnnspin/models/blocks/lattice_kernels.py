@@ -49,7 +49,7 @@ class Orientations:
 
 @dataclass(frozen=True)
 class KernelGeometry:
-    """Where the neighbours of every site are: a stencil or a table of slots.
+    """Places of the neighbours of every site: a stencil or a table of slots.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ def _indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tens
 
 
 def _stencil(system: SpinSystem, cutoff: float, displacements: FloatArray) -> LatticeStencil | None:
-    """Which displacement each entry of a dense kernel is, or None where the lattice is too small to pad."""
+    """Number of the displacement that each entry of a dense kernel holds; None if the lattice is too small to pad."""
     cells, center, neighbor, vectors = cell_neighbors(system, cutoff)
     reach = np.abs(cells).max(axis=0, initial=0)
     if (reach > np.array(system.lattice_shape)).any():

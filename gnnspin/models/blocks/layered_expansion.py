@@ -1,4 +1,4 @@
-"""What the two cluster expansions have in common: kinds of sites, layers that add to the energy, fixed number."""
+"""Common base of the two cluster expansions: kinds of sites, layers that add to the energy, fixed number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gnnspin.systems import SpinSystem
 
 
 class LayeredHyperparameters(Config):
-    """What the cluster expansions have in common: their symmetry in time, their electrons, their kinds of sites."""
+    """Hyperparameters common to the cluster expansions: imposed symmetries, electron number, kinds of sites."""
 
     time_reversal: bool = Field(default=True, description="exact time reversal; false allows odd products (driven)")
     mirrors: bool = Field(
@@ -52,7 +52,7 @@ class LayeredExpansion(SpinModel):
 
     @abstractmethod
     def _layer_geometry(self, data: Any, k: int) -> Any:
-        """What layer k takes of the geometry."""
+        """Part of the frozen geometry that layer k reads."""
 
     @property
     @abstractmethod
@@ -71,14 +71,14 @@ class LayeredExpansion(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """See `SpinModel.symmetries`; operations of the point group may exchange places in the unit cell."""
+        """Symmetry operations that leave energies as they are, without those that may exchange kinds of sites."""
         h = self.hyperparameters
         exchanged = h.site_kind == "basis" and h.n_kinds > 1
         return super().symmetries - ({"point_group", "mirrors"} if exchanged else set())
 
     @property
     def receptive_radius(self) -> float:
-        """See `SpinModel.receptive_radius`; infinite at fixed number, where all sites share one potential."""
+        """Radius within which a site energy depends on spins; infinite at fixed number: one potential for all sites."""
         return math.inf if self.hyperparameters.fixed_number else self._reach
 
     def _site_kinds(self, system: SpinSystem) -> np.ndarray:

@@ -42,13 +42,15 @@ class OrientedLayer(nn.Module):
     cutoff : float
     size : OrientedSize
     time_reversal : bool
-        Leave out what is even in the spins from vectors and odd from scalars.
+        Whether the energy is even under inversion of all spins: then vectors have no terms that are even in the spins,
+        and scalars none that are odd.
     first : bool
-        Whether it receives the spins, equal in all orientations, whose own message would be the spin again.
+        Whether this is the first layer. Its input vectors are the spins, which are equal in all orientations; the layer
+        therefore mixes no orientations, and adds no message from a site to itself, which would only repeat the spin.
     emits : bool
-        Whether it hands on vectors and scalars.
+        Whether the layer returns new vectors and scalars for a next layer.
     site_outputs : int
-        Energies, and whatever else is read from every site.
+        Number of outputs for every site: the energy first, then further ones such as a charge.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class OrientedLayer(nn.Module):
 
 
 def _bounded(features: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Features x / sqrt(1 + n), n the mean over channels of the squares summed over the components of a channel.
+    """Bounded features ``x / sqrt(1 + n)``, with n the squared size of a channel, averaged over the channels.
 
     Products of products of many layers grow without bound otherwise, and a training blows up at its start.
     """

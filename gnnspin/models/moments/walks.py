@@ -47,7 +47,7 @@ class HoppingTerms:
 
     @property
     def pattern(self) -> sparse.csr_array:
-        """Where hops between different sites are, 0 or 1."""
+        """Matrix with 1 where there is a hop between different sites and 0 elsewhere."""
         total = _sum([abs(matrix) for matrix in self.matrices]).tocoo()
         row, column = total.coords
         kept = (total.data > 0) & (row != column)
@@ -153,7 +153,7 @@ class WalkGeometry:
     hops: int
 
     def __deepcopy__(self, memo: dict[int, object]) -> WalkGeometry:
-        """Itself: it never changes, and sparse tensors have no deep copy."""
+        """The object itself: it never changes, and sparse tensors cannot be copied deeply."""
         return self
 
     @property
