@@ -260,7 +260,8 @@ def one_line(error: pydantic.ValidationError) -> str:
             place[: len(problem["loc"])] == problem["loc"] != place for place in places
         ):
             continue  # its members are wrong, not too few
-        place = ".".join(str(part) for part in problem["loc"]) or "top level"
+        keys = [str(part) for part in problem["loc"] if "[" not in str(part)]  # not the branches of a union
+        place = ".".join(keys) or "top level"
         message = (
             "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
         )

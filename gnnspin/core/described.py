@@ -220,9 +220,11 @@ class Described(ABC):
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             place = "".join(f"{part}: " for part in first["loc"])
-            known = ", ".join(name for name in parameters.model_fields if name != "kind")
             message = first["msg"].removeprefix("Value error, ")
-            raise InvalidInput(f"{found.kind}: {place}{message}; known parameters: {known}") from error
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(name for name in parameters.model_fields if name != "kind")
+                message = f"unknown parameter; known parameters: {known}"
+            raise InvalidInput(f"{found.kind}: {place}{message}") from error
 
     @classmethod
     def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -309,7 +311,12 @@ class RecipeOf:
 
     def validated(self, value: Any) -> Recipe:
         """The recipe; ValueError if there is none."""
-        found = self.family.recipe(value, self.without)
+        try:
+            found = self.family.recipe(value, self.without)
+        except InvalidInput as error:
+            if isinstance(error.__cause__, pydantic.ValidationError):
+                raise error.__cause__ from error  # pydantic puts its keys behind that of this field
+            raise
         if not issubclass(found.described_class, self.family):
             raise InvalidInput(f"{found.described_class.kind} is no {self.family.__name__}")
         return found

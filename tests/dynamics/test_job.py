@@ -228,7 +228,7 @@ def test_registered_integrators_and_observers_are_names_like_the_others(tmp_path
         ({"damping": [-0.1]}, "damping"),
         ({"noise": "all"}, "precession"),
         ({"source": {"kind": "heisenbeg"}}, "unknown; known"),
-        ({"source": HEISENBERG | {"K": 1.0}}, "known parameters"),
+        ({"source": HEISENBERG | {"K": 1.0}}, "K"),
         ({"source": {}}, "give one of"),
         ({"kT": {"kind": "ramp", "start": 1.0}}, "end"),
         ({"initial": {"kind": "neel", "file": "a.npy"}}, "give one of them"),
