@@ -120,7 +120,7 @@ def test_wannier_functions_by_their_file(tmp_path: Path) -> None:
         ("solver", {"kind": "kernel_polynomial", "kT": 0.1, "mu": 0.0, "probes": "colored"}, "n_colors"),
         ("solver", {"kind": "driven_steady_state"}, "EquilibriumSource"),
         ("hamiltonian", {"J": 1, "hopping": {"kind": "cubic"}}, "exponential.*nearest_neighbor"),
-        ("hamiltonian", {"J": 1, "hopping": {"kind": "exponential", "t": 2}}, "exponential: t: "),
+        ("hamiltonian", {"J": 1, "hopping": {"kind": "exponential", "t": 2}}, r"hamiltonian.hopping.t\b"),
         ("hamiltonian", {"J": [1, 2], "spin_fraction": 0.5}, "one number J"),
         ("hamiltonian", {"J": 1, "hopping": {"kind": "peierls", "hopping": {"kind": "cubic"}, "flux": 1}}, "cubic"),
         ("hamiltonian", {"J": 1, "hopping": {"kind": "sum", "rules": []}}, "at least one rule"),
@@ -129,7 +129,7 @@ def test_wannier_functions_by_their_file(tmp_path: Path) -> None:
 def test_bad_configuration_names_the_key(section: str, values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named) as error:
         electrons(**{section: values})
-    assert error.value.errors()[0]["loc"] == (section,)
+    assert error.value.errors()[0]["loc"][0] == section
 
 
 def test_every_parameter_is_documented() -> None:
