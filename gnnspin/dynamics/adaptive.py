@@ -34,7 +34,7 @@ def adaptive_step(state: State, source: FieldSource, parameters: StepParameters)
     """Advance by dt in as many substeps as the tolerance asks for; kT = 0 only.
 
     The Cash-Karp pair of orders 5 and 4 integrates ``dY/dt = Y x Omega(Y / |Y|)``, which agrees with the equation of
-    motion on the sphere and keeps |Y|; fields are evaluated at unit spins only, and the fifth-order result is
+    motion on the sphere and keeps ``|Y|``; fields are evaluated at unit spins only, and the fifth-order result is
     normalised. The error estimate of a substep is the largest difference between the two orders over all spins; a
     substep is repeated with a smaller length until it is at most ``parameters.tolerance`` (1e-7, in float32 1e-5).
 

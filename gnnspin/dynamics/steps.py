@@ -74,7 +74,7 @@ def semi_implicit_step(state: State, source: FieldSource, parameters: StepParame
         S'  = S + dt (S + S')/2 x Omega(M)
 
     M is parallel to ``S + dt/2 S x Omega(S)``, because Omega is perpendicular to S; the second linear system has the
-    closed solution `cayley`. Order 2 at kT = 0; weak order 1 with noise. Two field evaluations. |S| is kept to
+    closed solution `cayley`. Order 2 at kT = 0; weak order 1 with noise. Two field evaluations. ``|S|`` is kept to
     rounding; the energy error stays small but is not bounded. Mentink, Tretyakov, Fasolino, Katsnelson, Rasing,
     J. Phys.: Condens. Matter 22, 176001 (2010), doi:10.1088/0953-8984/22/17/176001; here M is normalised, so that
     fields are evaluated at unit spins only.
@@ -102,7 +102,7 @@ def rotation_step(state: State, source: FieldSource, parameters: StepParameters)
         S'  = R(dt/2 [Omega(S) + Omega(S*)]) S
 
     ``R(w) S`` solves ``dS/dt = S x w`` over unit time. Order 2 at kT = 0; weak order 1 with noise. Two field
-    evaluations. |S| is kept to rounding. Depondt and Mertens, J. Phys.: Condens. Matter 21, 336005 (2009),
+    evaluations. ``|S|`` is kept to rounding. Depondt and Mertens, J. Phys.: Condens. Matter 21, 336005 (2009),
     doi:10.1088/0953-8984/21/33/336005.
     """
     drive = Drive(state, source, parameters)
@@ -128,7 +128,7 @@ def spherical_midpoint_step(state: State, source: FieldSource, parameters: StepP
         S' = S + dt n x gamma (H(n) - lambda n x H(n)) + dt M x gamma eta,   M = (S + S') / 2,   n = M / |M|
 
     Order 2 at kT = 0; weak order 1 with noise, which enters as in the implicit midpoint rule, so that the step exists
-    however large a random field is. Keeps |S|, and at kT = 0, lambda = 0 it is symplectic: the energy stays bounded
+    however large a random field is. Keeps ``|S|``, and at kT = 0, lambda = 0 it is symplectic: the energy stays bounded
     without a trend. One field evaluation per iteration, typically 5 to 15 of them; the residual, the largest change of
     n in the last iteration, is ``state.residual``. McLachlan, Modin, Verdier, Phys. Rev. E 89, 061301 (2014),
     doi:10.1103/PhysRevE.89.061301.

@@ -69,13 +69,13 @@ def structure_factor_at(system: SpinSystem, spins: Tensor | ArrayLike, wave_vect
     system : SpinSystem
     spins : (..., N, 3)
         Unit spins.
-    wave_vector : (*Q, 3)
+    wave_vector : (..., 3)
         Cartesian wave vectors in any arrangement: a value of `high_symmetry_points`, a `wave_vector_path`, a window of
         one's own, or the `commensurate_wave_vectors` of an amorphous packing.
 
     Returns
     -------
-    (..., *Q) tensor
+    tensor of the leading shapes of spins and wave vectors
 
     Raises
     ------

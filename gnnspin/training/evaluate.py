@@ -53,7 +53,7 @@ class Evaluation:
     torque_rmse : float
         Root mean square error of the torque per Cartesian component.
     torque_mse_per_spin : float
-        Mean over spins of |T - T'|^2 (three times the square of `torque_rmse`).
+        Mean over spins of ``|T - T'|^2`` (three times the square of `torque_rmse`).
     torque_r2 : float or None
         1 - (squared error) / (variance of the exact torque); None where that does not vary: R2 is undefined then.
     torque_rms : float

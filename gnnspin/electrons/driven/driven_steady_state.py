@@ -77,7 +77,7 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
     bottom : float, optional
         Energy below which wide-band leads hold no electrons, the lower end of the energy integrals; default minus
         infinity. Finite in calculations that integrate over a finite range: those lose contact electrons of order
-        gamma / |bottom|.
+        ``gamma / |bottom|``.
     tolerance : float
         Absolute error of the density matrix and the currents with lattice leads.
     device : torch.device or str

@@ -321,7 +321,7 @@ class NearestNeighborHopping(HoppingRule, kind="nearest_neighbor"):
 
 @dataclass(frozen=True)
 class ExponentialHopping(HoppingRule, kind="exponential"):
-    """h_ij = +t0 exp(-|r_ij| / length) between all pairs, r_ij the minimum image (glass paper, eq. 17-18).
+    """``h_ij = +t0 exp(-|r_ij| / length)`` between all pairs, r_ij the minimum image (glass paper, eq. 17-18).
 
     Parameters
     ----------

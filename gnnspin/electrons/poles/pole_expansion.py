@@ -41,7 +41,7 @@ class PoleExpansion(EquilibriumSource, kind="pole_expansion"):
         Exactly one of `mu`, `filling` and `n_electrons`, see `FixedBy`. In a gap, mu is defined only as far as N(mu)
         is: any value that gives this number within the tolerance.
     tolerance : float
-        Error of every site's field |delta H_i|, in units of the hopping. Occupations are approximated to
+        Error of every site's field ``|delta H_i|``, in units of the hopping. Occupations are approximated to
         ``tolerance / (2 max_i sum_m |J_m|)``, which at fixed mu makes it a strict bound; at fixed number mu depends on
         the occupations of all levels, and they are approximated 20 times better.
     mu_start : float, optional
