@@ -26,6 +26,14 @@ HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
     ],
     "linear_cluster_expansion": [{}, *HANDED],
     "oriented_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}, *HANDED],
+    "pyg": [
+        {
+            "network": "torch_geometric.nn.GAT",
+            "layers": 1,
+            "arguments": {"in_channels": "node_channels", "hidden_channels": 4, "num_layers": 1, "out_channels": 1},
+            "reads": {"x": "x", "edge_index": "edge_index"},
+        }
+    ],
     "spin_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}, *HANDED],
 }
 SQUARE = gs.systems.square(6, 6)
