@@ -215,10 +215,13 @@ def reproduce(
 @app.command()
 def info(
     topic: Annotated[
-        str | None, typer.Argument(help="A file, a model, or generate, train, simulate, compare, locality.")
+        str | None, typer.Argument(help="A file, a model, a kind, or generate, train, simulate, compare, locality.")
     ] = None,
 ) -> None:
-    """Describe this installation, a file (labels, model, trajectory), a model, or the keys of a configuration."""
+    """Describe this installation, a file (labels, model, trajectory), a model, a kind, or the keys of a configuration.
+
+    Kinds are those of sources, Hamiltonians, hopping rules, leads and temperature protocols, such as `zeeman`.
+    """
     with starting():
         from gnnspin.information import describe
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gnnspin.core.described import Recipe, RecipeOf
+from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.version import __version__
 
@@ -35,11 +35,24 @@ _COMMANDS = {
   a field error is not told of a model trained with a torque loss, nor R2 where the labels do not vary""",
 }
 
+#: Classes whose registries hold the kinds that are topics; each is where a package that defines some is imported.
+_FAMILIES = (
+    "gnnspin.force_fields:ForceField",
+    "gnnspin.classical:ClassicalTerm",
+    "gnnspin.core:FieldSource",
+    "gnnspin.electrons:SDHamiltonian",
+    "gnnspin.electrons:HoppingRule",
+    "gnnspin.electrons:Lead",
+    "gnnspin.dynamics:Protocol",
+)
+
 _PRETRAINED = "pretrained:"
 
 
 def describe(topic: str | None) -> str:
-    """Text about a topic: None, a file, a model, ``pretrained:NAME``, or the name of a configuration.
+    """Text about a topic: None, a file, a model, ``pretrained:NAME``, a kind, or the name of a configuration.
+
+    Kinds are those of sources, Hamiltonians, hopping rules, leads and temperature protocols.
 
     Raises
     ------
@@ -63,8 +76,20 @@ def describe(topic: str | None) -> str:
         return f"hyperparameters of {topic}\n" + "\n".join(_keys(models.hyperparameters(topic)))
     if Path(topic).is_file():
         return _file(Path(topic))
+    families = {family.registry: None for family in map(resolve_name, _FAMILIES)}
+    found = [_kind(registry[topic]) for registry in families if topic in registry]
+    if found:
+        return "\n".join(found)
     choices = ", ".join([*_CONFIGURATIONS, *_COMMANDS, *models.available()])
-    raise InvalidInput(f"{topic!r} is neither a file nor one of {choices}")
+    kinds = ", ".join(sorted({kind for registry in families for kind in registry}))
+    raise InvalidInput(f"{topic!r} is neither a file nor one of {choices}; nor a kind: {kinds}")
+
+
+def _kind(described: type[Described]) -> str:
+    """Parameters of a class that configurations name by its kind."""
+    summary = (described.__doc__ or "").strip().splitlines()[0]
+    head = f"parameters of the {described.registry.kind} {described.kind}: {summary}"
+    return "\n".join([head, *_keys(described.parameters())])
 
 
 def _installation() -> str:

@@ -80,12 +80,19 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     def _load(self) -> None:
-        """Load the entry points of other packages, once."""
+        """Load the entry points of other packages, once; InvalidInput names the one that cannot be loaded."""
         if self._loaded:
             return
-        self._loaded = True
+        self._loaded = True  # now, since what is loaded may look names up
         for entry in entry_points(group=self.group):
-            value = entry.load()
+            try:
+                value = entry.load()
+            except Exception as error:
+                self._loaded = False
+                raise InvalidInput(
+                    f"the {self.kind} {entry.name!r} of another package ({entry.value}) cannot be loaded: "
+                    f"{type(error).__name__}: {error}; mend or uninstall that package"
+                ) from error
             if entry.name not in self._known and not hasattr(value, "__path__") and not hasattr(value, "__spec__"):
                 self.register(entry.name, value)
 

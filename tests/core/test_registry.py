@@ -52,6 +52,18 @@ def test_other_packages_add_objects_or_modules_that_register(monkeypatch) -> Non
     assert shapes.names() == ("flat", "round")
 
 
+def test_a_package_that_cannot_be_loaded_is_named_every_time(monkeypatch) -> None:
+    shapes = Registry("shape", "gnnspin.shapes")
+
+    def load() -> object:
+        raise ImportError("no module named far")
+
+    monkeypatch.setattr(module, "entry_points", lambda **_: [Entry("outside", load)])
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match=r"shape 'outside' of another package .* no module named far"):
+            shapes["flat"]
+
+
 def test_moved_names_are_found_with_a_warning(monkeypatch) -> None:
     package = types.ModuleType("old_home")
     package.__getattr__ = moved_names("old_home", {"sqrt": "math"})  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gnnspin as gs
-from gnnspin.core import random_spins
+from gnnspin.core import InvalidInput, random_spins
 from gnnspin.datasets import Label, LabelStore
 from gnnspin.datasets.summary import summary
 from gnnspin.information import describe
@@ -49,3 +49,24 @@ def test_large_and_empty_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("topic", "words"), [("analyze", "gnnspin info locality"), ("evaluate", "MODEL LABELS")])
 def test_commands_without_a_configuration_are_described(topic: str, words: str) -> None:
     assert words in describe(topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("zeeman", "phase: default 0.0; Phase in radians"),
+        ("rashba", "parameters of the hopping rule rashba"),
+        ("sum", "parameters of the source sum"),
+        ("sum", "parameters of the hopping rule sum"),
+        ("sd", "parameters of the Hamiltonian sd"),
+        ("semi_infinite", "parameters of the lead semi_infinite"),
+        ("quench", "time: default 0.0; When the temperature changes."),
+    ],
+)
+def test_everything_with_a_kind_is_described(topic: str, words: str) -> None:
+    assert words in describe(topic)
+
+
+def test_unknown_topics_are_told_the_kinds() -> None:
+    with pytest.raises(InvalidInput, match=r"'zeman' is neither .* nor a kind: .* zeeman"):
+        describe("zeman")
