@@ -114,8 +114,12 @@ def test_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(gs.training, "fit", short_fit)
     document: Document = SYBIL.parse(page)
     document.namespace["gs"] = gs
+    ran = 0
     for example in document.examples():
         example.evaluate()
+        ran += 1
+    fences = re.findall(r"^```(?:python|yaml|console)$", page.read_text(encoding="utf-8"), re.M)
+    assert ran >= len(fences)
 
 
 def test_every_block_has_a_language_that_runs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -111,12 +110,3 @@ class TrainingConfig(Config):
     def energy_weight_at(self, epoch: int) -> float:
         """eta_E in `epoch`."""
         return self.energy_weight.at(epoch) if isinstance(self.energy_weight, EnergyWeight) else self.energy_weight
-
-
-#: Defaults of version 0.1 that have changed since.
-_DEFAULTS_0_1: dict[str, Any] = {}
-
-
-def in_full_0_1(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A training configuration of version 0.1, which wrote down what differed from its defaults."""
-    return dict(values) if "recipe" in values else {**_DEFAULTS_0_1, **values}

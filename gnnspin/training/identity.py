@@ -12,7 +12,7 @@ from gnnspin.core.config import Config
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture
-from gnnspin.training.config import TrainingConfig, in_full_0_1
+from gnnspin.training.config import TrainingConfig
 
 
 class TrainingRun(Config):
@@ -48,7 +48,7 @@ class TrainingRun(Config):
             "model": name,
             "graph": graph,
             "hyperparameters": hyperparameters,
-            "configuration": in_full_0_1(values["configuration"]),
+            "configuration": values["configuration"],
             "training_labels": values["training labels"],
             "validation_labels": values["validation labels"],
         }
