@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from unittest.mock import patch
 
@@ -90,8 +91,18 @@ class Console(CodeBlockParser):
                 assert not status, line
 
 
+class Toml(CodeBlockParser):
+    """TOML blocks: parsed."""
+
+    language = "toml"
+
+    def evaluate(self, example: Example) -> None:
+        """Parse the block."""
+        tomllib.loads(example.parsed)
+
+
 SYBIL = Sybil(
-    parsers=[ShortPython(), Configuration(), Console(), SkipParser()],
+    parsers=[ShortPython(), Configuration(), Console(), Toml(), SkipParser()],
     path=str(ROOT),
     patterns=["*.md", "docs/**/*.md"],
     excludes=["CHANGELOG.md"],
@@ -118,11 +129,11 @@ def test_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for example in document.examples():
         example.evaluate()
         ran += 1
-    fences = re.findall(r"^```(?:python|yaml|console)$", page.read_text(encoding="utf-8"), re.M)
+    fences = re.findall(r"^```(?:python|yaml|console|toml)$", page.read_text(encoding="utf-8"), re.M)
     assert ran >= len(fences)
 
 
 def test_every_block_has_a_language_that_runs() -> None:
     for page in documents():
         for language in re.findall(r"^```(\S+)", page.read_text(), re.M):
-            assert language in {"python", "yaml", "console", "text", "math", "{toctree}", "{eval-rst}"}, page
+            assert language in {"python", "yaml", "console", "toml", "text", "math", "{toctree}", "{eval-rst}"}, page
