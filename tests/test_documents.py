@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 from sybil import Document, Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 import gnnspin as gs
 from gnnspin.analysis import ComparisonConfig, LocalityConfig
@@ -29,7 +29,7 @@ from gnnspin.training.job import TrainJob
 ROOT = Path(__file__).parents[1]
 
 #: Largest value of each setting that only makes a run longer, better or larger.
-LONGEST = {"n_steps": 20, "n_sweeps": 10, "n_samples": 8, "max_epochs": 2, "count": 2, "save_every": 10, "folds": 2}
+LONGEST = {"n_steps": 40, "n_sweeps": 10, "n_samples": 8, "max_epochs": 2, "count": 2, "save_every": 10, "folds": 2}
 
 CONFIGURATIONS = {
     "generate": GenerateConfig,
@@ -50,8 +50,10 @@ def shortened(text: str) -> str:
     )
 
 
-class ShortPython(PythonCodeBlockParser):
+class ShortPython(CodeBlockParser):
     """Python blocks with shortened runs."""
+
+    language = "python"
 
     def evaluate(self, example: Example) -> None:
         """Run the block in the namespace of its document."""
