@@ -7,18 +7,31 @@ from gnnspin.observables.chirality import (
     solid_angle,
     staggered_vector_chirality,
     topological_charge,
+    topological_charge_density,
     vector_chirality,
 )
+from gnnspin.observables.clusters import Clusters, clusters, ferromagnetic_clusters
 from gnnspin.observables.correlation_length import correlation_length, pair_correlation_length
 from gnnspin.observables.correlations import (
     PairCorrelation,
+    bond_order,
     magnetization,
     nearest_neighbor_correlation,
     neighbor_correlation,
     pair_correlation,
     shell_correlation,
 )
+from gnnspin.observables.defects import chirality_vortices, wall_length
 from gnnspin.observables.extended_zone import extended_reciprocal_vectors, extended_zones, wave_vectors
+from gnnspin.observables.growth import (
+    Estimate,
+    GrowthComparison,
+    GrowthFit,
+    compare_growth_laws,
+    fit_growth,
+)
+from gnnspin.observables.memory import edwards_anderson_overlap, mean_overlap, two_time_correlation
+from gnnspin.observables.order_parameters import tetrahedral_order, three_sublattice_order, triple_q_order
 from gnnspin.observables.orders import available_orders, perturbed, reference_order, register_order
 from gnnspin.observables.reciprocal import (
     commensurate_wave_vectors,
@@ -32,16 +45,28 @@ from gnnspin.observables.structure_factor import scalar_structure_factor, struct
 from gnnspin.observables.triangulation import Triangles, delaunay_cells, triangles
 
 __all__ = [
+    "Clusters",
+    "Estimate",
+    "GrowthComparison",
+    "GrowthFit",
     "PairCorrelation",
     "Triangles",
     "available_orders",
+    "bond_order",
+    "chirality_vortices",
+    "clusters",
     "commensurate_wave_vectors",
+    "compare_growth_laws",
     "correlation_length",
     "delaunay_cells",
+    "edwards_anderson_overlap",
     "extended_reciprocal_vectors",
     "extended_zones",
+    "ferromagnetic_clusters",
+    "fit_growth",
     "high_symmetry_points",
     "magnetization",
+    "mean_overlap",
     "nearest_neighbor_correlation",
     "neighbor_correlation",
     "pair_correlation",
@@ -60,9 +85,15 @@ __all__ = [
     "staggered_vector_chirality",
     "structure_factor",
     "structure_factor_at",
+    "tetrahedral_order",
+    "three_sublattice_order",
     "topological_charge",
+    "topological_charge_density",
     "triangles",
+    "triple_q_order",
+    "two_time_correlation",
     "vector_chirality",
+    "wall_length",
     "wave_vector_path",
     "wave_vectors",
 ]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.core.spins import as_spins
+from gnnspin.core.spins import as_spins, normalize
 from gnnspin.observables.triangulation import triangles
 from gnnspin.systems.system import SpinSystem
 
@@ -82,12 +82,20 @@ def solid_angle(system: SpinSystem, spins: Tensor | ArrayLike) -> Tensor:
 
 
 def topological_charge(system: SpinSystem, spins: Tensor | ArrayLike) -> Tensor:
-    """How often the spins wrap the sphere, the sum of `solid_angle` over ``4 pi``, shape (...).
+    """How often the spins wrap the sphere, the sum of `topological_charge_density`, shape (...).
 
     An integer to rounding on a periodic planar system (Berg and Luscher, Nucl. Phys. B 190, 412 (1981),
     doi:10.1016/0550-3213(81)90568-X): -1 for a skyrmion whose middle points down. Errors as in `vector_chirality`.
     """
-    return solid_angle(system, spins).sum(-1) / (4 * np.pi)
+    return topological_charge_density(system, spins).sum(-1)
+
+
+def topological_charge_density(system: SpinSystem, spins: Tensor | ArrayLike) -> Tensor:
+    """Topological charge of each triangle of the `tiling`, its `solid_angle` over ``4 pi``, shape (..., T).
+
+    The map that belongs to `topological_charge`: where skyrmions and bimerons are. Errors as in `vector_chirality`.
+    """
+    return solid_angle(system, normalize(as_spins(spins).to(torch.float64))) / (4 * np.pi)
 
 
 def _corner_spins(system: SpinSystem, spins: Tensor | ArrayLike, tiling: bool) -> list[Tensor]:

@@ -15,7 +15,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.graphs.radius import radius_graph
 from gnnspin.systems.distances import LENGTH_TOLERANCE
-from gnnspin.systems.system import SpinSystem
+from gnnspin.systems.system import IntArray, SpinSystem
 
 #: Pairs times replicas handled at once.
 _BLOCK = 2**22
@@ -49,6 +49,23 @@ def neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: 
     centre = graph.edge_index[1].to(checked.device)
     total = torch.zeros(checked.shape[:-1], dtype=checked.dtype, device=checked.device)
     return total.index_add(-1, centre, dots) / torch.bincount(centre, minlength=system.n_sites)
+
+
+#: The bond order ``b_i`` of a site, positive in ferromagnetic regions and negative in antiferromagnetic ones.
+bond_order = neighbor_correlation
+
+
+def neighbor_bonds(system: SpinSystem, cutoff: float | None = None) -> IntArray:
+    """Pairs of neighbouring sites within `cutoff`, each once, shape (2, B); its default is that of `bond_order`.
+
+    Raises
+    ------
+    InvalidInput
+        If no site has a neighbour.
+    """
+    i, j = _graph(system, _nearest(system) if cutoff is None else cutoff).edge_index.numpy()
+    pairs = np.unique(np.stack([i[i < j], j[i < j]]), axis=1)
+    return np.asarray(pairs, dtype=np.int64)
 
 
 def nearest_neighbor_correlation(system: SpinSystem, spins: Tensor | ArrayLike) -> Tensor:
