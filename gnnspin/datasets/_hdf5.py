@@ -135,8 +135,7 @@ def check_header(file: Any, path: Path) -> str:
 def write_columns(group: Any, columns: Mapping[str, NDArray[Any]]) -> None:
     """Each array as a dataset; numeric ones with a checksum."""
     for name, values in columns.items():
-        dataset = _create(group, name, np.asarray(values), len(values))
-        dataset[...] = values
+        _create(group, name, np.asarray(values), len(values), filled=True)
 
 
 def write_blocks(group: Any, blocks: Iterable[Mapping[str, NDArray[Any]]], count: int) -> None:
@@ -150,9 +149,11 @@ def write_blocks(group: Any, blocks: Iterable[Mapping[str, NDArray[Any]]], count
         first += length
 
 
-def _create(group: Any, name: str, values: NDArray[Any], count: int) -> Any:
+def _create(group: Any, name: str, values: NDArray[Any], count: int, *, filled: bool = False) -> Any:
+    """Dataset for `count` rows such as those of `values`, which are written at once if it is to be `filled`."""
+    data = values if filled else None
     if values.dtype == object:
-        return group.create_dataset(name, (count,), dtype=h5py.string_dtype())
+        return group.create_dataset(name, (count,), dtype=h5py.string_dtype(), data=data)
     shape = (count, *values.shape[1:])
-    rows = max(1, min(count, CHUNK_BYTES // max(1, values.nbytes // len(values))))
-    return group.create_dataset(name, shape, dtype=values.dtype, chunks=(rows, *values.shape[1:]), fletcher32=True)
+    chunks = (max(1, min(count, CHUNK_BYTES // max(1, values.nbytes // len(values)))), *values.shape[1:])
+    return group.create_dataset(name, shape, dtype=values.dtype, data=data, chunks=chunks, fletcher32=True)
