@@ -22,6 +22,7 @@ from sybil.parsers.markdown import CodeBlockParser, SkipParser
 import gnnspin as gs
 from gnnspin.analysis import ComparisonConfig, LocalityConfig
 from gnnspin.cli import main
+from gnnspin.core.yaml_loader import Loader
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.labels import GenerateConfig
 from gnnspin.training.job import TrainJob
@@ -71,7 +72,7 @@ class Configuration(CodeBlockParser):
         named = re.match(r"# (\S+\.yaml):\s+gnnspin (analyze \w+|\w+) ", example.parsed)
         assert named, f"{example.path}:{example.line}: the first line must be '# FILE.yaml:  gnnspin COMMAND FILE.yaml'"
         text = shortened(example.parsed)
-        CONFIGURATIONS[named[2]].model_validate(yaml.safe_load(text))
+        CONFIGURATIONS[named[2]].model_validate(yaml.load(text, Loader))
         Path(named[1]).write_text(text)
 
 

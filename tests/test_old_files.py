@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
 import gnnspin as gs
-from gnnspin.core import random_spins
+from gnnspin.core import FieldSource, InvalidInput, random_spins
 from gnnspin.dynamics import Ramp, resume
 from gnnspin.dynamics.protocols import protocol_from
+from gnnspin.electrons.hopping.wannier import CellHopping
 from gnnspin.trajectories import Trajectory
 
 OLD = Path(__file__).parent / "data" / "old"
@@ -53,6 +57,42 @@ def test_trajectories_resume_bit_for_bit_from_the_file_alone(name: str, tmp_path
     torch.testing.assert_close(run.spins, expected, atol=TOLERANCE[name], rtol=0)
     again = Path(shutil.copy(OLD / f"{name}.h5", tmp_path / "given.h5"))
     assert torch.equal(resume(again, source, n_steps=4, observers=OBSERVERS[name]).spins, run.spins)
+
+
+def bare_matrix(amplitude: float = 1.0, J: float = 2.0) -> gs.electrons.ExactDiagonalization:
+    matrix = gs.electrons.NearestNeighborHopping(t=amplitude).matrix(SYSTEM)
+    hamiltonian = gs.electrons.SDHamiltonian(SYSTEM, matrix, J=J)
+    return gs.electrons.ExactDiagonalization(hamiltonian, kT=0.1, mu=-0.5)
+
+
+def unit_cell(amplitude: float = 1.0) -> gs.electrons.ExactDiagonalization:
+    neighbours = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]]
+    rule = CellHopping(neighbours, np.full((4, 1, 1), -amplitude), orbital_basis=[0])
+    return gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(SYSTEM, rule, J=2.0), kT=0.1, mu=-0.5)
+
+
+@pytest.mark.parametrize(("name", "source"), [("matrix", bare_matrix), ("cell", unit_cell)])
+def test_hopping_stored_as_a_hash_is_compared_with_the_source_that_is_given(
+    name: str, source: Callable[..., FieldSource], tmp_path: Path
+) -> None:
+    """Version 0.1 wrote no more of bare matrices and of cell Hamiltonians."""
+    path = tmp_path / "old.h5"
+    shutil.copy(OLD / "matrix.h5", path)
+    if name == "cell":
+        with h5py.File(path, "r+", libver="latest") as file:
+            described = json.loads(file.attrs["source"])
+            described["hamiltonian"]["hopping"] = REFERENCE["cell_hopping"]
+            file.attrs["source"] = json.dumps(described)
+    with pytest.raises(InvalidInput, match=rf"hopping \({name}\) as a hash only.*give the source"):
+        resume(path, n_steps=2)
+    with pytest.raises(InvalidInput, match=r"hopping of kind .* with the hash .*the source has none"):
+        resume(path, source(1.1), n_steps=2)
+    with pytest.raises(InvalidInput, match=r"hamiltonian\.J \(2.5, stored 2.0\)"):
+        resume(shutil.copy(OLD / "matrix.h5", tmp_path / "other.h5"), bare_matrix(J=2.5), n_steps=2)
+    run = resume(path, source(), n_steps=2)
+    assert run.state.step == 6
+    whole = gs.dynamics.simulate(source(), random_spins(16, seed=0), dt=0.1, n_steps=6, damping=0.1, seed=3, kT=0.01)
+    torch.testing.assert_close(run.spins, whole.spins, atol=1e-12, rtol=0)
 
 
 def test_a_temperature_protocol_is_the_stored_one() -> None:

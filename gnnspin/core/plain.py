@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +16,9 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import sparse_entries
 
+#: Members of a list that are compared one by one.
+_LISTED = 16
+
 
 @runtime_checkable
 class HasSpecification(Protocol):
@@ -25,12 +28,27 @@ class HasSpecification(Protocol):
 
 
 def require_same(given: Mapping[str, Any], stored: Mapping[str, Any], what: str) -> None:
-    """Raise InvalidInput unless two specifications are equal; names what differs, both values included."""
-    given, stored = as_stored(given), as_stored(stored)
-    keys = sorted(key for key in given.keys() | stored.keys() if given.get(key) != stored.get(key))
-    if keys:
-        differences = ", ".join(f"{key} ({_short(given.get(key))}, stored {_short(stored.get(key))})" for key in keys)
-        raise InvalidInput(f"the {what} is not the stored one: they differ in {differences}")
+    """Raise InvalidInput unless two specifications are equal; names the keys that differ, with both values."""
+    found = list(_differences(as_stored(given), as_stored(stored), ""))
+    if found:
+        listed = ", ".join(f"{key} ({_short(new)}, stored {_short(old)})" for key, new, old in found)
+        raise InvalidInput(f"the {what} is not the stored one: they differ in {listed}")
+
+
+def _differences(given: Any, stored: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys in which two values differ, with both; of descriptions of two kinds, the kind alone."""
+    if given == stored:
+        return
+    if isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored) <= _LISTED:
+        given, stored = dict(enumerate(given)), dict(enumerate(stored))
+    if not isinstance(given, Mapping) or not isinstance(stored, Mapping):
+        yield key, given, stored
+        return
+    names = sorted(given.keys() | stored.keys())
+    if given.get("kind") != stored.get("kind"):
+        names = ["kind"]
+    for name in names:
+        yield from _differences(given.get(name), stored.get(name), f"{key}.{name}" if key else str(name))
 
 
 def as_stored(specification: Mapping[str, Any]) -> dict[str, Any]:

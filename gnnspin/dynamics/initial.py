@@ -13,6 +13,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins, normalize, random_spins
 from gnnspin.observables import perturbed, reference_order
+from gnnspin.observables.orders import ORDERS, order_digest
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.structures import read_spins
 from gnnspin.trajectories.trajectory import Trajectory
@@ -36,6 +37,20 @@ class InitialConfig(Config):
         if self.file is not None and "kind" in self.model_fields_set and self.kind != "random":
             raise ValueError(f"kind={self.kind} and file={self.file}: give one of them")
         return self
+
+    def content(self) -> dict[str, str]:
+        """Hash of the file that holds the spins, by the key that names it; empty without one.
+
+        A trajectory may go on growing while one of its frames is a start: it has none.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read.
+        """
+        key, path = ("kind", Path(self.kind)) if self.file is None else ("file", self.file)
+        named = self.file is not None or (self.kind != "random" and self.kind not in ORDERS)
+        return {key: order_digest(path)} if named and path.suffix != ".h5" else {}
 
     def build(self, system: SpinSystem, dtype: torch.dtype) -> Tensor:
         """Spins (N, 3), or (replicas, N, 3) of several replicas.

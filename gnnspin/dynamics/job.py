@@ -32,6 +32,9 @@ _Options: Any = options_of(simulate, "SimulationOptions", without=_OTHERWISE)
 #: Name of the configuration among the notes of a trajectory.
 _NOTE = "simulation"
 
+#: Name of the hashes of the files that it names.
+_CONTENT = "initial_content"
+
 
 class SimulationConfig(_Options):
     """Configuration of `gnnspin simulate`: a system, a source, initial spins, and every option of `simulate`."""
@@ -70,7 +73,7 @@ class SimulationConfig(_Options):
         Raises
         ------
         InvalidInput
-            If the run to be continued started from other spins or has done more steps; and as from `simulate`.
+            If the run to be continued started from other spins or was begun with more steps; and as from `simulate`.
         StoreError
             If the file exists and is not to be continued, or holds another run; names the keys.
         """
@@ -86,7 +89,7 @@ class SimulationConfig(_Options):
             return resume(path, source, n_steps=steps, observers=observers, progress=progress)
         options = {name: getattr(self, name) for name in _Options.model_fields}
         options["kT"] = self.kT.build() if isinstance(self.kT, Recipe) else self.kT
-        notes = {_NOTE: self.model_dump(mode="json")}
+        notes = {_NOTE: self.model_dump(mode="json"), _CONTENT: self.initial.content()}
         return simulate(source, spins, **options, observers=observers, trajectory=path, notes=notes, progress=progress)
 
     def _steps_left(self, path: Path, spins: Tensor) -> int:
@@ -97,10 +100,15 @@ class SimulationConfig(_Options):
                 self._require_settings_of(stored)
             else:
                 require_same_run(self, note, where=path, kind="simulation")
+                _require_content(self.initial, stored)
             _require_start(stored, spins)
             step = stored.state.step
-        if self.n_steps < step:
-            raise InvalidInput(f"{path} has done {step} steps; n_steps={self.n_steps} may only grow")
+            begun = max(step, int(stored.settings["last_step"]), int((note or {}).get("n_steps", 0)))
+        if self.n_steps < begun:
+            raise InvalidInput(
+                f"n_steps={self.n_steps} is less than the {begun} steps that {path} was begun with (done: {step}); "
+                f"n_steps may only grow: give {begun} or more"
+            )
         return self.n_steps - step
 
     def _require_settings_of(self, stored: Trajectory) -> None:
@@ -118,6 +126,16 @@ class SimulationConfig(_Options):
         if differing:
             listed = ", ".join(f"{name}={getattr(self, name)} (stored {saved[name]})" for name in differing)
             raise InvalidInput(f"{stored.path} is a run with other settings: {listed}; only n_steps may grow")
+
+
+def _require_content(initial: InitialConfig, stored: Trajectory) -> None:
+    """Raise StoreError unless the files of the initial spins hold what they held; older versions noted no content."""
+    for key, digest in stored.notes.get(_CONTENT, {}).items():
+        if initial.content().get(key, digest) != digest:
+            raise StoreError(
+                f"{stored.path} is another simulation: the file initial.{key}={getattr(initial, key)} is not what it "
+                "was when the run was begun; restore it, or choose another output"
+            )
 
 
 def _require_start(stored: Trajectory, spins: Tensor) -> None:

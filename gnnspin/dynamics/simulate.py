@@ -32,7 +32,7 @@ from gnnspin.dynamics.protocols import (
 from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.trajectories.observers import ObservableLog, Observers, named_observers
-from gnnspin.trajectories.rebuild import require_same_source, written_out
+from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
 from gnnspin.trajectories.writer import TrajectoryWriter, refuse_existing
@@ -207,8 +207,8 @@ def resume(
     path : path
         The trajectory file; it is rewritten once and then appended to.
     source : FieldSource, optional
-        The source the run was started with; its specification must equal the stored one. Default: rebuilt from the
-        file, learned models with the weights stored in it.
+        The source the run was started with; its system and its specification must equal the stored ones. Default:
+        rebuilt from the file, learned models with the weights stored in it.
     n_steps : int, optional
         Steps to do from the checkpoint on; default: those that are missing to the run's original end.
     kT : function of time, optional
@@ -274,8 +274,7 @@ def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:
     described = written_out(stored.source)
     if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
         source = Diluted(source, described["vacant"])
-    if source.system.fingerprint != stored.system.fingerprint:
-        raise InvalidInput("the source is not the stored one: they differ in system; use trajectory.system")
+    require_same_system(source.system, stored.system)
     require_same_source(source, stored.source)
     return source
 

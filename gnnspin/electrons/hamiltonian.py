@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, TypeAlias
 
@@ -113,6 +113,14 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
         """Raise InvalidInput where the dilution is out of range or contradicts the coupling."""
         values = recipe.arguments()
         _check_dilution(values["J"], values["spin_fraction"], values["dilution_seed"])
+
+    @classmethod
+    def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of version 0.1 in today's form: the hopping, rule or matrix, knows the orbitals of the sites."""
+        hopping, orbitals = values.get("hopping"), values.get("orbitals", 1)
+        if isinstance(hopping, Mapping) and hopping.get("class") == "matrix":
+            hopping = {"kind": MatrixHopping.kind, "orbitals": orbitals, "digest": hopping["digest"]}
+        return {**{name: value for name, value in values.items() if name != "orbitals"}, "hopping": hopping}
 
     @property
     def J(self) -> float | list[float]:

@@ -125,3 +125,10 @@ class GenerateConfig(Config):
         """Hash of the content of every file of an order."""
         names = [name for sampler in self.samplers if sampler.kind == "perturbed_order" for name in sampler.orders]
         return {name: order_digest(name) for name in names if name not in ORDERS}
+
+    def named_files(self) -> dict[str, str]:
+        """Hash of the content of every file that decides on the labels: structures, models that drive, hopping."""
+        paths: list[Path | None] = [system.path for system in self.systems if system.kind == "structure"]
+        paths += [sampler.force_field for sampler in self.samplers if sampler.kind == "relaxation"]
+        paths += [recipe.arguments().get("path") for recipe in self.hamiltonian.inside()]
+        return {str(path): order_digest(path) for path in paths if path is not None and Path(path).is_file()}

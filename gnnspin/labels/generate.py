@@ -81,6 +81,7 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
         metadata = {
             "config": config.model_dump(mode="json"),
             "config_fingerprint": config.fingerprint,
+            "files": config.named_files(),
             "n_planned": plan.n_snapshots,
         }
         return LabelStore.create(output, metadata)
@@ -93,6 +94,10 @@ def _open(config: GenerateConfig, plan: Plan, output: Path, resume: bool) -> Lab
             raise StoreError(
                 f"{output} was made with other spins in {', '.join(config.order_files())}; restore the files"
             )
+    now, then = config.named_files(), store.metadata.get("files", {})
+    changed = [name for name in now if then.get(name, now[name]) != now[name]]
+    if changed:
+        raise StoreError(f"{output} was made with other content in {', '.join(changed)}; restore the files")
     return store
 
 

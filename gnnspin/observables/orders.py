@@ -65,8 +65,17 @@ def is_order(name: str | Path) -> bool:
 
 
 def order_digest(path: str | Path) -> str:
-    """Hash of the bytes of a file that holds an order: two files of one name can differ."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
+    """Hash of the bytes of a file that holds an order: two files of one name can differ.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
 
 
 @independent_of_modes

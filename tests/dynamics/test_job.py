@@ -164,8 +164,45 @@ def test_another_run_is_refused_by_the_key_that_differs(tmp_path: Path, change: 
     run(tmp_path / "a.h5")
     with pytest.raises(StoreError, match=key):
         run(tmp_path / "a.h5", resume=True, **{"n_steps": 6} | change)
-    with pytest.raises(InvalidInput, match="n_steps=2"):
-        run(tmp_path / "a.h5", resume=True, n_steps=2)
+
+
+def test_the_number_of_steps_may_only_grow(tmp_path: Path) -> None:
+    """Fewer steps than the run was begun with are refused, even where they are not done yet."""
+    stop = {"count": 0}
+
+    @gs.dynamics.register_observer("test_stops")
+    def stops(source: FieldSource) -> Any:
+        def observe(state: Any) -> torch.Tensor:
+            stop["count"] += 1
+            if stop["count"] == 3:
+                raise KeyboardInterrupt
+            return state.spins.mean(-2)
+
+        return observe
+
+    try:
+        begun = {"observers": ["test_stops"], "observe_every": 1}
+        assert run(tmp_path / "a.h5", **begun, n_steps=8).interrupted
+        with Trajectory(tmp_path / "a.h5") as stored:
+            assert stored.state.step < 6
+        with pytest.raises(InvalidInput, match=r"n_steps=6 is less than the 8 steps .* may only grow: give 8 or more"):
+            run(tmp_path / "a.h5", resume=True, **begun, n_steps=6)
+        assert run(tmp_path / "a.h5", resume=True, **begun, n_steps=9).state.step == 9
+    finally:
+        del OBSERVERS._known["test_stops"]
+
+
+@pytest.mark.parametrize("key", ["kind", "file"])
+def test_other_content_of_a_named_file_is_another_run(tmp_path: Path, key: str) -> None:
+    """Even if the spins are equal to the rounding of stored frames."""
+    spins, path = random_spins(16, seed=1).numpy(), tmp_path / "order.npz"
+    np.savez(path, spins=spins)
+    initial = {key: str(path)}
+    run(tmp_path / "a.h5", initial=initial)
+    assert run(tmp_path / "a.h5", resume=True, initial=initial, n_steps=5).state.step == 5
+    np.savez(path, spins=normalize(torch.from_numpy(spins + 1e-9)).numpy())
+    with pytest.raises(StoreError, match=rf"initial\.{key}=.*order\.npz is not what it was"):
+        run(tmp_path / "a.h5", resume=True, initial=initial, n_steps=6)
 
 
 def test_other_spins_in_the_same_file_are_refused(tmp_path: Path) -> None:
@@ -173,6 +210,12 @@ def test_other_spins_in_the_same_file_are_refused(tmp_path: Path) -> None:
     initial = {"file": str(tmp_path / "s.npy")}
     run(tmp_path / "a.h5", initial=initial)
     np.save(tmp_path / "s.npy", random_spins(16, seed=2).numpy())
+    with pytest.raises(StoreError, match=r"initial\.file=.*is not what it was"):
+        run(tmp_path / "a.h5", resume=True, initial=initial, n_steps=6)
+    with h5py.File(tmp_path / "a.h5", "r+", libver="latest") as file:  # versions that noted no content
+        settings = json.loads(file.attrs["settings"])
+        del settings["notes"]["initial_content"]
+        file.attrs["settings"] = json.dumps(settings)
     with pytest.raises(InvalidInput, match="initial: the spins differ"):
         run(tmp_path / "a.h5", resume=True, initial=initial, n_steps=6)
 

@@ -179,3 +179,33 @@ def test_learned_model_killed_at_a_random_moment_resumes_from_the_file_alone(tmp
         torch.set_num_threads(threads)
     assert torch.equal(continued.spins, whole.spins)
     np.testing.assert_array_equal(continued.observables["magnetization"], whole.observables["magnetization"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"positions": SYSTEM.positions + [[0.1, 0, 0]] + np.eye(16, 3) * 0.2}, r"positions \(by up to 0.3\)"),
+        ({"cell": SYSTEM.cell * 1.5}, "cell"),
+        ({"pbc": (True, False, True)}, "pbc"),
+        ({"species": np.arange(16) % 2}, r"species \(by up to 1\)"),
+        ({"lattice_shape": (2, 8, 1)}, r"lattice_shape \(\[2, 8, 1\], stored \[4, 4, 1\]\)"),
+        ({"lattice_shape": None}, r"lattice_shape \(none, stored"),
+        ({"polar_axis": (0, 0, 1)}, r"polar_axis \(\[0.0, 0.0, 1.0\], stored none\)"),
+    ],
+)
+def test_another_system_is_refused_by_what_differs(tmp_path, changes, named):
+    simulate(gs.classical.Zeeman(SYSTEM), start(), n_steps=2, trajectory=tmp_path / "a.h5", **OPTIONS)
+    kept = {name: getattr(SYSTEM, name) for name in ("positions", "cell", "pbc", "species", "lattice_shape")}
+    other = gs.systems.SpinSystem(**kept | {"polar_axis": SYSTEM.polar_axis} | changes)
+    with pytest.raises(InvalidInput, match=f"the system of the source is not the stored one: .*{named}"):
+        resume(tmp_path / "a.h5", gs.classical.Zeeman(other), n_steps=1, observers=OBSERVERS)
+    with pytest.raises(InvalidInput, match=r"number of sites \(25, stored 16\)"):
+        resume(tmp_path / "a.h5", gs.classical.Zeeman(gs.systems.triangular(5, 5)), n_steps=1, observers=OBSERVERS)
+
+
+def test_the_parameter_that_differs_is_named_at_any_depth(tmp_path):
+    source = classical()
+    simulate(source, start(), n_steps=2, trajectory=tmp_path / "a.h5", **OPTIONS)
+    other = gs.classical.Heisenberg(SYSTEM, J=[1.0, 0.1]) + gs.classical.Zeeman(SYSTEM, B=[0, 0, 0.4])
+    with pytest.raises(InvalidInput, match=r"terms\.1\.B\.2 \(0\.4, stored 0\.3\)"):
+        resume(tmp_path / "a.h5", other + source.terms[2], n_steps=1, observers=OBSERVERS)

@@ -285,3 +285,14 @@ def test_a_store_of_version_0_1_recognises_its_configuration():
     assert set(differences(GenerateConfig.model_validate(short | {"seed": 4}), stored)) == {"seed"}
     simple = {**short, "hamiltonian": {"J": 3.0}, "solver": {"kT": 0.05, "filling": 0.5}}
     assert GenerateConfig.model_validate(simple).fingerprint == "3ae28e2ddadba3145528632707592188"
+
+
+def test_other_content_of_a_named_file_is_another_set(tmp_path):
+    structure = tmp_path / "cell.extxyz"
+    gs.systems.write(structure, triangular(3, 3))
+    config = configuration(systems=[{"kind": "structure", "path": str(structure)}], samplers=[CONFIG["samplers"][0]])
+    generate(config, tmp_path / "labels.h5", progress=False)
+    assert len(generate(config, tmp_path / "labels.h5", progress=False, resume=True)) == 2
+    gs.systems.write(structure, triangular(3, 3, spacing=1.5))
+    with pytest.raises(StoreError, match=r"other content in .*cell\.extxyz; restore"):
+        generate(config, tmp_path / "labels.h5", progress=False, resume=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,11 @@ class MatrixHopping(HoppingRule, kind="matrix"):
     @property
     def digest(self) -> str:
         """Hash of the amplitudes, by which files of versions before 0.2 hold a matrix."""
-        return matrix_digest(self._matrix)
+        return matrix_digest(sparse.csr_array(self._matrix, dtype=_amplitude_type(self._matrix)))
+
+    def completes(self, stored: Mapping[str, Any]) -> bool:
+        counts = (np.asarray(stored.get("orbitals", 1)), np.asarray(self._orbitals))
+        return stored.get("digest") == self.digest and bool((np.equal(*counts)).all())
 
     def __repr__(self) -> str:
         return f"MatrixHopping({self._matrix.shape[0]} rows)"
@@ -119,8 +123,7 @@ def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> 
             f"({n_orbitals}, {n_orbitals}), or ({2 * n_orbitals}, {2 * n_orbitals}) with spin; "
             "several orbitals per site need orbitals=..."
         )
-    dtype = np.complex128 if np.issubdtype(matrix.dtype, np.complexfloating) else np.float64
-    amplitudes = sparse.csr_array(matrix, dtype=dtype)
+    amplitudes = sparse.csr_array(matrix, dtype=_amplitude_type(matrix))
     if not np.isfinite(amplitudes.data).all():
         raise InvalidInput("hopping matrix contains values that are not finite")
     asymmetry, largest = abs(amplitudes - amplitudes.conj().T).max(), abs(amplitudes).max()
@@ -138,6 +141,10 @@ def checked_hopping(matrix: Any, system: SpinSystem, orbital_site: IntArray) -> 
             f"hopping matrix connects sites {first} and {second} of different parts of a union; set h_ij = 0"
         )
     return amplitudes
+
+
+def _amplitude_type(matrix: Any) -> type[np.float64 | np.complex128]:
+    return np.complex128 if np.issubdtype(matrix.dtype, np.complexfloating) else np.float64
 
 
 def matrix_digest(matrix: sparse.csr_array) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +144,9 @@ class CellHopping(HoppingRule, kind="cell"):
         """Hash of the matrix elements, by which files of versions before 0.2 hold them."""
         content = np.concatenate([self.blocks.reshape(len(self.cells), -1), self.cells], axis=1)
         return matrix_digest(sparse.csr_array(content))
+
+    def completes(self, stored: Mapping[str, Any]) -> bool:
+        return stored.get("digest") == self.digest and stored.get("orbital_basis") == self.orbital_basis.tolist()
 
     def __repr__(self) -> str:
         return f"CellHopping({len(self.orbital_basis)} orbitals, {len(self.cells)} cells)"
