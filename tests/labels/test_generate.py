@@ -293,6 +293,6 @@ def test_other_content_of_a_named_file_is_another_set(tmp_path):
     config = configuration(systems=[{"kind": "structure", "path": str(structure)}], samplers=[CONFIG["samplers"][0]])
     generate(config, tmp_path / "labels.h5", progress=False)
     assert len(generate(config, tmp_path / "labels.h5", progress=False, resume=True)) == 2
-    gs.systems.write(structure, triangular(3, 3, spacing=1.5))
+    gs.systems.write(structure, triangular(3, 4))
     with pytest.raises(StoreError, match=r"other content in .*cell\.extxyz; restore"):
         generate(config, tmp_path / "labels.h5", progress=False, resume=True)
