@@ -14,6 +14,7 @@ from gnnspin.core.errors import (
 from gnnspin.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from gnnspin.core.containers import TensorContainer, move_arrays
     from gnnspin.core.dilution import Diluted
     from gnnspin.core.noise import thermal_noise
     from gnnspin.core.registry import Registry
@@ -34,7 +35,9 @@ __all__ = [
     "StoreError",
     "SumSource",
     "SymmetryWarning",
+    "TensorContainer",
     "as_spins",
+    "move_arrays",
     "normalize",
     "project_tangent",
     "random_rotation",
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "containers": ("TensorContainer", "move_arrays"),
     "dilution": ("Diluted",),
     "noise": ("thermal_noise",),
     "registry": ("Registry",),

@@ -51,7 +51,7 @@ class Descriptor(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, system: SpinSystem) -> Any:
-        """Freeze the geometry of `system`: pairs, triplets, geometric factors; has ``.to(device, dtype)``."""
+        """Freeze the geometry of `system`: pairs, triplets, geometric factors; see `SpinModel.prepare`."""
 
     @abstractmethod
     def forward(self, data: Any, spins: Tensor) -> Tensor:

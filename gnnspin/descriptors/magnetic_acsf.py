@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.descriptors.base import Descriptor, DescriptorConfig
 from gnnspin.descriptors.neighborhoods import neighbor_blocks
 from gnnspin.descriptors.shell_sums import ShellBlock, SymmetryFunctions, diagonal_pair_sums, pair_sums, shell_sums
@@ -81,15 +82,11 @@ class MagneticACSFConfig(DescriptorConfig):
 
 
 @dataclass(frozen=True)
-class SiteOrder:
+class SiteOrder(TensorContainer):
     """Blocks of sites and the position of each site in their concatenation (N,)."""
 
     blocks: tuple[ShellBlock, ...]
     position: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> SiteOrder:
-        """Copy on `device` in `dtype`."""
-        return SiteOrder(tuple(block.to(device, dtype) for block in self.blocks), self.position.to(device))
 
     @property
     def n_values(self) -> int:
@@ -102,16 +99,16 @@ class SiteOrder:
 
 
 @dataclass(frozen=True)
-class ACSFGeometry:
+class ACSFGeometry(TensorContainer):
     """Geometry of a system: one `SiteOrder` per window of shells, then one for the chirality where it is asked for."""
 
     orders: tuple[SiteOrder, ...]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> ACSFGeometry:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ACSFGeometry:
         """Copy on `device` in `dtype`, with the values of all functions where they are not too many."""
-        orders = [order.to(device, dtype) for order in self.orders]
+        orders = super().to(device, dtype).orders
         few = sum(order.n_values for order in orders) <= _FROZEN_VALUES
-        return ACSFGeometry(tuple(order.freeze() if few else order for order in orders))
+        return ACSFGeometry(tuple(order.freeze() for order in orders) if few else orders)
 
 
 class MagneticACSF(Descriptor, config=MagneticACSFConfig):

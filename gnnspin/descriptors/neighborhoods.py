@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+
+from gnnspin.core.containers import TensorContainer
 
 #: Largest number of neighbour pairs in one block.
 _PAIRS = 2**20
 
 
 @dataclass(frozen=True)
-class NeighborBlock:
+class NeighborBlock(TensorContainer):
     """Neighbours of n sites, padded to J each.
 
     Attributes
@@ -30,16 +32,6 @@ class NeighborBlock:
     neighbors: Tensor
     vector: Tensor
     distance: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> NeighborBlock:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(
-            self,
-            sites=self.sites.to(device),
-            neighbors=self.neighbors.to(device),
-            vector=self.vector.to(device, dtype),
-            distance=self.distance.to(device, dtype),
-        )
 
 
 def neighbor_blocks(graph: Data, shortest: float, longest: float) -> list[NeighborBlock]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.descriptors.neighborhoods import NeighborBlock
 
 #: Largest number of elements of a temporary array.
@@ -28,7 +29,7 @@ _LOWEST = 40.0
 
 
 @dataclass(frozen=True)
-class SymmetryFunctions:
+class SymmetryFunctions(TensorContainer):
     """Radial and pair functions.
 
     Attributes
@@ -46,10 +47,6 @@ class SymmetryFunctions:
     radial: Tensor
     angular: tuple[tuple[float, float], ...]
     separation: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> SymmetryFunctions:
-        """Copy on `device` in `dtype`."""
-        return replace(self, radial=self.radial.to(device, dtype), separation=self.separation.to(device, dtype))
 
     def shells(self, distance: Tensor) -> Tensor:
         """Radial functions F2 (n, D, J) of distances (n, J), glass eq. 9."""
@@ -80,7 +77,7 @@ def gaussians(distance: Tensor, parameters: Tensor, cutoff: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ShellBlock:
+class ShellBlock(TensorContainer):
     """Neighbours of n sites with the functions of one window of shells.
 
     Attributes
@@ -104,9 +101,9 @@ class ShellBlock:
             shells[part], kernels[part] = self._shells(part), self._kernels(part)
         return replace(self, frozen=(shells, kernels))
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> ShellBlock:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ShellBlock:
         """Copy on `device` in `dtype`, not frozen."""
-        return ShellBlock(self.block.to(device, dtype), self.functions.to(device, dtype))
+        return TensorContainer.to(replace(self, frozen=None), device, dtype)
 
     @property
     def n_kernels(self) -> int:

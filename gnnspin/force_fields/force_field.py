@@ -12,6 +12,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
+from gnnspin.core.containers import move_arrays
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
@@ -90,7 +91,7 @@ class ForceField(FieldSource, kind="force_field"):
         self.device = torch.device(device) if device is not None else self.device
         self.dtype = dtype or self.dtype
         self.model.to(self.device, self.dtype)
-        self.data = self._prepared.to(self.device, self.dtype)
+        self.data = move_arrays(self._prepared, self.device, self.dtype)
         return self
 
     def compile(self, **options: Any) -> ForceField:

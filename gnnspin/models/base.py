@@ -62,7 +62,11 @@ class SpinModel(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, system: SpinSystem) -> Any:
-        """Freeze the geometry of `system`: graph, stencils, radial and angular factors; has ``.to(device, dtype)``."""
+        """Freeze the geometry of `system`: graph, stencils, radial and angular factors.
+
+        Returns a `torch_geometric.data.Data`, a `TensorContainer`, or whatever else `gnnspin.core.move_arrays`
+        takes to the model's device and precision.
+        """
 
     @property
     def tells_species(self) -> bool:

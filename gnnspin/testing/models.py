@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core import random_rotation, random_spins
+from gnnspin.core.containers import move_arrays
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import SpinModel, architecture, build
@@ -33,7 +34,7 @@ def force_field(model_name: str, system: SpinSystem, cutoff: float = 2.3, **hype
     spec = GraphSpec.for_system(system, cutoff)
     values = architecture(model_name).for_system(system, hyperparameters)
     model = build(model_name, spec, **values).double()
-    data = model.prepare(system).to("cpu", torch.float64)
+    data = move_arrays(model.prepare(system), "cpu", torch.float64)
     model.calibrate(data, random_spins(system.n_sites, replicas=(2,), seed=5))
     with torch.no_grad():
         for parameter in model.parameters():

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnnspin.core.containers import TensorContainer, move_arrays
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.base import SpinModel
@@ -15,7 +16,7 @@ from gnnspin.systems import SpinSystem, union
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorContainer):
     """R snapshots of one system, or one snapshot of a union of systems.
 
     Attributes
@@ -37,17 +38,6 @@ class Batch:
     def n_snapshots(self) -> int:
         """Snapshots in the batch, of one system or of many."""
         return len(self.spins) * self.system.n_graphs
-
-    def to(self, device: torch.device) -> Batch:
-        """Copy on `device`."""
-        dtype = self.spins.dtype
-        return Batch(
-            self.system,
-            self.data.to(device, dtype),
-            self.spins.to(device),
-            self.field.to(device),
-            None if self.energy is None else self.energy.to(device),
-        )
 
 
 @dataclass(frozen=True)
@@ -136,7 +126,7 @@ class SnapshotTable:
         data = self._prepared.get(system.fingerprint) if cache else None
         if data is None:
             self._model.check_species(system)
-            data = self._model.prepare(system).to("cpu", self._dtype)
+            data = move_arrays(self._model.prepare(system), "cpu", self._dtype)
             if cache:
                 self._prepared[system.fingerprint] = data
         return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.descriptors.base import Descriptor
 from gnnspin.descriptors.irreps.config import GroupIrrepsConfig
@@ -36,7 +37,7 @@ CHUNK_NUMBERS = 2**25
 
 
 @dataclass(frozen=True)
-class SiteTable:
+class SiteTable(TensorContainer):
     """Sites of the neighbourhoods of one system, the result of `GroupIrreps.prepare`.
 
     Attributes
@@ -46,11 +47,6 @@ class SiteTable:
     """
 
     sites: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> SiteTable:
-        """Copy on `device`."""
-        del dtype
-        return SiteTable(self.sites.to(device))
 
 
 class GroupIrreps(Descriptor, config=GroupIrrepsConfig):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
+from gnnspin.core.containers import TensorContainer
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SpinModel
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
@@ -41,15 +42,11 @@ class EquivariantTensorHyperparameters(Config):
 
 
 @dataclass(frozen=True)
-class PolarGeometry:
+class PolarGeometry(TensorContainer):
     """Frozen geometry of one system: neighbours, and each site's unit polar axis (N, 3), zero where it has none."""
 
     neighbors: NeighborGeometry
     polar: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> PolarGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(self, neighbors=self.neighbors.to(device, dtype), polar=self.polar.to(device, dtype))
 
 
 @register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
 from gnnspin.core.config import Config
+from gnnspin.core.containers import TensorContainer
 from gnnspin.descriptors.invariants import edge_bonds, triplet_bonds, triplet_chiralities
 from gnnspin.graphs import GraphSpec
 from gnnspin.graphs.triplets import TripletGraph
@@ -36,7 +37,7 @@ class InvariantMessageHyperparameters(Config):
 
 
 @dataclass(frozen=True)
-class TripletGeometry:
+class TripletGeometry(TensorContainer):
     """Frozen geometry of one system: edges (j, i) and unordered pairs of edges with one centre i.
 
     Attributes
@@ -52,16 +53,6 @@ class TripletGeometry:
     radial: Tensor
     symmetric: Tensor
     antisymmetric: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> TripletGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(
-            self,
-            graph=self.graph.clone().to(str(device)),
-            radial=self.radial.to(device, dtype),
-            symmetric=self.symmetric.to(device, dtype),
-            antisymmetric=self.antisymmetric.to(device, dtype),
-        )
 
 
 @register

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gnnspin.core.containers import TensorContainer, kept_in
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
@@ -29,7 +30,7 @@ SMALLEST_SPREAD = 1e-4
 
 
 @dataclass(frozen=True)
-class MomentData:
+class MomentData(TensorContainer):
     """Frozen geometry of one system for a moment model.
 
     Attributes
@@ -44,13 +45,8 @@ class MomentData:
     """
 
     walks: WalkGeometry
-    deep_walks: WalkGeometry | None = None
+    deep_walks: WalkGeometry | None = field(default=None, metadata=kept_in(torch.float64))
     neighbors: NeighborGeometry | None = None
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> MomentData:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        deep = self.deep_walks and self.deep_walks.to(device, torch.float64)
-        return MomentData(self.walks.to(device, dtype), deep, self.neighbors and self.neighbors.to(device, dtype))
 
 
 class Moments(NamedTuple):
@@ -187,7 +183,7 @@ class MomentModel(SpinModel):
 
     def _moments(self, walks: WalkGeometry, spins: Tensor, degree: int) -> tuple[Tensor, Tensor]:
         """Moments and vectors in the precision of the walks."""
-        return local_moments(walks, self.hamiltonian.scaled().to(walks.dtype), spins.to(walks.dtype), degree)
+        return local_moments(walks, self.hamiltonian.scaled().to(dtype=walks.dtype), spins.to(walks.dtype), degree)
 
     def _closure_moments(self, data: MomentData, spins: Tensor) -> Moments:
         moments, bonds = moments_and_bonds(data.walks, self.hamiltonian.scaled(), spins, self.degree, self.bond_degree)
@@ -273,9 +269,9 @@ class MomentModel(SpinModel):
         for system, indices in labels.by_system().items():
             data = self.prepare(system).to(self.energy_scale.device, dtype)
             stack = labels.stacked(indices)
-            for spins, field in zip(stack.spins, stack.field, strict=True):
+            for spins, target in zip(stack.spins, stack.field, strict=True):
                 columns = self._columns(data, spins[None].to(self.energy_scale)).double().cpu()
-                blocks.append((columns, spins[None].double(), field[None].double()))
+                blocks.append((columns, spins[None].double(), target[None].double()))
         coefficients = solve_coefficients(blocks, field_weight=field_weight, ridge=ridge)
         self.base_coefficients.copy_(coefficients)
         errors = [torque(s, torch.einsum("d,rdnx->rnx", coefficients, c) - h).square().mean() for c, s, h in blocks]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.fixed_number import Membership
@@ -40,7 +41,7 @@ class OrientedHyperparameters(LayeredHyperparameters):
 
 
 @dataclass(frozen=True)
-class OrientedGeometry:
+class OrientedGeometry(TensorContainer):
     """Frozen geometry of one system: what `prepare` returns.
 
     Attributes
@@ -59,12 +60,6 @@ class OrientedGeometry:
     def stencil(self) -> bool:
         """Whether messages are convolutions."""
         return all(kernel.stencil is not None for kernel in self.kernels)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> OrientedGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        kernels = tuple(kernel.to(device, dtype) for kernel in self.kernels)
-        site_kind, membership = self.site_kind.to(device), self.membership.to(device)
-        return replace(self, site_kind=site_kind, membership=membership, kernels=kernels)
 
 
 @register

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
@@ -31,7 +32,7 @@ _CONVOLUTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.function
 
 
 @dataclass(frozen=True)
-class LatticeStencil:
+class LatticeStencil(TensorContainer):
     """Neighbour offsets of a lattice as a dense kernel, one entry per cell offset and pair of basis sites.
 
     Attributes
@@ -50,13 +51,9 @@ class LatticeStencil:
     periodic: tuple[bool, bool, bool]
     kernel: Tensor
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> LatticeStencil:
-        """Copy on `device` with the kernel in `dtype`."""
-        return replace(self, kernel=self.kernel.to(device, dtype))
-
 
 @dataclass(frozen=True)
-class NeighborTable:
+class NeighborTable(TensorContainer):
     """Neighbours of every site, padded to the largest number n of them.
 
     Attributes
@@ -72,13 +69,9 @@ class NeighborTable:
     radial: Tensor
     angular: Tensor
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> NeighborTable:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return NeighborTable(self.neighbor.to(device), self.radial.to(device, dtype), self.angular.to(device, dtype))
-
 
 @dataclass(frozen=True)
-class NeighborGeometry:
+class NeighborGeometry(TensorContainer):
     """Frozen geometry of one system for a model: what `prepare` returns.
 
     Attributes
@@ -99,16 +92,6 @@ class NeighborGeometry:
     stencil: LatticeStencil | None
     table: NeighborTable | None
     build_table: Callable[[], NeighborTable]
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> NeighborGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(
-            self,
-            site_kind=self.site_kind.to(device),
-            membership=self.membership.to(device),
-            stencil=self.stencil and self.stencil.to(device, dtype),
-            table=self.table and self.table.to(device, dtype),
-        )
 
     def without_stencil(self) -> NeighborGeometry:
         """Force the path of general graphs (to compare the two)."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
@@ -19,27 +20,19 @@ _N_RADIAL = 6
 
 
 @dataclass(frozen=True)
-class DriveGeometry:
+class DriveGeometry(TensorContainer):
     """Neighbours, and the angular functions of degree 1 (M - 1,) at the direction of the drive."""
 
     neighbors: NeighborGeometry
     along: Tensor
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> DriveGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return DriveGeometry(self.neighbors.to(device, dtype), self.along.to(device, dtype))
-
 
 @dataclass(frozen=True)
-class PreparedWithDrive:
+class PreparedWithDrive(TensorContainer):
     """Geometry of a model (`base`) and of the vectors collected along a drive (`drive`, None without one)."""
 
     base: Any
     drive: DriveGeometry | None
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> PreparedWithDrive:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return PreparedWithDrive(self.base.to(device, dtype), self.drive and self.drive.to(device, dtype))
 
 
 class DirectedVectors(nn.Module):

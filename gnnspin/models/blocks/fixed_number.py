@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.systems import SpinSystem
 
 
 @dataclass(frozen=True)
-class Membership:
+class Membership(TensorContainer):
     """Membership of the sites in the disjoint systems of a union.
 
     Attributes
@@ -37,10 +38,6 @@ class Membership:
     def of(cls, system: SpinSystem) -> Membership:
         """Membership of the sites of `system`."""
         return cls(torch.from_numpy(system.graph_index.copy()), system.n_graphs)
-
-    def to(self, device: torch.device | str) -> Membership:
-        """Copy on `device`."""
-        return Membership(self.index.to(device), self.count)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean of values (R, N) over the sites of each system, on every site (R, N)."""

@@ -7,13 +7,14 @@ space changes it. A network of these numbers has all symmetries exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.descriptors.invariants import edge_bonds, triplet_bonds, triplet_chiralities
 from gnnspin.graphs import GraphSpec, triplets
@@ -25,7 +26,7 @@ from gnnspin.systems.distances import LENGTH_TOLERANCE
 
 
 @dataclass(frozen=True)
-class TripletFactors:
+class TripletFactors(TensorContainer):
     """Functions of the two distances and the angle of triplets.
 
     Attributes
@@ -36,10 +37,6 @@ class TripletFactors:
 
     symmetric: Tensor
     antisymmetric: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> TripletFactors:
-        """Copy on `device` in `dtype`."""
-        return TripletFactors(self.symmetric.to(device, dtype), self.antisymmetric.to(device, dtype))
 
 
 class TripletBasis:
@@ -95,7 +92,7 @@ class TripletBasis:
 
 
 @dataclass(frozen=True)
-class InvariantGeometry:
+class InvariantGeometry(TensorContainer):
     """Frozen geometry of one system.
 
     Attributes
@@ -113,17 +110,6 @@ class InvariantGeometry:
     cut: Tensor
     radial: Tensor
     triplets: TripletFactors | None
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> InvariantGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(
-            self,
-            graph=self.graph.clone().to(str(device)),
-            length=self.length.to(device, dtype),
-            cut=self.cut.to(device, dtype),
-            radial=self.radial.to(device, dtype),
-            triplets=self.triplets and self.triplets.to(device, dtype),
-        )
 
 
 class InvariantGraph(nn.Module):

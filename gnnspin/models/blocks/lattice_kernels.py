@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs.radius import MATCH_TOLERANCE, radius_graph
 from gnnspin.models.blocks.density import LatticeStencil, convolve
@@ -48,7 +49,7 @@ class Orientations:
 
 
 @dataclass(frozen=True)
-class KernelGeometry:
+class KernelGeometry(TensorContainer):
     """Places of the neighbours of every site: a stencil or a table of slots.
 
     Attributes
@@ -61,11 +62,6 @@ class KernelGeometry:
 
     stencil: LatticeStencil | None
     slots: Tensor | None
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> KernelGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        stencil = self.stencil and self.stencil.to(device, dtype)
-        return replace(self, stencil=stencil, slots=None if self.slots is None else self.slots.to(device))
 
 
 class LatticeKernel(nn.Module):

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.models.moments.quaternions import sparse_product, spin_components, spin_product
 from gnnspin.models.moments.walks import PAIRS_PER_CHUNK, StepMatrices, WalkGeometry, WalkTables
 
 
 @dataclass(frozen=True)
-class ScaledHamiltonian:
+class ScaledHamiltonian(TensorContainer):
     """Coefficients of :math:`(H - b)/W`.
 
     Attributes
@@ -38,12 +39,6 @@ class ScaledHamiltonian:
     amplitudes: Tensor
     center: Tensor
     half_width: Tensor
-
-    def to(self, dtype: torch.dtype) -> ScaledHamiltonian:
-        """The same in another precision."""
-        return ScaledHamiltonian(
-            self.coupling.to(dtype), self.amplitudes.to(dtype), self.center.to(dtype), self.half_width.to(dtype)
-        )
 
 
 def local_moments(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, reduce
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.bounds import gershgorin_bounds
 from gnnspin.systems.lattice import cell_indices, cell_number
@@ -65,23 +66,15 @@ def _sum(matrices: list[sparse.csr_array]) -> sparse.csr_array:
 
 
 @dataclass(frozen=True)
-class StepMatrices:
+class StepMatrices(TensorContainer):
     """One hop from the ball of n hops to the next: a matrix and its transpose for every term of the hopping."""
 
     real: tuple[tuple[Tensor, Tensor], ...]
     imaginary: tuple[Tensor, Tensor] | None
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> StepMatrices:
-        """Copy on `device` with entries in `dtype`."""
-
-        def moved(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            return pair[0].to(device, dtype), pair[1].to(device, dtype)
-
-        return StepMatrices(tuple(map(moved, self.real)), self.imaginary and moved(self.imaginary))
-
 
 @dataclass(frozen=True)
-class WalkTables:
+class WalkTables(TensorContainer):
     """Balls around B sources, repeated in C translated copies.
 
     Pairs (source, node) are ordered by the number of hops between them, so that a ball of n hops is a prefix.
@@ -122,20 +115,9 @@ class WalkTables:
         """Number B of sources per copy."""
         return self.sizes[0]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> WalkTables:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(
-            self,
-            node=self.node.to(device),
-            parity=self.parity.to(device, dtype),
-            steps=tuple(step.to(device, dtype) for step in self.steps),
-            sums=tuple((a.to(device, dtype), b.to(device, dtype)) for a, b in self.sums),
-            bonds=tuple((a.to(device, dtype), b.to(device, dtype)) for a, b in self.bonds),
-        )
-
 
 @dataclass(frozen=True)
-class WalkGeometry:
+class WalkGeometry(TensorContainer):
     """Frozen walks of one system: one table that is translated over a lattice, or one per chunk of sources.
 
     Attributes
@@ -165,10 +147,6 @@ class WalkGeometry:
     def dtype(self) -> torch.dtype:
         """Precision of the floating-point arrays, and of moments."""
         return self.tables[0].parity.dtype
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> WalkGeometry:
-        """Copy on `device` with floating-point arrays in `dtype`."""
-        return replace(self, tables=tuple(table.to(device, dtype) for table in self.tables))
 
 
 def prepare_walks(
