@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnnspin.systems.lattice import cell_indices, cell_neighbors, cell_number
+from gnnspin.systems.lattice import cell_indices, cell_neighbors, cell_number, cells_present
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
 
@@ -28,7 +28,7 @@ def lattice_pairs(system: SpinSystem, cutoff: float) -> tuple[IntArray, IntArray
     centres, neighbors, vectors = [], [], []
     for offset, a, b, vector in zip(*cell_neighbors(system, cutoff), strict=True):
         target = cells + offset
-        inside = ((target >= 0) & (target < shape) | np.array(system.pbc)).all(axis=1)
+        inside = cells_present(target, shape, system.pbc)
         cell = cell_number(target[inside], shape)
         centres.append(index[inside] * n_basis + a)
         neighbors.append(cell * n_basis + b)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.systems.distances import LENGTH_TOLERANCE, FloatArray, IntArray, pairs_within
 
@@ -25,6 +25,12 @@ def cell_number(cells: ArrayLike, shape: ArrayLike) -> IntArray:
     """Number (...) of each cell (..., 3) in the order of the sites, indices wrapped around the lattice of `shape`."""
     lengths = tuple(np.asarray(shape).tolist())
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(np.asarray(cells) % lengths, -1, 0)), lengths))
+
+
+def cells_present(cells: ArrayLike, shape: ArrayLike, pbc: ArrayLike) -> NDArray[np.bool_]:
+    """Whether a lattice of `shape` has each cell (..., 3): its indices are in range where the boundary is open."""
+    inside = (np.asarray(cells) >= 0) & (np.asarray(cells) < np.asarray(shape))
+    return np.asarray((inside | np.asarray(pbc)).all(axis=-1))
 
 
 def site_cells(system: SpinSystem) -> IntArray:

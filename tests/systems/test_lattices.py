@@ -19,6 +19,7 @@ from gnnspin.systems import (
     union,
 )
 from gnnspin.systems.config import LatticeConfig
+from gnnspin.systems.lattice import cell_indices, cell_number, cells_present
 
 
 def shells(system: SpinSystem, n_shells: int) -> list[tuple[float, set[int]]]:
@@ -153,3 +154,13 @@ def test_union_keeps_its_parts_in_order():
             getattr(joined, name)
     with pytest.raises(InvalidInput, match="empty"):
         union([])
+
+
+def test_cells_by_number_wrap_where_the_boundary_is_periodic():
+    shape, pbc = (3, 4, 2), (True, False, True)
+    cells = cell_indices(shape)
+    assert cell_number(cells, shape).tolist() == list(range(24))
+    far = cells + np.array([3, 0, -2])
+    assert cell_number(far, shape).tolist() == list(range(24))
+    assert cells_present(far, shape, pbc).all()
+    assert cells_present(cells + np.array([0, 1, 0]), shape, pbc).tolist() == (cells[:, 1] < 3).tolist()

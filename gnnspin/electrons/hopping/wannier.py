@@ -15,6 +15,7 @@ from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.hopping.matrix import HERMITIAN_TOLERANCE, matrix_digest
 from gnnspin.electrons.hopping.rules import HoppingRule, Hops
+from gnnspin.systems.lattice import cell_indices, cell_number, cells_present
 from gnnspin.systems.system import IntArray, SpinSystem
 
 SpinorOrder = Literal["interleaved", "blocks"]
@@ -102,11 +103,10 @@ class CellHopping(HoppingRule, kind="cell"):
         self._per_cell(system)
         shape = np.array(system.lattice_shape, dtype=np.int64)
         block, row, column = self._entries()
-        home = np.stack(np.unravel_index(np.arange(shape.prod()), shape), -1)
+        home = cell_indices(shape)
         target = home[:, None] + self.cells[block]
-        wrapped = np.where(system.pbc, target % shape, target)
-        kept = np.all((wrapped >= 0) & (wrapped < shape), axis=-1)
-        number = np.ravel_multi_index(tuple(np.where(kept[..., None], wrapped, 0).T), tuple(shape)).T
+        kept = cells_present(target, shape, system.pbc)
+        number = cell_number(target, shape)
         width = len(self.orbital_basis)
         first = np.broadcast_to(np.arange(len(home))[:, None], kept.shape)
         sites = system.positions.reshape(len(home), -1, 3)[0]

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.systems.lattice import cell_indices
 
 #: Amplitudes that differ by less than this, relative to the largest, are equal.
 _EQUAL = 1e-12
@@ -72,7 +73,7 @@ def lattice_stencil(hamiltonian: SDHamiltonian) -> LatticeStencil | None:
         return None
     elements = hamiltonian.hopping_matrix.tocoo()
     row, column = elements.coords
-    cells = [np.stack(np.unravel_index(axis // n_basis, shape), 1) for axis in (row, column)]
+    cells = [cell_indices(shape)[axis // n_basis] for axis in (row, column)]
     displacement = (cells[1] - cells[0]) % np.array(shape)
     keys = np.column_stack([displacement, row % n_basis, column % n_basis])
     unique, group = np.unique(keys, axis=0, return_inverse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from gnnspin.models.blocks.bases import AngularBasis, degree_slices
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry
 from gnnspin.models.blocks.handedness import Handedness
+from gnnspin.models.blocks.mixing import mix, mixing_matrix
 from gnnspin.models.blocks.standardization import Standardization, site_network, standardized_outputs
 
 _MEAN_NEIGHBORS = 8.0
@@ -93,7 +93,7 @@ class ClusterLayer(nn.Module):
         self.tensor_pairs = nn.ModuleList(ChannelPairs(n, size.pairs) for _ in self.degrees[1:])
         self.handedness = None if mirrors else Handedness(n, angular, max(1, size.channels // 2), emits * size.channels)
         n_tensors = n + (size.scalars if in_scalars else 0) + extra_tensors
-        self.tensor_mixing = nn.ParameterList(_mixing(n, n_tensors) for _ in self.degrees)
+        self.tensor_mixing = nn.ParameterList(mixing_matrix(n, n_tensors) for _ in self.degrees)
         n_invariants = extra_invariants + self._n_invariants()
         self.standardization = Standardization(n_invariants)
         n_handed = self.handedness.n_vectors if self.handedness else 0
@@ -102,8 +102,8 @@ class ClusterLayer(nn.Module):
         self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:
-            self.density_mixing = _mixing(size.channels, n)
-            self.gate_mixing = nn.ParameterList(_mixing(size.channels, n) for _ in self.degrees)
+            self.density_mixing = mixing_matrix(size.channels, n)
+            self.gate_mixing = nn.ParameterList(mixing_matrix(size.channels, n) for _ in self.degrees)
 
     def _n_invariants(self) -> int:
         n, triples = self.densities, self.densities // 2
@@ -162,7 +162,7 @@ class ClusterLayer(nn.Module):
         """Spin-rotation invariants (R, K, m, N) of each degree: mixtures of ``S . A`` and `others` (R, *, M, N)."""
         along = (spin[:, :, None, None] * density).sum(1)
         tensors = torch.cat([along, *others], dim=1) if others else along
-        return [_mix(w, tensors[:, :, part]) for w, part in zip(self.tensor_mixing, self.degrees, strict=True)]
+        return [mix(w, tensors[:, :, part]) for w, part in zip(self.tensor_mixing, self.degrees, strict=True)]
 
     def _invariants(self, spin: Tensor, vectors: Tensor, density: Tensor, tensors: list[Tensor]) -> list[Tensor]:
         """Invariants (R, *, N) under spin rotation and the point group."""
@@ -190,10 +190,10 @@ class ClusterLayer(nn.Module):
 
     def _gated_vectors(self, spin: Tensor, density: Tensor, tensors: list[Tensor], gates: Tensor) -> Tensor:
         """Next vectors (R, 3, C, N)."""
-        mixed = _mix(self.density_mixing, density)
+        mixed = mix(self.density_mixing, density)
         result = gates[:, :, :, 0] * spin[:, :, None] + gates[:, :, :, 1] * mixed[:, :, :, 0]
         for k, part in enumerate(self.degrees):
-            tensor = _mix(self.gate_mixing[k], tensors[k])[:, None]
+            tensor = mix(self.gate_mixing[k], tensors[k])[:, None]
             result = result + gates[:, :, :, 2 + k] * (tensor * mixed[:, :, :, part]).sum(3)
         if self.handedness is not None:
             for k, handed in enumerate(self.handedness.vectors(density, tensors)):
@@ -219,13 +219,13 @@ class ChannelPairs(nn.Module):
         every = channels * (channels + 1) // 2
         self.size = min(every, largest)
         if every > largest:
-            self.first = _mixing(largest, channels)
-            self.second = _mixing(largest, channels)
+            self.first = mixing_matrix(largest, channels)
+            self.second = mixing_matrix(largest, channels)
 
     def forward(self, density: Tensor) -> Tensor:
         """Products (R, size, N) of densities (R, X, C, m, N), summed over X and m."""
         if hasattr(self, "first"):
-            return (_mix(self.first, density) * _mix(self.second, density)).sum((1, 3))
+            return (mix(self.first, density) * mix(self.second, density)).sum((1, 3))
         return _gram(density)
 
 
@@ -234,13 +234,3 @@ def _gram(density: Tensor) -> Tensor:
     channels = density.transpose(2, 3).flatten(1, 2).unbind(2)
     products = [(a * b).sum(1) for k, a in enumerate(channels) for b in channels[k:]]
     return torch.stack(products, dim=1)
-
-
-def _mixing(outputs: int, inputs: int) -> nn.Parameter:
-    """Random matrix that keeps the size of what it mixes."""
-    return nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs))
-
-
-def _mix(matrix: Tensor, features: Tensor) -> Tensor:
-    """Mixtures (..., C', m, N) of features (..., C, m, N)."""
-    return (matrix @ features.flatten(-2)).unflatten(-1, features.shape[-2:])

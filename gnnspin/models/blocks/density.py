@@ -25,6 +25,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.fixed_number import Membership
+from gnnspin.models.blocks.mixing import mixing_matrix
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import cell_neighbors, is_lattice
 
@@ -190,8 +191,8 @@ class NeighborDensity(nn.Module):
         inputs = 1 if mixes else in_channels
         scale = 1 / math.sqrt(inputs * max(mean_neighbors, 1.0))
         self.weight = nn.Parameter(scale * torch.randn(out_channels, inputs, angular.n_degrees, n_radial))
-        mixing = torch.randn(out_channels, in_channels) / math.sqrt(in_channels)
-        self.mixing = nn.Parameter(mixing) if mixes else None
+        mixing = mixing_matrix(out_channels, in_channels)
+        self.mixing = mixing if mixes else None
         self.register_buffer("degree", torch.tensor(angular.degree), persistent=False)
 
     def forward(self, features: Tensor, geometry: NeighborGeometry) -> Tensor:

@@ -12,13 +12,13 @@ polar vectors (degree 1) have the axial product :math:`A\times A'`, which become
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gnnspin.models.blocks.bases import AngularBasis, degree_slices
+from gnnspin.models.blocks.mixing import mix, mixing_matrix
 
 
 class Mixtures(nn.Module):
@@ -31,11 +31,11 @@ class Mixtures(nn.Module):
 
     def __init__(self, outputs: int, inputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(max(inputs, 1)))
+        self.weight = mixing_matrix(outputs, inputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """Mixtures (..., C', m, N) of features (..., C, m, N)."""
-        return (self.weight @ features.flatten(-2)).unflatten(-1, features.shape[-2:])
+        return mix(self.weight, features)
 
 
 class Handedness(nn.Module):

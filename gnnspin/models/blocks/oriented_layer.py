@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from gnnspin.models.blocks.lattice_kernels import KernelGeometry, LatticeKernel, OrientationMixing, Orientations
+from gnnspin.models.blocks.mixing import mixing_matrix
 from gnnspin.models.blocks.standardization import Standardization, site_network, standardized_outputs
 from gnnspin.models.blocks.unit_cell import UnitCell
 
@@ -72,13 +72,13 @@ class OrientedLayer(nn.Module):
         self.size, self.time_reversal, self.emits = size, time_reversal, emits
         self.kernel = LatticeKernel(in_vectors, size.filters, cell, orientations, cutoff)
         self.mixing = None if first else OrientationMixing(in_vectors, orientations)
-        self.own_weight = None if first else _mixing(size.filters, in_vectors)
+        self.own_weight = None if first else mixing_matrix(size.filters, in_vectors)
         self.scalar_kernel = self.scalar_mixing = None
         if in_scalars:
             self.scalar_kernel = LatticeKernel(in_scalars, in_scalars, cell, orientations, cutoff)
             self.scalar_mixing = OrientationMixing(in_scalars, orientations)
         n_sums = n_kinds + size.filters
-        self.factors = _mixing(size.factors, n_sums)
+        self.factors = mixing_matrix(size.factors, n_sums)
         self.triples = 0 if time_reversal else size.factors
         n_invariants = 2 * size.factors + size.filters + 2 * in_scalars + self.triples
         self.standardization = Standardization(n_invariants)
@@ -87,7 +87,7 @@ class OrientedLayer(nn.Module):
         self.network = site_network([n_invariants, size.hidden, size.hidden, sum(self.outputs)])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:
-            self.vector_mixing = _mixing(self.terms * size.channels, n_sums)
+            self.vector_mixing = mixing_matrix(self.terms * size.channels, n_sums)
 
     def forward(
         self, geometry: KernelGeometry, own: Tensor, vectors: Tensor, scalars: Tensor, *, calibrate: bool = False
@@ -155,8 +155,3 @@ def _mixed(matrix: Tensor, own: Tensor, messages: Tensor) -> Tensor:
     """Mixtures of the own spins, equal in all orientations, and the messages: matrix @ (own, messages)."""
     kinds = own.shape[3]
     return matrix[:, kinds:] @ messages + matrix[:, :kinds] @ own
-
-
-def _mixing(outputs: int, inputs: int) -> nn.Parameter:
-    """Random matrix that keeps the size of what it mixes."""
-    return nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs))
