@@ -10,12 +10,45 @@ import pytest
 
 import gnnspin.core
 from gnnspin.core.lazy import lazy_names
+from gnnspin.information import describe
+from gnnspin.studies import STUDIES, Study
+from gnnspin.studies.table import TABLE
+
+#: Topics of `gnnspin info` whose texts are written down.
+LIGHT = ("analyze", "evaluate", "reproduce", *TABLE)
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = "import gnnspin, gnnspin.__main__, gnnspin.cli, sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "torch_geometric", "lightning", "matplotlib", "scipy", "h5py", "e3nn"} & set(loaded)
+HEAVY = {"torch", "torch_geometric", "lightning", "matplotlib", "scipy", "h5py", "e3nn"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Modules that are loaded after code that may end with SystemExit."""
+    printed = f"import atexit, sys\natexit.register(lambda: print('LOADED', *sys.modules))\n{code}"
+    done = subprocess.run([sys.executable, "-c", printed], capture_output=True, text=True, check=True)
+    return set(done.stdout.split("LOADED")[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["simulate", "--help"], *(["info", name] for name in LIGHT)])
+def test_texts_without_numbers_import_nothing_heavy(arguments: list[str]) -> None:
+    code = f"from gnnspin.__main__ import main\nsys.argv[1:] = {arguments}\nmain()"
+    assert not HEAVY & loaded_by(code)
+
+
+def test_info_imports_neither_trainer_nor_figures_nor_studies() -> None:
+    loaded = loaded_by("from gnnspin.information import describe\ndescribe(None)")
+    assert not {"lightning", "matplotlib", "gnnspin.studies.study", "gnnspin.labels"} & loaded
+
+
+def test_the_table_of_studies_is_what_their_modules_hold() -> None:
+    """Reading the table loads no study; every entry names a module with all its sizes."""
+    assert not {"torch", "gnnspin.studies.study"} & loaded_by("from gnnspin.studies import STUDIES\nlist(STUDIES)")
+    assert tuple(STUDIES) == tuple(TABLE)
+    for name, entry in TABLE.items():
+        assert entry.summary
+        assert tuple(STUDIES[name]) == entry.sizes
+        assert all(isinstance(each, Study) for each in STUDIES[name].values())
+        assert f"{name} ({', '.join(entry.sizes)}): {entry.summary}" in describe("reproduce")
+        assert entry.summary in describe(name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from gnnspin.core import State
-from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import random_spins
 from gnnspin.datasets import LabelSet, LabelStore
 from gnnspin.dynamics import resume as resume_run
@@ -29,17 +28,13 @@ from gnnspin.observables import (
 )
 from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
 from gnnspin.runs import claim
-from gnnspin.studies import triangular_120
 from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.study import Study
+from gnnspin.studies.table import study as study_of
 from gnnspin.systems import SpinSystem
 from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
 from gnnspin.trajectories import Trajectory
-
-STUDIES: dict[str, dict[str, Study]] = {
-    "120-degree": {"small": triangular_120.SMALL, "paper": triangular_120.PAPER},
-}
 
 
 def reproduce(
@@ -53,7 +48,7 @@ def reproduce(
     Parameters
     ----------
     name : str
-        A key of `STUDIES`.
+        A key of `gnnspin.studies.STUDIES`.
     output : path
         Folder for labels, model, trajectory, figures and ``report.md``.
     size : str
@@ -77,7 +72,7 @@ def reproduce(
     KeyboardInterrupt
         On Ctrl-C; what was computed is kept.
     """
-    study, directory, results = _lookup(name, size), Path(output), Results()
+    study, directory, results = study_of(name, size), Path(output), Results()
     claim(directory / "study.json", study, resume=resume, kind="study")
     labels, held_out = directory / "labels.h5", directory / "held_out.h5"
     results.timed("labels", lambda: _labels(study.labels, labels, progress))
@@ -92,14 +87,6 @@ def reproduce(
     results.peak_memory = peak * (1 if sys.platform == "darwin" else 1024)
     headline = write_report(study, results, directory)
     return [*headline, *(str(path) for path in sorted(directory.glob("*.*")) if path.suffix != ".json"), str(model)]
-
-
-def _lookup(name: str, size: str) -> Study:
-    if name not in STUDIES:
-        raise InvalidInput(f"unknown study {name!r}; known: {', '.join(STUDIES)}")
-    if size not in STUDIES[name]:
-        raise InvalidInput(f"unknown size {size!r} of {name}; known: {', '.join(STUDIES[name])}")
-    return STUDIES[name][size]
 
 
 def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:
