@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.core.errors import InvalidInput
+from gnnspin.electrons.roots import bracketed_newton
 
 #: Levels closer than this, relative to the largest |level|, are one degenerate level at kT = 0.
 DEGENERACY_TOLERANCE = 1e-10
@@ -17,7 +18,8 @@ DEGENERACY_TOLERANCE = 1e-10
 #: Temperatures at which the width of one degenerate level spans more than this many kT are counted as 0.
 _COLD = 40.0
 
-_MAX_ITERATIONS = 200
+#: Accepted error of mu relative to kT and to its distance from the filled levels.
+_RESOLUTION = 1e-15
 
 
 @dataclass(frozen=True)
@@ -199,28 +201,16 @@ def _relative_potential(levels: Tensor, n_electrons: float, kT: float) -> tuple[
     shifted = levels - middle.unsqueeze(-1)
     low = shifted[..., 0] + warm * math.log(number / n_levels)
     high = shifted[..., -1] - warm * math.log1p(-number / n_levels)
-    offset = _bracketed_newton(shifted, low, high, warm, filled, partial)
-    if offset is None:
-        raise ConvergenceError(f"no mu for n_electrons={n_electrons} at kT={kT}; are all levels finite?")
+    offset = bracketed_newton(
+        lambda mu: _imbalance(shifted, mu, warm, filled, partial),
+        low,
+        high,
+        torch.zeros_like(low).clamp(low, high),
+        absolute=_RESOLUTION * warm,
+        relative=_RESOLUTION,
+        failure=f"no mu for n_electrons={n_electrons} at kT={kT}; are all levels finite?",
+    )
     return middle, torch.where(cold, 0.0, offset)
-
-
-def _bracketed_newton(
-    levels: Tensor, low: Tensor, high: Tensor, kT: Tensor, filled: int, partial: float
-) -> Tensor | None:
-    """Root of `_imbalance` between `low` and `high`: Newton steps that at least halve, bisection where they do not."""
-    mu, previous = torch.zeros_like(low).clamp(low, high), high - low
-    for _ in range(_MAX_ITERATIONS):
-        tolerance = 1e-15 * (mu.abs() + kT)
-        excess, slope = _imbalance(levels, mu, kT, filled, partial)
-        low, high = torch.where(excess <= 0, mu, low), torch.where(excess >= 0, mu, high)
-        newton = mu - excess / slope
-        trusted = (newton > low) & (newton < high) & ((newton - mu).abs() <= previous / 2)
-        proposal = torch.where(trusted | (excess == 0), newton, (low + high) / 2)
-        previous, mu = (proposal - mu).abs(), proposal
-        if bool(((previous <= tolerance) | (high - low <= tolerance)).all()):
-            return mu
-    return None
 
 
 def _imbalance(levels: Tensor, mu: Tensor, kT: Tensor, filled: int, partial: float) -> tuple[Tensor, Tensor]:

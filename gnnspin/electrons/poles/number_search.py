@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from gnnspin.core.errors import ConvergenceError
 from gnnspin.electrons.poles.rational import FermiPoles
+from gnnspin.electrons.roots import scalar_root
 
 FloatArray = NDArray[np.float64]
 
@@ -107,11 +107,15 @@ class NumberSearch:
         return abs(excess) <= self.tolerance or in_noise or self.high - self.low <= _RESOLUTION * abs(self.mu)
 
     def _from_density(self, excess: float, points: FloatArray, weights: FloatArray) -> float:
+        """Root for the density of states at hand; not a number where it has none in the bracket."""
         here = float(weights @ expit(-points))
 
-        def imbalance(mu: float) -> float:
-            return float(weights @ expit((mu - self.mu) / self.kT - points)) - here + excess
+        def imbalance(mu: float) -> tuple[float, float]:
+            occupation = expit((mu - self.mu) / self.kT - points)
+            slope = float(weights @ (occupation * (1 - occupation))) / self.kT
+            return float(weights @ occupation) - here + excess, slope
 
-        if imbalance(self.low) * imbalance(self.high) >= 0:
+        if not imbalance(self.low)[0] < 0 < imbalance(self.high)[0]:
             return np.nan
-        return float(brentq(imbalance, self.low, self.high, xtol=1e-3 * self.kT))
+        failure = f"no mu found from the density of states between {self.low} and {self.high}"
+        return scalar_root(imbalance, self.low, self.high, self.mu, absolute=1e-3 * self.kT, failure=failure)

@@ -18,8 +18,9 @@ from scipy.fft import dct, next_fast_len
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from scipy.special import expit
 
-from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.bounds import gershgorin_bounds
+from gnnspin.electrons.roots import scalar_root
 from gnnspin.systems.system import FloatArray
 
 Kernel = Literal["none", "jackson"]
@@ -254,20 +255,21 @@ class FermiExpansion:
         return sum(self._root(weights, n_electrons + shift) for shift in (-slack, slack)) / 2
 
     def _root(self, weights: FloatArray, number: float) -> float:
-        """Bracketed Newton iteration on N(mu) - number."""
+        """Chemical potential at which the weights hold `number` electrons."""
         total = float(weights.sum())
         margin = self.kT * (40.0 + math.log(max(total, 1.0)))
         low, high = float(self._levels[-1]) - margin, float(self._levels[0]) + margin
-        mu, previous, resolution = (low + high) / 2, high - low, 1e-14 * (self.interval.half_width + self.kT)
-        for _ in range(200):
+
+        def excess(mu: float) -> tuple[float, float]:
             occupation = expit((mu - self._levels) / self.kT)
-            excess = float(weights @ occupation) - number
             slope = float(weights @ (occupation * (1 - occupation))) / self.kT
-            low, high = (mu, high) if excess <= 0 else (low, mu)
-            step = -excess / slope if slope > 0 else math.inf
-            if abs(step) <= resolution or high - low <= resolution:
-                return mu
-            newton = low < mu + step < high and abs(step) <= previous / 2
-            proposal = mu + step if newton else (low + high) / 2
-            previous, mu = abs(proposal - mu), proposal
-        raise ConvergenceError(f"no mu for n_electrons={number} among {total:.6g} levels at kT={self.kT}")
+            return float(weights @ occupation) - number, slope
+
+        return scalar_root(
+            excess,
+            low,
+            high,
+            (low + high) / 2,
+            absolute=1e-14 * (self.interval.half_width + self.kT),
+            failure=f"no mu for n_electrons={number} among {total:.6g} levels at kT={self.kT}",
+        )
