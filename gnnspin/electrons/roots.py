@@ -62,6 +62,8 @@ def bracketed_newton(
         proposal = torch.where(value == 0, point, torch.where(trusted, newton, (low + high) / 2))
         previous, point = (proposal - point).abs(), proposal
         if bool(((previous <= tolerance) | (high - low <= tolerance)).all()):
+            if bool(value.isnan().any()):
+                break
             return point
     raise ConvergenceError(failure)
 
