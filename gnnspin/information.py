@@ -40,6 +40,7 @@ _FAMILIES = (
     "gnnspin.electrons:HoppingRule",
     "gnnspin.electrons:Lead",
     "gnnspin.dynamics:Protocol",
+    "gnnspin.observables:Observable",
 )
 
 _PRETRAINED = "pretrained:"
@@ -51,7 +52,7 @@ _STUDIES = "reproduce"
 def describe(topic: str | None) -> str:
     """Text about a topic: None, a file, a model, ``pretrained:NAME``, a kind, a study, or the name of a configuration.
 
-    Kinds are those of sources, Hamiltonians, hopping rules, leads and temperature protocols.
+    Kinds are those of sources, Hamiltonians, hopping rules, leads, temperature protocols and observables.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from gnnspin.core.moved import moved_names
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.integrators import INTEGRATORS, register_integrator
 from gnnspin.dynamics.loop import Run
-from gnnspin.dynamics.observers import OBSERVERS, register_observer
+from gnnspin.dynamics.observers import register_observer
 from gnnspin.dynamics.parameters import StepParameters, per_part
 from gnnspin.dynamics.protocols import Anneal, Protocol, Quench, Ramp, Table
 from gnnspin.dynamics.simulate import resume, simulate
@@ -16,7 +16,6 @@ from gnnspin.dynamics.units import PhysicalUnits, gilbert_form, rate_form, revie
 
 __all__ = [
     "INTEGRATORS",
-    "OBSERVERS",
     "Anneal",
     "DynamicStructureFactor",
     "PhysicalUnits",
@@ -56,6 +55,7 @@ __getattr__ = moved_names(
         "Langevin": "gnnspin.sampling",
         "Metropolis": "gnnspin.sampling",
         "Minimum": "gnnspin.sampling",
+        "OBSERVERS": "gnnspin.dynamics.observers",
         "ParallelTempering": "gnnspin.sampling",
         "SampleRun": "gnnspin.sampling",
         "Sampler": "gnnspin.sampling",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from gnnspin.core.described import Recipe
@@ -16,10 +16,11 @@ from gnnspin.core.options import options_of
 from gnnspin.core.parameter_types import Numbers
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.integrators import INTEGRATORS
-from gnnspin.dynamics.observers import OBSERVERS
+from gnnspin.dynamics.observers import named_observables
 from gnnspin.dynamics.parameters import check_numbers
 from gnnspin.dynamics.simulate import Run, resume, simulate
 from gnnspin.dynamics.source_config import SourceConfig
+from gnnspin.observables.observable import NamedObservables
 from gnnspin.runs.identity import MAY_CHANGE, require_same_run
 from gnnspin.systems.config import SystemConfig
 from gnnspin.trajectories.trajectory import Trajectory
@@ -44,16 +45,12 @@ class SimulationConfig(_Options):
     initial: InitialConfig = InitialConfig()
     n_steps: Annotated[int, Field(gt=0, description="number of steps"), MAY_CHANGE]
     damping: Numbers = Field(default=0.1, description="dimensionless damping lambda; per replica or site as a list")
-    observers: tuple[str, ...] = Field(default=("neighbor_correlation",), description="names of what to record")
+    observers: Annotated[dict[str, Recipe], NamedObservables()] = Field(
+        default=("neighbor_correlation",),  # type: ignore[arg-type]
+        description="what to record: names of observables, or mappings of a kind, parameters and a name",
+    )
     observe_every: int = Field(default=10, ge=1, description="steps between observations")
     dtype: Literal["float32", "float64"] = Field(default="float64", description="precision of the spins")
-
-    @field_validator("observers")
-    @classmethod
-    def _known_observers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            OBSERVERS[name]
-        return names
 
     @model_validator(mode="after")
     def _numbers_in_range(self) -> SimulationConfig:
@@ -82,7 +79,7 @@ class SimulationConfig(_Options):
             raise StoreError(f"{path} exists; choose another output, or --resume to continue it")
         system = self.system.build()
         source = self.source.build(system)
-        observers = {name: OBSERVERS[name](source) for name in self.observers}
+        observers = named_observables(self.observers, source)
         spins = self.initial.build(system, getattr(torch, self.dtype))
         if path.exists():
             steps = self._steps_left(path, spins)

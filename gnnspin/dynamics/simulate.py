@@ -21,6 +21,7 @@ from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.loop import Run, integrate
+from gnnspin.dynamics.observers import ObserversOfRun, resolved_observers
 from gnnspin.dynamics.parameters import PER_SITE, NoiseTerms, StepParameters, pinned_mask
 from gnnspin.dynamics.protocols import (
     Protocol,
@@ -31,7 +32,7 @@ from gnnspin.dynamics.protocols import (
 )
 from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.timestep import suggest_timestep
-from gnnspin.trajectories.observers import ObservableLog, Observers, named_observers
+from gnnspin.trajectories.observers import ObservableLog, named_observers
 from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
@@ -57,7 +58,7 @@ def simulate(
     pinned: ArrayLike | Tensor | None = None,
     vacancies: ArrayLike | Tensor | None = None,
     compiled: bool = False,
-    observers: Observers = None,
+    observers: ObserversOfRun = None,
     observe_every: int = 1,
     trajectory: str | Path | None = None,
     save_every: int | None = None,
@@ -110,9 +111,10 @@ def simulate(
         Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
         for large systems with cheap fields. Trajectories agree with the plain ones to rounding. The field itself is
         compiled by ``source.compile()``.
-    observers : callables of the state, as a list or a dict by name
+    observers : callables of the state or observables, as a list or a dict by name
         Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape. One that
-        returns nothing is a callback, of which nothing is kept.
+        returns nothing is a callback, of which nothing is kept. Observables are given as such, by their names, or as
+        mappings of a kind and parameters, as in configurations.
     observe_every : int
         Steps between observations.
     trajectory : path, optional
@@ -170,7 +172,7 @@ def simulate(
     _require_cold(step, parameters, start)
     if dt == "auto":
         parameters = _with_suggested_step(parameters, source, start, step, accuracy)
-    log = ObservableLog(named_observers(observers))
+    log = ObservableLog(named_observers(resolved_observers(observers, source)))
     state = State(vectors(components(normalize(start))))
     log.observe(state)
     writer = None
@@ -194,7 +196,7 @@ def resume(
     *,
     n_steps: int | None = None,
     kT: TemperatureFunction | None = None,
-    observers: Observers = None,
+    observers: ObserversOfRun = None,
     progress: bool = True,
 ) -> Run:
     """Continue the run in a trajectory file from its newest checkpoint, as if it had never stopped.
@@ -233,9 +235,9 @@ def resume(
     """
     if n_steps is not None and n_steps < 0:
         raise InvalidInput(f"n_steps={n_steps} must not be negative")
-    named = named_observers(observers)
     with Trajectory(path) as stored:
         source = stored.rebuild_source() if source is None else _given_source(source, stored)
+        named = named_observers(resolved_observers(observers, source))
         settings, state = stored.settings, stored.state
         log = ObservableLog.restored(named, stored.observable_steps, stored.observable_times, stored.observables)
         parameters = _restored_parameters(stored, kT)

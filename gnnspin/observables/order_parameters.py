@@ -10,7 +10,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
 from gnnspin.observables.lattice_types import KAGOME, TRIANGULAR, Places, places_on
-from gnnspin.observables.reciprocal import high_symmetry_points
+from gnnspin.observables.reciprocal import named_wave_vector
 from gnnspin.observables.structure_factor import structure_factor_at
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
@@ -92,7 +92,7 @@ def triple_q_order(system: SpinSystem, spins: Tensor | ArrayLike, wave_vector: A
     """
     if system.lattice_shape is None or system.n_basis != 1:
         raise InvalidInput(f"triple_q_order needs a lattice with one site per cell; {system} is none")
-    triple = np.stack([turn @ _named(system, wave_vector) for turn in _third_turns()])
+    triple = np.stack([turn @ named_wave_vector(system, wave_vector) for turn in _third_turns()])
     _require_commensurate(system, triple)
     checked = as_spins(spins, system.n_sites).to(torch.float64)
     own_opposite = np.allclose(_phase_turns(system.primitive_vectors, 2 * triple[0]), 0, atol=_COMMENSURATE)
@@ -133,15 +133,6 @@ def _third_turns() -> list[FloatArray]:
         c, s = np.cos(2 * np.pi * k / 3), np.sin(2 * np.pi * k / 3)
         turns.append(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]))
     return turns
-
-
-def _named(system: SpinSystem, wave_vector: ArrayLike | str) -> FloatArray:
-    if not isinstance(wave_vector, str):
-        return np.asarray(wave_vector, dtype=np.float64).reshape(3)
-    points = high_symmetry_points(system)
-    if wave_vector not in points:
-        raise InvalidInput(f"wave vector {wave_vector!r} is unknown; known: {', '.join(points)}, or three numbers")
-    return points[wave_vector]
 
 
 def _phase_turns(vectors: FloatArray, wave_vectors: FloatArray) -> FloatArray:

@@ -52,6 +52,25 @@ def high_symmetry_points(system: SpinSystem) -> dict[str, FloatArray]:
     raise InvalidInput("high-symmetry points are known for chains and for square, hexagonal and cubic cells")
 
 
+def named_wave_vector(system: SpinSystem, wave_vector: ArrayLike | str) -> FloatArray:
+    """Cartesian wave vector (3,), given as such or by its name in `high_symmetry_points`.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is unknown on this lattice, or there are not three numbers.
+    """
+    if not isinstance(wave_vector, str):
+        vector = np.asarray(wave_vector, dtype=np.float64)
+        if vector.shape != (3,):
+            raise InvalidInput(f"wave vector {wave_vector} must have three components")
+        return vector
+    points = high_symmetry_points(system)
+    if wave_vector not in points:
+        raise InvalidInput(f"wave vector {wave_vector!r} is unknown; known: {', '.join(points)}, or three numbers")
+    return points[wave_vector]
+
+
 def dimension(system: SpinSystem) -> int:
     """Number of lattice directions: the leading ones, without trailing directions of one cell.
 

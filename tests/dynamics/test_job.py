@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 import gnnspin as gs
 from gnnspin.core import FieldSource, GnnspinError, InvalidInput, StoreError, normalize, random_spins
-from gnnspin.dynamics import INTEGRATORS, OBSERVERS, Ramp, simulate
+from gnnspin.dynamics import INTEGRATORS, Ramp, simulate
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.job import SimulationConfig
+from gnnspin.observables import Observable
 from gnnspin.systems.config import PositionsConfig, StructureConfig
 from gnnspin.trajectories import Trajectory
 
@@ -189,7 +190,7 @@ def test_the_number_of_steps_may_only_grow(tmp_path: Path) -> None:
             run(tmp_path / "a.h5", resume=True, **begun, n_steps=6)
         assert run(tmp_path / "a.h5", resume=True, **begun, n_steps=9).state.step == 9
     finally:
-        del OBSERVERS._known["test_stops"]
+        del Observable.registry._known["test_stops"]
 
 
 @pytest.mark.parametrize("key", ["kind", "file"])
@@ -224,7 +225,7 @@ def test_a_run_of_the_previous_version_is_known_by_its_settings_and_first_spins(
     """Its file holds no configuration, and one replica has an axis of its own."""
     run(tmp_path / "whole.h5", n_steps=6)
     source, spins = gs.classical.Heisenberg(SYSTEM, (1.0, 0.2)), random_spins(16, replicas=(1,), seed=0)
-    observers = {name: OBSERVERS[name](source) for name in ("neighbor_correlation",)}
+    observers = ["neighbor_correlation"]
     path = tmp_path / "old.h5"
     simulate(source, spins, dt=0.1, n_steps=4, damping=0.1, trajectory=path, observers=observers, observe_every=2)
     with h5py.File(path, "r+", libver="latest") as file:
@@ -252,7 +253,7 @@ def test_registered_integrators_and_observers_are_names_like_the_others(tmp_path
         done = run(tmp_path / "a.h5", integrator="test_still", observers=["test_first_spin"])
         again = run(tmp_path / "a.h5", resume=True, integrator="test_still", observers=["test_first_spin"], n_steps=8)
     finally:
-        del INTEGRATORS._known["test_still"], OBSERVERS._known["test_first_spin"]
+        del INTEGRATORS._known["test_still"], Observable.registry._known["test_first_spin"]
     torch.testing.assert_close(done.spins, random_spins(16, seed=0), atol=1e-15, rtol=0)
     assert again.observables["test_first_spin"].shape == (5, 3)
     for change in ({"integrator": "test_still"}, {"observers": ["test_first_spin"]}):

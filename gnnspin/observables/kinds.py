@@ -1,0 +1,367 @@
+"""The observables that come with the library, by name: thin over the functions of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnspin.core.described import Recipe
+from gnnspin.core.errors import InvalidInput
+from gnnspin.observables.chirality import (
+    scalar_chirality,
+    site_average,
+    staggered_vector_chirality,
+    topological_charge_density,
+    vector_chirality,
+)
+from gnnspin.observables.clusters import ferromagnetic_clusters
+from gnnspin.observables.correlation_length import correlation_length, pair_correlation_length
+from gnnspin.observables.correlations import (
+    PairCorrelation,
+    bond_order,
+    magnetization,
+    pair_correlation,
+    shell_correlation,
+)
+from gnnspin.observables.defects import chirality_vortices, wall_length
+from gnnspin.observables.memory import mean_overlap
+from gnnspin.observables.observable import Observable
+from gnnspin.observables.order_parameters import tetrahedral_order, three_sublattice_order, triple_q_order
+from gnnspin.observables.reciprocal import named_wave_vector
+from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
+from gnnspin.observables.triangulation import triangles
+from gnnspin.systems.system import SpinSystem
+
+#: A Cartesian wave vector or its name in `high_symmetry_points`.
+WaveVector: TypeAlias = str | Sequence[float]
+
+Reduction: TypeAlias = Literal["mean", "absolute", "none"]
+Texture: TypeAlias = Literal["spins", "scalar_chirality", "vector_chirality", "bond_order"]
+
+
+def _reduced(values: Tensor, reduce: str) -> Tensor:
+    """Mean, mean absolute value, or all of values (..., n)."""
+    return values if reduce == "none" else (values.abs() if reduce == "absolute" else values).mean(-1)
+
+
+@dataclass(frozen=True)
+class Magnetization(Observable, kind="magnetization"):
+    """Mean spin, (..., 3)."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Mean over the sites."""
+        return magnetization(spins)
+
+
+@dataclass(frozen=True)
+class NeighborCorrelation(Observable, kind="neighbor_correlation"):
+    """Mean of ``S_i . S_j`` over the neighbours of all sites, (...).
+
+    Parameters
+    ----------
+    cutoff : float, optional
+        Distance of neighbours; default: that of nearest neighbours on a lattice, 1 elsewhere.
+    """
+
+    cutoff: float | None = None
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Mean over the sites of `bond_order`."""
+        return bond_order(system, spins, self.cutoff).mean(-1)
+
+
+@dataclass(frozen=True)
+class BondOrder(Observable, kind="bond_order"):
+    """Map of the mean of ``S_i . S_j`` over each site's neighbours, (..., N).
+
+    Parameters
+    ----------
+    cutoff : float, optional
+        Distance of neighbours; default: that of nearest neighbours on a lattice, 1 elsewhere.
+    """
+
+    cutoff: float | None = None
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Bond order of each site."""
+        return bond_order(system, spins, self.cutoff)
+
+
+@dataclass(frozen=True)
+class ShellCorrelation(Observable, kind="shell_correlation"):
+    """Mean of ``S_i . S_j`` over each neighbour shell of a lattice, (..., n_shells).
+
+    Parameters
+    ----------
+    cutoff : float
+        Largest distance.
+    """
+
+    cutoff: float = 4.0
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Correlation of each shell."""
+        return shell_correlation(system, spins, self.cutoff)[1]
+
+
+@dataclass(frozen=True)
+class PairCorrelationOfDistance(Observable, kind="pair_correlation"):
+    """Correlation C(r) of an amorphous system in bins of the distance, (..., n_bins); NaN in empty bins.
+
+    Parameters
+    ----------
+    bin_width : float
+        Width of the bins, which begin at zero.
+    max_distance : float
+        Largest distance, below half the box.
+    """
+
+    bin_width: float = 0.1
+    max_distance: float = 2.5
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Correlation of each bin."""
+        return self.binned(system, spins).correlation
+
+    def binned(self, system: SpinSystem, spins: Tensor) -> PairCorrelation:
+        """Correlations with distances and numbers of pairs."""
+        return pair_correlation(system, spins, self.bin_width, self.max_distance)
+
+
+@dataclass(frozen=True)
+class PairCorrelationLength(PairCorrelationOfDistance, kind="pair_correlation_length"):
+    """Length ``xi = int r |C(r)| dr / int |C(r)| dr`` of an amorphous magnet, (...)."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Length of the binned correlation."""
+        return pair_correlation_length(self.binned(system, spins))
+
+
+@dataclass(frozen=True)
+class StructureFactor(Observable, kind="structure_factor"):
+    """Structure factor S(q) at chosen wave vectors, (..., Q), or on the whole grid, (..., K1, K2, K3).
+
+    Parameters
+    ----------
+    wave_vectors : sequence, optional
+        Names of `high_symmetry_points` or Cartesian vectors; default: the grid of `wave_vectors`.
+    """
+
+    wave_vectors: Sequence[WaveVector] | None = None
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Structure factor of the spins."""
+        if self.wave_vectors is None:
+            return structure_factor(system, spins)
+        return structure_factor_at(system, spins, np.stack([named_wave_vector(system, q) for q in self.wave_vectors]))
+
+
+@dataclass(frozen=True)
+class CorrelationLength(Observable, kind="correlation_length"):
+    """Length L(t) of coarsening from the width of a structure-factor peak, (...).
+
+    Parameters
+    ----------
+    of : {"spins", "scalar_chirality", "vector_chirality", "bond_order"}
+        Whose structure factor; chiralities are averaged over each site's triangles.
+    peak : str or (3,)
+        Wave vector of the peak: Gamma for the domains of a chirality.
+    method : {"inverse_width", "second_moment"}
+        See `gnnspin.observables.correlation_length`.
+    radius : float, optional
+        Radius of the disc around the peak; default: half the distance to the nearest other one.
+    """
+
+    of: Texture = "spins"
+    peak: WaveVector = "Gamma"
+    method: Literal["inverse_width", "second_moment"] = "inverse_width"
+    radius: float | None = None
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Length of one peak."""
+        structure = _structure(system, spins, self.of)
+        return correlation_length(
+            system, structure, named_wave_vector(system, self.peak), method=self.method, radius=self.radius
+        )
+
+
+def _structure(system: SpinSystem, spins: Tensor, of: Texture) -> Tensor:
+    """Structure factor of the spins or of a map made of them."""
+    if of == "spins":
+        return structure_factor(system, spins)
+    if of == "vector_chirality":
+        components = staggered_vector_chirality(system, spins).unbind(-1)
+        return torch.stack([scalar_structure_factor(system, each) for each in components]).sum(0)
+    if of == "bond_order":
+        return scalar_structure_factor(system, bond_order(system, spins))
+    return scalar_structure_factor(system, site_average(system, scalar_chirality(system, spins)))
+
+
+@dataclass(frozen=True)
+class ScalarChirality(Observable, kind="scalar_chirality"):
+    """Scalar chirality of the triangles: mean, mean absolute value, or all (..., T).
+
+    Parameters
+    ----------
+    reduce : {"mean", "absolute", "none"}
+        The absolute value tells order in domains, the mean which handedness has won.
+    """
+
+    reduce: Reduction = "mean"
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Chirality of the triangles."""
+        return _reduced(scalar_chirality(system, spins), self.reduce)
+
+
+@dataclass(frozen=True)
+class VectorChirality(Observable, kind="vector_chirality"):
+    """Length of the mean staggered vector chirality, mean of its length over sites, or all (..., N, 3).
+
+    Parameters
+    ----------
+    reduce : {"mean", "absolute", "none"}
+        The absolute value tells local order, the mean that of the whole system.
+    """
+
+    reduce: Reduction = "mean"
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Staggered vector chirality of the sites."""
+        values = staggered_vector_chirality(system, spins)
+        if self.reduce == "none":
+            return values
+        return values.mean(-2).norm(dim=-1) if self.reduce == "mean" else values.norm(dim=-1).mean(-1)
+
+
+@dataclass(frozen=True)
+class TopologicalCharge(Observable, kind="topological_charge"):
+    """Topological charge (...), or its map (..., T).
+
+    Parameters
+    ----------
+    reduce : {"sum", "absolute", "none"}
+        The sum of the absolute values counts skyrmions and antiskyrmions alike.
+    """
+
+    reduce: Literal["sum", "absolute", "none"] = "sum"
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Solid angles of the triangles over 4 pi."""
+        density = topological_charge_density(system, spins)
+        if self.reduce == "none":
+            return density
+        return (density.abs() if self.reduce == "absolute" else density).sum(-1)
+
+
+@dataclass(frozen=True)
+class TetrahedralOrder(Observable, kind="tetrahedral_order"):
+    """Tetrahedral order of the triangular lattice with its handedness, (...)."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Triple product of the amplitudes at the M points."""
+        return tetrahedral_order(system, spins)
+
+
+@dataclass(frozen=True)
+class ThreeSublatticeOrder(Observable, kind="three_sublattice_order"):
+    """Three-sublattice order of the triangular or kagome lattice, (...)."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Spread of the sublattices' mean spins."""
+        return three_sublattice_order(system, spins)
+
+
+@dataclass(frozen=True)
+class TripleQOrder(Observable, kind="triple_q_order"):
+    """Triple-Q order, (...).
+
+    Parameters
+    ----------
+    wave_vector : str or (3,)
+        One of the three; the others follow by turns of 120 degrees.
+    """
+
+    wave_vector: WaveVector = "M"
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Geometric mean of the three weights."""
+        return triple_q_order(system, spins, named_wave_vector(system, self.wave_vector))
+
+
+@dataclass(frozen=True)
+class ChiralityVortices(Observable, kind="chirality_vortices"):
+    """Number of Z2 vortices of three-sublattice order, (...)."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Count of the triangles that hold one."""
+        return chirality_vortices(system, spins).sum(-1)
+
+
+@dataclass(frozen=True)
+class WallLength(Observable, kind="wall_length"):
+    """Length of the walls between domains of either chirality, (...).
+
+    Parameters
+    ----------
+    of : {"scalar_chirality", "vector_chirality"}
+        Whose sign tells the domains apart.
+    axis : (3,)
+        Direction along which the vector chirality is taken.
+    """
+
+    of: Literal["scalar_chirality", "vector_chirality"] = "scalar_chirality"
+    axis: Sequence[float] = (0.0, 0.0, 1.0)
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Edges between triangles of opposite sign."""
+        if self.of == "scalar_chirality":
+            return wall_length(system, scalar_chirality(system, spins, tiling=True), tiling=True)
+        kappa = vector_chirality(system, spins, tiling=True)
+        along = kappa @ torch.tensor(self.axis, dtype=kappa.dtype, device=kappa.device)
+        return wall_length(system, along * triangles(system, tiling=True).orientation.to(along), tiling=True)
+
+
+@dataclass(frozen=True)
+class FerromagneticClusters(Observable, kind="ferromagnetic_clusters"):
+    """Size of ferromagnetic clusters, (...).
+
+    Parameters
+    ----------
+    threshold : float
+        Smallest ``S_i . S_j`` of a bond that joins two sites.
+    quantity : {"length", "mean_size", "mean_size_of_a_site", "largest", "count"}
+        Of `gnnspin.observables.Clusters`; the length is ``<s>^(1/d)``.
+    cutoff : float, optional
+        Distance of neighbours; default: that of nearest neighbours on a lattice, 1 elsewhere.
+    """
+
+    threshold: float = 0.5
+    quantity: Literal["length", "mean_size", "mean_size_of_a_site", "largest", "count"] = "length"
+    cutoff: float | None = None
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raise InvalidInput if the threshold is no value of S_i . S_j."""
+        threshold = recipe.arguments()["threshold"]
+        if not -1 <= threshold <= 1:
+            raise InvalidInput(f"threshold={threshold} must be between -1 and 1, as S_i . S_j is")
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """One number of the clusters."""
+        found = ferromagnetic_clusters(system, spins, self.threshold, self.cutoff)
+        return torch.as_tensor(getattr(found, self.quantity))
+
+
+@dataclass(frozen=True)
+class Overlap(Observable, kind="edwards_anderson_overlap"):
+    """Mean overlap of each replica with all others, (R,); needs two replicas."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Overlaps at one time."""
+        return mean_overlap(spins)
