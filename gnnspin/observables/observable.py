@@ -138,7 +138,7 @@ class NamedObservables:
 
 
 def _with_kind(name: str, each: Any) -> Any:
-    """What `Observable.recipe` takes; under a name, the kind may be left out where it is the name."""
+    """The mapping that `Observable.recipe` takes; the kind may be left out where it is the name."""
     if isinstance(each, str):
         return {"kind": each}
     return {"kind": name, **(each or {})} if isinstance(each, Mapping | None) else each
