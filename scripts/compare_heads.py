@@ -34,6 +34,7 @@ Output = Annotated[Path, typer.Option(help="Folder for labels, models and the ta
 Epochs = Annotated[int, typer.Option(help="Passes over the training snapshots.")]
 
 NETWORK = {"layers": 2, "channels": 4, "scalars": 4, "hidden": 32, "max_degree": 2}
+ADAM = {"optimizer": "adamw", "learning_rate": 5e-3, "ema": None}
 HEADS = ("energy", "pair", "site_pairs", "vectors")
 ALONG_X = (1.0, 0.0, 0.0)
 
@@ -114,7 +115,7 @@ def trained_committee(directory: Path, name: str, snapshots: int, members: int, 
     train = triangular_labels(directory / "train.h5", name, snapshots, seed=1)
     fields = []
     for seed in range(members):
-        config = TrainingConfig(max_epochs=epochs, validate_every=epochs, batch_size=2, seed=seed, device="cpu")
+        config = TrainingConfig(**ADAM, batch_size=2, max_epochs=epochs, validate_every=epochs, seed=seed, device="cpu")
         model = ModelConfig(cutoff=1.8, hyperparameters=NETWORK, seed=seed).build(train.systems[0])
         folder = directory / f"{seed}_{epochs}"
         run = fit(model, train, train[:1], config, directory=folder, resume=True, progress=False)
@@ -172,7 +173,7 @@ def trained(
     """Train one head; the last weights count, no snapshot chooses them."""
     values = {"head": head, "hyperparameters": NETWORK, "drive": drive}
     model = ModelConfig(name="nonconservative", cutoff=2.3, hyperparameters=values).build(train.systems[0])
-    config = TrainingConfig(max_epochs=epochs, validate_every=epochs, device="cpu")
+    config = TrainingConfig(**ADAM, batch_size=4, max_epochs=epochs, validate_every=epochs, device="cpu")
     name = f"{head}_{'directed' if drive else 'symmetric'}_{epochs}"
     result = fit(model, train, train[:1], config, directory=directory / name, resume=True, progress=False)
     row = {

@@ -51,7 +51,9 @@ def main(
     reversed_torque = gs.electrons.ExactDiagonalization(electrons, kT=0.1, mu=0.0).torque(-exact.spins)
     signal, odd = (float(part.square().mean().sqrt()) for part in (exact.torque, (exact.torque - reversed_torque) / 2))
     typer.echo(f"held-out labels: torque {signal:.4f}, its part odd in time {odd:.4f}")
-    training = TrainingConfig(batch_size=4, ema=0.99, max_epochs=epochs, validate_every=epochs)
+    training = TrainingConfig(
+        optimizer="adamw", learning_rate=5e-3, batch_size=4, max_epochs=epochs, validate_every=epochs
+    )
     for values in ({"mirrors": True}, {}):
         model = ModelConfig(name=architecture, cutoff=cutoff, hyperparameters=values).build(system, labels)
         flags = model.hyperparameters.model_dump(include={"time_reversal", "mirrors"})

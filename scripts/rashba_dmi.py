@@ -101,7 +101,9 @@ def main(
     model = ModelConfig(name="equivariant_tensor_network", cutoff=cutoff, hyperparameters={"coupling": "locked"}).build(
         system
     )
-    config = TrainingConfig(loss="torque", energy_weight=1.0, max_epochs=epochs, batch_size=10)
+    config = TrainingConfig(
+        energy_weight=1.0, max_epochs=epochs, optimizer="adamw", learning_rate=5e-3, batch_size=10, ema=None
+    )
     result = gs.training.fit(model, train, validation, config, directory=output / "training")
     gs.save(result.force_field, output / "model.safetensors")
     learned = gs.ForceField(result.force_field.model, system, dtype=torch.float64)

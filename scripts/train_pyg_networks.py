@@ -47,7 +47,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = labels(Path(folder) / "labels.h5", 50)
         train, test = store.subset(range(40)), store.subset(range(40, 50))
-        config = gs.training.TrainingConfig(max_epochs=20, learning_rate=5e-3, batch_size=4)
+        config = gs.training.TrainingConfig(
+            optimizer="adamw", learning_rate=5e-3, batch_size=4, ema=None, max_epochs=20, validate_every=5
+        )
         torch.manual_seed(0)
         for name, model in models().items():
             result = gs.training.fit(model, train, test, config, directory=Path(folder) / name, progress=False)

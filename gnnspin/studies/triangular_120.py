@@ -54,7 +54,7 @@ SMALL = Study(
     model=ModelConfig(
         cutoff=1.8, hyperparameters={"layers": 2, "channels": 4, "scalars": 4, "hidden": 32, "max_degree": 3}
     ),
-    training=TrainingConfig(max_epochs=80, batch_size=4, learning_rate=5e-3),
+    training=TrainingConfig(),
     quench=_quench(96, 400),
     peak="K",
 )
@@ -65,7 +65,7 @@ PAPER = Study(
     labels=_labels((12, 15, 18, 24), random=100, ordered=40, trajectories=8, n_steps=400, seed=1),
     held_out=_labels((18, 24), random=20, ordered=10, trajectories=2, n_steps=400, seed=2),
     model=ModelConfig(cutoff=2.1, hyperparameters={"layers": 2, "channels": 8, "hidden": 64}),
-    training=TrainingConfig(max_epochs=200, batch_size=4, learning_rate=5e-3),
+    training=TrainingConfig(max_epochs=60),
     quench=_quench(192, 4000),
     peak="K",
 )

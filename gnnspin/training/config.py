@@ -33,7 +33,8 @@ class TrainingConfig(Config):
     The loss per snapshot, in units of the mean square torque of the training set, is
     ``w_T <|T - T'|^2> + w_H <|H - H'|^2> + eta_E |E - E'|^2 / N`` with averages over the N sites.
     A torque loss leaves the field's component along the spin free: it does not drive the motion.
-    ``recipe`` sets the values of a training of the papers; what is given beside it stands.
+    The defaults are the recommended training (see the documentation's page on training). ``recipe`` sets the values of
+    a training of the papers instead; what is given beside it stands.
     """
 
     recipe: RecipeName | None = Field(default=None, description="a training of the papers to start from")
@@ -43,31 +44,32 @@ class TrainingConfig(Config):
     )
     field_weight: float = Field(default=0.1, ge=0, description="w_H of the mixed loss")
     energy_weight: EnergyWeight | float = Field(default=0.0, description="eta_E: a number or a schedule")
-    max_epochs: int = Field(default=200, ge=1, description="passes over the training set")
+    max_epochs: int = Field(default=30, ge=1, description="passes over the training set")
     max_minutes: Annotated[float | None, MAY_CHANGE] = Field(
         default=None, gt=0, description="stop after this time, at the end of an epoch"
     )
-    batch_size: int = Field(default=4, ge=1, description="snapshots per step")
+    batch_size: int = Field(default=1, ge=1, description="snapshots per step")
     optimizer: Literal["adamw", "soap"] = Field(
-        default="adamw", description="soap: Adam in the eigenbasis of the gradients' covariance, fewer epochs"
+        default="soap",
+        description="soap: Adam in the eigenbasis of the gradients' covariance, for fewer epochs",
     )
-    learning_rate: float = Field(default=5e-3, gt=0, description="largest learning rate")
+    learning_rate: float = Field(default=3e-3, gt=0, description="largest learning rate")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="learning rate over the epochs")
     final_learning_rate: float = Field(default=1e-5, ge=0, description="where the cosine ends")
     warmup_steps: int = Field(default=20, ge=0, description="steps of linear warm-up")
-    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW)")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay")
     gradient_clip: float | None = Field(
         default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
     )
     ema: float | None = Field(
-        default=None,
+        default=0.99,
         gt=0,
         lt=1,
         description="decay per step of an exponential moving average of the weights, e.g. 0.999; the averaged weights "
         "are validated and saved; null: none",
     )
     patience: int | None = Field(default=None, ge=1, description="stop after so many validations without improvement")
-    validate_every: int = Field(default=5, ge=1, description="epochs between validations")
+    validate_every: int = Field(default=1, ge=1, description="epochs between validations")
     seed: int = Field(default=0, ge=0, description="seed of the order of the snapshots")
     compiled: Annotated[bool, MAY_CHANGE] = Field(
         default=False,

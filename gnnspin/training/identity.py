@@ -14,6 +14,16 @@ from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture
 from gnnspin.training.config import TrainingConfig
 
+#: Defaults of version 0.1, which wrote down only what differed from them.
+_DEFAULTS_OF_VERSION_0_1 = {
+    "max_epochs": 200,
+    "batch_size": 4,
+    "optimizer": "adamw",
+    "learning_rate": 5e-3,
+    "ema": None,
+    "validate_every": 5,
+}
+
 
 class TrainingRun(Config):
     """Identity of a training: the model, how it is fitted, and to which labels."""
@@ -48,7 +58,7 @@ class TrainingRun(Config):
             "model": name,
             "graph": graph,
             "hyperparameters": hyperparameters,
-            "configuration": values["configuration"],
+            "configuration": {**_DEFAULTS_OF_VERSION_0_1, **values["configuration"]},
             "training_labels": values["training labels"],
             "validation_labels": values["validation labels"],
         }

@@ -36,8 +36,15 @@ class Recipe:
     folds: int | None = None
 
 
-#: Adam at a constant rate, without the trainer's other defaults (clipping, warm-up, cosine).
-_ADAM = {"learning_rate": 1e-3, "final_learning_rate": 1e-3, "schedule": "constant", "warmup_steps": 0}
+#: Adam at a constant rate, without the trainer's other defaults (averaging, clipping, warm-up, cosine).
+_ADAM = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "final_learning_rate": 1e-3,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "ema": None,
+}
 _PLAIN = {**_ADAM, "gradient_clip": None, "weight_decay": 0.0, "batch_size": 1, "validate_every": 1}
 
 #: 1806 features: all bonds and the chiralities with the centre among 36 neighbours, with two references per irrep.

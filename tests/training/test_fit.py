@@ -19,6 +19,7 @@ from gnnspin.models import SpinModel
 from gnnspin.systems import SpinSystem
 from gnnspin.training import EnergyWeight, TrainingConfig, evaluate, fit
 from gnnspin.training.batches import SnapshotTable
+from gnnspin.training.identity import TrainingRun
 from gnnspin.training.job import TrainJob
 from gnnspin.training.job import train as train_job
 from gnnspin.training.module import FieldFitting
@@ -52,21 +53,21 @@ def square() -> SpinSystem:
 def test_learns_a_classical_model(tmp_path: Path, square: SpinSystem) -> None:
     """The exact answer lies in the model's linear part: torque and energy must become accurate."""
     train, test = labels(tmp_path / "a.h5", [square], 24), labels(tmp_path / "b.h5", [square], 6, seed=1)
-    config = TrainingConfig(max_epochs=80, learning_rate=0.02, energy_weight=0.1, batch_size=4)
+    config = TrainingConfig(max_epochs=40, learning_rate=0.02, energy_weight=0.1, batch_size=2)
     result = fit(model(square), train, test, config, directory=tmp_path / "run", progress=False)
     errors = evaluate(result.force_field, test)
     assert errors.torque_r2 > 0.999
     assert errors.energy_rmse_per_site is not None
     assert errors.energy_rmse_per_site < 0.02
     assert not result.interrupted
-    assert result.history["epoch"] == list(range(80))
+    assert result.history["epoch"] == list(range(40))
     assert result.history["train_loss"][-1] < 0.01 * result.history["train_loss"][0]
 
 
 @pytest.mark.parametrize("loss", ["field", "mixed"])
 def test_field_losses_fix_the_parallel_part(tmp_path: Path, square: SpinSystem, loss: str) -> None:
     train = labels(tmp_path / "a.h5", [square], 16)
-    config = TrainingConfig(max_epochs=60, learning_rate=0.02, loss=loss, field_weight=1.0)
+    config = TrainingConfig(max_epochs=10, learning_rate=0.02, loss=loss, field_weight=1.0)
     result = fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
     assert evaluate(result.force_field, train).field_r2 > 0.99
 
@@ -197,6 +198,19 @@ def test_labels_without_torque_are_refused(tmp_path: Path, square: SpinSystem) -
         fit(model(square), store, store, TrainingConfig(loss="field"), directory=tmp_path / "run", progress=False)
 
 
+def test_a_training_of_version_0_1_had_its_own_defaults() -> None:
+    """It wrote down what differed from them."""
+    written = {
+        "model": ["spin_cluster_expansion", {"cutoff": 1.5}, {"layers": 1}],
+        "training labels": "a",
+        "validation labels": "b",
+        "configuration": {"learning_rate": 0.02, "batch_size": 1},
+    }
+    read = TrainingRun.model_validate(written).configuration
+    assert (read.max_epochs, read.batch_size, read.optimizer, read.ema) == (200, 1, "adamw", None)
+    assert (read.learning_rate, read.validate_every) == (0.02, 5)
+
+
 def test_only_models_that_compile_are_compiled(tmp_path: Path, square: SpinSystem) -> None:
     train = labels(tmp_path / "a.h5", [square], 2)
     for name, values in (("equivariant_tensor_network", {}), ("nonconservative", {"head": "vectors"})):
@@ -270,7 +284,7 @@ def test_compiled_training_takes_the_same_steps(
         torch.manual_seed(0)
         values = gs.models.architecture(name).for_system(square, {"hidden": 8, "channels": 3})
         trained = gs.models.build(name, gs.graphs.GraphSpec.for_system(square, 1.5), **values)
-        config = TrainingConfig(max_epochs=3, batch_size=2, energy_weight=0.1, compiled=compiled)
+        config = TrainingConfig(max_epochs=3, batch_size=2, optimizer="adamw", energy_weight=0.1, compiled=compiled)
         fit(trained, train, train, config, directory=tmp_path / str(compiled), progress=False)
         weights.append(torch.cat([p.detach().flatten() for p in trained.parameters()]))
     torch.testing.assert_close(*weights, atol=1e-4, rtol=0)

@@ -119,7 +119,7 @@ def test_learns_an_exchange_model(name: str, tmp_path: Path) -> None:
     train, test = store.subset(range(12)), store.subset(range(12, 16))
     torch.manual_seed(0)
     model = attention() if name == "pyg" else gs.models.build(name, SPEC)
-    config = TrainingConfig(max_epochs=25, learning_rate=0.01, batch_size=4)
+    config = TrainingConfig(optimizer="adamw", learning_rate=0.01, max_epochs=12)
     result = fit(model, train, test, config, directory=tmp_path / "run", progress=False)
     found = evaluate(result.force_field, test)
     assert found.torque_rmse < 0.45 * found.torque_rms
