@@ -34,7 +34,7 @@ Output = Annotated[Path, typer.Option(help="Folder for labels, models and the ta
 Epochs = Annotated[int, typer.Option(help="Passes over the training snapshots.")]
 
 NETWORK = {"layers": 2, "channels": 4, "scalars": 4, "hidden": 32, "max_degree": 2}
-ADAM = {"optimizer": "adamw", "learning_rate": 5e-3, "ema": None}
+ADAM: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 5e-3, "ema": None}
 HEADS = ("energy", "pair", "site_pairs", "vectors")
 ALONG_X = (1.0, 0.0, 0.0)
 
