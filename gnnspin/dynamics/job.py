@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,11 @@ from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.options import options_of
 from gnnspin.core.parameter_types import Numbers
+from gnnspin.core.plain import plain
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.observers import named_observables
-from gnnspin.dynamics.parameters import check_numbers
+from gnnspin.dynamics.parameters import StepParameters
 from gnnspin.dynamics.simulate import Run, resume, simulate
 from gnnspin.dynamics.source_config import SourceConfig
 from gnnspin.observables.observable import NamedObservables
@@ -29,6 +31,9 @@ from gnnspin.trajectories.trajectory import Trajectory
 _OTHERWISE = ("source", "spins", "observers", "trajectory", "notes", "progress")
 
 _Options: Any = options_of(simulate, "SimulationOptions", without=_OTHERWISE)
+
+#: Those of them that are parameters of the equation of motion.
+_STEP_OPTIONS = [field.name for field in fields(StepParameters) if field.name in _Options.model_fields]
 
 #: Name of the configuration among the notes of a trajectory.
 _NOTE = "simulation"
@@ -55,8 +60,8 @@ class SimulationConfig(_Options):
     @model_validator(mode="after")
     def _numbers_in_range(self) -> SimulationConfig:
         INTEGRATORS[self.integrator]
-        dt = 1.0 if self.dt == "auto" else self.dt
-        check_numbers(dt=dt, gamma=self.gamma, tolerance=self.tolerance, seed=self.seed, noise=self.noise)
+        options = {name: getattr(self, name) for name in _STEP_OPTIONS}
+        StepParameters(**options | {"dt": 1.0 if self.dt == "auto" else self.dt}).check()
         for name in ("damping",) if isinstance(self.kT, Recipe) else ("damping", "kT"):
             if np.min(getattr(self, name)) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
@@ -111,10 +116,9 @@ class SimulationConfig(_Options):
     def _require_settings_of(self, stored: Trajectory) -> None:
         """For trajectories without a configuration among their notes: compare with the settings of the run."""
         saved = {**stored.settings, "damping": stored.damping, "kT": stored.kT}
-        names = ["integrator", "seed", "observe_every", "gamma", "noise"]
-        names += [name for name in ("dt",) if getattr(self, name) != "auto"]
-        names += [name for name in ("save_every", "tolerance") if getattr(self, name) is not None]
-        differing = [name for name in names if saved[name] != getattr(self, name)]
+        names = [name for name in _Options.model_fields if name in stored.settings and name != "kT"]
+        names = [name for name in names if getattr(self, name) not in (None, "auto")]
+        differing = [name for name in names if saved[name] != plain(getattr(self, name))]
         numbers = ["damping"] if isinstance(self.kT, Recipe) else ["damping", "kT"]
         differing += [name for name in numbers if not np.array_equal(np.squeeze(saved[name]), getattr(self, name))]
         if stored.state.spins.dtype != getattr(torch, self.dtype):

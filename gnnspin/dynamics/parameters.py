@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -98,23 +98,16 @@ class StepParameters:
         return variance.sqrt() if bool((variance > 0).any()) else 0.0
 
     @classmethod
-    def checked(
-        cls,
-        spins: Tensor,
-        *,
-        dt: float,
-        damping: float | ArrayLike | Tensor,
-        gamma: float = 1.0,
-        kT: float | ArrayLike | Tensor | TemperatureFunction = 0.0,
-        noise: NoiseTerms = "precession",
-        seed: int = 0,
-        replicas: Sequence[int] | None = None,
-        part_sizes: Sequence[int] | None = None,
-        pinned: ArrayLike | Tensor | None = None,
-        tolerance: float | None = None,
-        compiled: bool = False,
-    ) -> StepParameters:
-        """Parameters for the given spins, checked; arrays have the replicas' dimensions, or one more for the sites.
+    def checked(cls, spins: Tensor, *, part_sizes: Sequence[int] | None = None, **options: Any) -> StepParameters:
+        """Parameters for the given spins from options as `simulate` takes them.
+
+        Parameters
+        ----------
+        spins : (..., N, 3)
+        part_sizes : sequence of int, optional
+            Sizes of the parts of a union of systems.
+        **options
+            Attributes by name. Arrays have the replicas' dimensions, or one more for the sites.
 
         Raises
         ------
@@ -123,37 +116,37 @@ class StepParameters:
             shape, `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
             as many as the spins have, or `pinned` is neither boolean nor site numbers, or of the wrong shape.
         """
-        check_numbers(dt=dt, gamma=gamma, tolerance=tolerance, seed=seed, noise=noise)
+        given = cls(**options)
+        given.check()
         sizes = None if part_sizes is None or len(part_sizes) == 1 else tuple(int(size) for size in part_sizes)
-        parameters = cls(
-            dt=float(dt),
-            damping=per_site(damping, "damping", spins),
-            gamma=float(gamma),
-            kT=kT if callable(kT) else per_site(kT, "kT", spins),
-            noise=noise,
-            seed=whole_number(seed, "seed"),
-            replicas=_identities(replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
+        parameters = replace(
+            given,
+            dt=float(given.dt),
+            damping=per_site(given.damping, "damping", spins),
+            gamma=float(given.gamma),
+            kT=given.kT if callable(given.kT) else per_site(given.kT, "kT", spins),
+            seed=whole_number(given.seed, "seed"),
+            replicas=_identities(given.replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
             part_sizes=sizes,
-            pinned=None if pinned is None else pinned_mask(pinned, spins),
-            tolerance=tolerance,
-            compiled=bool(compiled),
+            pinned=None if given.pinned is None else pinned_mask(given.pinned, spins),
+            compiled=bool(given.compiled),
         )
         parameters.temperature(0.0, spins)
         return parameters
 
-
-def check_numbers(*, dt: Any, gamma: Any, tolerance: Any, seed: Any, noise: Any) -> None:
-    """Raise InvalidInput unless the numbers of a run are in range; see `StepParameters.checked`."""
-    for name, value in (("dt", dt), ("gamma", gamma), ("tolerance", 1.0 if tolerance is None else tolerance)):
-        if np.ndim(value) or isinstance(value, bool | str):
-            remedy = "; moments of different size are not supported" if name == "gamma" else ""
-            raise InvalidInput(f"{name} of shape {np.shape(value)} must be one positive number{remedy}")
-        if not (math.isfinite(value) and value > 0):
-            raise InvalidInput(f"{name}={value} must be positive")
-    if not 0 <= whole_number(seed, "seed") < 2**64:
-        raise InvalidInput(f"seed={seed} must lie in 0 .. 2^64 - 1")
-    if noise not in ("precession", "both"):
-        raise InvalidInput(f"noise={noise!r} must be 'precession' or 'both'")
+    def check(self) -> None:
+        """Raise InvalidInput unless the numbers that every spin shares are in range; see `checked`."""
+        tolerance = 1.0 if self.tolerance is None else self.tolerance
+        for name, value in (("dt", self.dt), ("gamma", self.gamma), ("tolerance", tolerance)):
+            if np.ndim(value) or isinstance(value, bool | str):
+                remedy = "; moments of different size are not supported" if name == "gamma" else ""
+                raise InvalidInput(f"{name} of shape {np.shape(value)} must be one positive number{remedy}")
+            if not (math.isfinite(value) and value > 0):
+                raise InvalidInput(f"{name}={value} must be positive")
+        if not 0 <= whole_number(self.seed, "seed") < 2**64:
+            raise InvalidInput(f"seed={self.seed} must lie in 0 .. 2^64 - 1")
+        if self.noise not in ("precession", "both"):
+            raise InvalidInput(f"noise={self.noise!r} must be 'precession' or 'both'")
 
 
 def per_part(system: Any, values: ArrayLike) -> Tensor:

@@ -152,11 +152,10 @@ def simulate(
     step = INTEGRATORS[integrator]
     if trajectory is not None:
         refuse_existing(trajectory)
-    if vacancies is not None:
-        source = Diluted(source, vacancies)
-        pinned = source.vacant if pinned is None else pinned_mask(pinned, start).cpu() | torch.from_numpy(source.vacant)
+    source, pinned = _diluted(source, vacancies, pinned, start)
     parameters = StepParameters.checked(
         start,
+        part_sizes=[part.n_sites for part in source.system.parts],
         dt=1.0 if dt == "auto" else dt,
         damping=damping,
         kT=kT,
@@ -164,7 +163,6 @@ def simulate(
         noise=noise,
         seed=seed,
         replicas=replicas,
-        part_sizes=[part.n_sites for part in source.system.parts],
         pinned=pinned,
         tolerance=tolerance,
         compiled=compiled,
@@ -177,14 +175,10 @@ def simulate(
     log.observe(state)
     writer = None
     if trajectory is not None:
+        settings = _settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})}
+        values = _stored_values(state, parameters)
         writer = TrajectoryWriter.create(
-            trajectory,
-            source,
-            state,
-            log,
-            settings=_settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})},
-            parameters=_stored_values(state, parameters),
-            save_dtype=save_dtype,
+            trajectory, source, state, log, settings=settings, parameters=values, save_dtype=save_dtype
         )
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
@@ -247,6 +241,17 @@ def resume(
     writer = TrajectoryWriter.reopen(path, state, log, schedule)
     step = INTEGRATORS[settings["integrator"]]
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
+
+
+def _diluted(
+    source: FieldSource, vacancies: ArrayLike | Tensor | None, pinned: ArrayLike | Tensor | None, spins: Tensor
+) -> tuple[FieldSource, ArrayLike | Tensor | None]:
+    """The source without the moments at `vacancies`, whose spins are pinned besides those that are."""
+    if vacancies is None:
+        return source, pinned
+    diluted = Diluted(source, vacancies)
+    vacant = torch.from_numpy(diluted.vacant)
+    return diluted, vacant if pinned is None else pinned_mask(pinned, spins).cpu() | vacant
 
 
 def _settings(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from pydantic import ValidationError
 
 import gnnspin as gs
 from gnnspin.core import FieldSource, GnnspinError, InvalidInput, StoreError, normalize, random_spins
-from gnnspin.dynamics import INTEGRATORS, Ramp, simulate
+from gnnspin.dynamics import INTEGRATORS, Ramp, StepParameters, simulate
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.observables import Observable
@@ -59,6 +61,20 @@ def test_a_configuration_is_the_call_that_it_describes(tmp_path: Path) -> None:
     with Trajectory(tmp_path / "a.h5") as stored:
         assert stored[-1].dtype == np.float64
         assert stored.notes["simulation"]["gamma"] == 1.2
+
+
+def test_an_option_of_the_step_has_one_default_in_python_and_in_yaml() -> None:
+    arguments = inspect.signature(simulate).parameters
+    options = {field.name: field for field in fields(StepParameters)}
+    assert options.keys() - arguments.keys() == {"part_sizes", "max_iterations"}
+    for name in options.keys() & arguments.keys():
+        required = options[name].default is MISSING
+        assert arguments[name].default == (inspect.Parameter.empty if required else options[name].default), name
+        described = SimulationConfig.model_fields[name]
+        assert described.description, name
+        if name != "damping":
+            assert described.is_required() == required, name
+            assert required or described.default == options[name].default, name
 
 
 @pytest.mark.parametrize(
@@ -232,8 +248,9 @@ def test_a_run_of_the_previous_version_is_known_by_its_settings_and_first_spins(
         settings = json.loads(file.attrs["settings"])
         del settings["notes"]
         file.attrs["settings"] = json.dumps(settings)
-    for change, key in (({"initial": {"seed": 1}}, "initial"), ({"damping": 0.2}, "damping"), ({"dt": 0.2}, "dt")):
-        with pytest.raises(InvalidInput, match=key):
+    changes = {"damping": 0.2, "dt": 0.2, "noise": "both", "replicas": [5], "compiled": True, "gamma": 1.1}
+    for change in ({"initial": {"seed": 1}}, *({name: value} for name, value in changes.items())):
+        with pytest.raises(InvalidInput, match=next(iter(change))):
             run(path, resume=True, n_steps=6, **change)
     done = run(path, resume=True, n_steps=6)
     with Trajectory(tmp_path / "whole.h5") as whole:
