@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 import gnnspin as gs
 from gnnspin.core.config import Config
 from gnnspin.core.containers import TensorContainer, kept_in, move_arrays
+from gnnspin.training.batches import Batch
 
 THIRD = torch.tensor(1.0, dtype=torch.float64) / 3
 
@@ -123,6 +124,20 @@ def test_without_a_precision_arrays_only_move() -> None:
     before, after = outer(), outer().to("meta")
     assert [array.dtype for array in arrays(after)] == [array.dtype for array in arrays(before)]
     assert {array.device.type for array in arrays(after)} == {"meta"}
+
+
+def test_a_batch_keeps_its_precisions_on_another_device() -> None:
+    """Energies stay in double precision beside spins in single precision."""
+    system = gs.systems.square(4, 4)
+    model = gs.models.for_system("spin_cluster_expansion", system, cutoff=1.1)
+    data = move_arrays(model.prepare(system), dtype=torch.float32)
+    spins = gs.core.random_spins(16, replicas=(2,), seed=0).float()
+    batch = Batch(system, data, spins, spins, torch.zeros(2, 1, dtype=torch.float64)).to("meta")
+    assert {array.device.type for array in arrays(batch)} == {"meta"}
+    assert batch.energy is not None
+    assert batch.energy.dtype == torch.float64
+    assert {array.dtype for array in arrays((batch.data, batch.spins, batch.field))} == {torch.float32, torch.int64}
+    assert batch.system is system
 
 
 def test_gradients_flow_through_a_move() -> None:
