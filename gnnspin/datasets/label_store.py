@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,11 @@ class LabelStore(LabelSet):
         for file_path, match in pending:
             if match and int(match[1]) not in found:
                 found[int(match[1])] = _Location(int(match[1]), match[2], 0, file_path)
+            elif match and found[int(match[1])].pending is not None:
+                raise StoreError(
+                    f"two processes appended record number {int(match[1])}: {found[int(match[1])].pending} and "
+                    f"{file_path}; keep one of the files, or rename one to a free number"
+                )
         return [found[number] for number in sorted(found)]
 
     def _main_identity(self) -> tuple[int, int, int]:
@@ -203,7 +209,8 @@ class LabelStore(LabelSet):
         label : Label
         number : int, optional
             Record number, which decides the order; default one above the largest. Several processes may append at
-            the same time if they use different numbers.
+            the same time if they use different numbers: each pays for its own label alone, whatever else is there. Two
+            labels of one number that processes appended unseen by each other are an error of `refresh`.
 
         Returns
         -------
@@ -221,17 +228,16 @@ class LabelStore(LabelSet):
             number = self._locations[-1].number + 1 if self._locations else 0
         if number < 0:
             raise InvalidInput(f"record number {number} must not be negative")
-        if number in self._numbers or any(self._pending.glob(f"{number:08d}-*.h5")):
-            raise StoreError(f"{self.path} already has a record number {number}; refresh() shows it")
         fingerprint = label.system.fingerprint
         target = self._pending / f"{number:08d}-{fingerprint}.h5"
+        if number in self._numbers or target.exists():
+            raise StoreError(f"{self.path} already has a record number {number}; refresh() shows it")
         row = record_columns(label, number)
         self._append_system(label.system)
         with _hdf5.atomic_file(target) as file:
             _hdf5.write_columns(file.create_group(f"records/{fingerprint}"), row)
-        self._locations.append(_Location(number, fingerprint, 0, target))
+        insort(self._locations, _Location(number, fingerprint, 0, target), key=lambda location: location.number)
         self._numbers.add(number)
-        self._locations.sort(key=lambda location: location.number)
         return number
 
     def _append_system(self, system: SpinSystem) -> None:

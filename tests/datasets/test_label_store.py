@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import multiprocessing
+import os
 import pickle
 import resource
 import shutil
@@ -383,3 +384,33 @@ def test_provenance_is_read_without_the_labels(tmp_path, monkeypatch):
     assert [found["number"] for found in store.provenances] == [0, 1, 2, 3, 4]
     rest, held = holdout(store, 0.4)
     assert len(rest) + len(held) == 5
+
+
+def test_a_label_costs_the_same_whatever_is_there(tmp_path, monkeypatch):
+    """Appending lists no folder, nor sorts what came before."""
+    store = LabelStore.create(tmp_path / "labels.h5")
+    store.append(label(0))
+
+    def listed(*_, **__):
+        raise AssertionError("a folder was listed")
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((Path, "glob"), (Path, "iterdir"), (os, "listdir"), (os, "scandir")):
+            patch.setattr(owner, name, listed)
+        for number in (5, 1, None):
+            store.append(label(1), number=number)
+        with pytest.raises(StoreError, match="already has a record number 5"):
+            store.append(label(1, TRIANGULAR), number=5)
+    assert store.numbers == LabelStore(store.path).numbers == (0, 1, 5, 6)
+
+
+def test_a_number_that_two_writers_used_is_an_error_not_a_loss(tmp_path):
+    first = LabelStore.create(tmp_path / "labels.h5")
+    second = LabelStore(first.path)
+    first.append(label(0), number=3)
+    with pytest.raises(StoreError, match="already has a record number 3"):
+        second.append(label(1), number=3)
+    second.append(label(1, TRIANGULAR), number=3)
+    for look in (first.refresh, second.compact, lambda: LabelStore(first.path)):
+        with pytest.raises(StoreError, match=r"two processes appended record number 3: .*keep one"):
+            look()
