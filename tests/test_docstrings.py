@@ -1,4 +1,4 @@
-"""Docstrings: none opens with "What", none only refers to another, and every public name has one."""
+"""Docstrings: none opens with "What", none only refers to another; public classes, functions and methods have one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -18,6 +18,7 @@ import gnnspin
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "gnnspin").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")])
+MEMBERS = (property, classmethod, staticmethod, cached_property)
 STUB = re.compile(r"See `[\w.]+`")
 
 
@@ -28,24 +29,6 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
             text = ast.get_docstring(node)
             if text:
                 yield getattr(node, "lineno", 1), text
-
-
-def subpackages() -> list[ModuleType]:
-    """The package and its subpackages that list their public names."""
-    found = pkgutil.walk_packages(gnnspin.__path__, "gnnspin.")
-    modules = [gnnspin, *(importlib.import_module(entry.name) for entry in found if entry.ispkg)]
-    return [module for module in modules if hasattr(module, "__all__")]
-
-
-def public_members(owner: type) -> Iterator[tuple[str, Any]]:
-    """Methods and properties of a class and of its bases in the package, without the private ones."""
-    for name in dir(owner):
-        home = next((base for base in owner.__mro__ if name in vars(base)), None)
-        if home is None or name.startswith("_") or not home.__module__.startswith("gnnspin"):
-            continue
-        member = inspect.getattr_static(owner, name)
-        if isinstance(member, property | classmethod | staticmethod) or inspect.isfunction(member):
-            yield name, member if isinstance(member, property) else getattr(owner, name)
 
 
 @pytest.mark.parametrize("opening", ["What ", "See `"])
@@ -59,16 +42,40 @@ def test_openings(opening: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("module", subpackages(), ids=lambda module: module.__name__)
-def test_public_names_are_documented(module: ModuleType) -> None:
+def modules() -> Iterator[ModuleType]:
+    """Every module of the package."""
+    yield gnnspin
+    for entry in pkgutil.walk_packages(gnnspin.__path__, "gnnspin."):
+        if not entry.name.endswith("__main__"):
+            yield importlib.import_module(entry.name)
+
+
+def described_in_the_package(owner: type, name: str) -> bool:
+    """Whether a class or a base of it in the package has a docstring for a member."""
+    homes = [base for base in owner.__mro__ if base.__module__.startswith("gnnspin") and name in vars(base)]
+    members = (inspect.getattr_static(home, name) for home in homes)
+    return any(getattr(member, "__func__", member).__doc__ for member in members)
+
+
+def test_public_classes_and_functions_are_documented() -> None:
     missing = []
-    for name in module.__all__:
-        value = getattr(module, name)
-        if not (inspect.isclass(value) or inspect.isfunction(value)):
-            continue
-        if not inspect.getdoc(value):
-            missing.append(name)
-        if inspect.isclass(value):
-            members = public_members(value)
-            missing += [f"{name}.{member}" for member, function in members if not inspect.getdoc(function)]
-    assert not missing, f"{module.__name__}: {missing}"
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node):
+                missing.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}")
+    assert not missing, "\n".join(missing)
+
+
+def test_public_methods_are_documented_or_inherit_it_from_a_class_of_the_package() -> None:
+    missing = [
+        f"{module.__name__}.{owner.__name__}.{name}"
+        for module in modules()
+        for owner in vars(module).values()
+        if inspect.isclass(owner) and owner.__module__ == module.__name__ and not owner.__name__.startswith("_")
+        for name, member in vars(owner).items()
+        if not name.startswith("_")
+        and (isinstance(member, MEMBERS) or inspect.isfunction(member))
+        and not described_in_the_package(owner, name)
+    ]
+    assert not missing, "\n".join(missing)

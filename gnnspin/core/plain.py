@@ -24,7 +24,9 @@ _LISTED = 16
 class HasSpecification(Protocol):
     """A described object, see `gnnspin.core.described`."""
 
-    def specification(self) -> dict[str, Any]: ...
+    def specification(self) -> dict[str, Any]:
+        """JSON-able description."""
+        ...
 
 
 def require_same(given: Mapping[str, Any], stored: Mapping[str, Any], what: str) -> None:

@@ -24,13 +24,19 @@ class Geometry(Protocol):
     """Number of sites, number of graphs and fingerprint of a system: all that a field source needs to know of it."""
 
     @property
-    def n_sites(self) -> int: ...
+    def n_sites(self) -> int:
+        """Number of spins, N."""
+        ...
 
     @property
-    def n_graphs(self) -> int: ...
+    def n_graphs(self) -> int:
+        """Number of disjoint parts, each with an energy of its own."""
+        ...
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Hash by which equal systems are recognised."""
+        ...
 
 
 class FieldSource(Described, family="source", group="gnnspin.sources"):

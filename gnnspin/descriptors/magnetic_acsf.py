@@ -169,6 +169,7 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
 
     @property
     def n_features(self) -> int:
+        """Number F of features: radial ones, angular kernels of pairs of bonds, and those of the chirality."""
         n_shells, n_channels = len(self.config.radial), self._pairs.shape[1] * self._n_kernels
         chiral = {
             "none": 0,
@@ -179,6 +180,7 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
         return n_shells * (1 + self._n_kernels) + chiral[self.config.chirality]
 
     def prepare(self, system: SpinSystem) -> ACSFGeometry:
+        """Neighbours of every site by shells, pairs of bonds and their symmetry functions, in float64."""
         graph = self.spec.graph(system)
         groups = self._windows()
         if self._has_chirality_sums:
@@ -213,6 +215,7 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
         return SiteOrder(blocks, sites.argsort())
 
     def forward(self, data: ACSFGeometry, spins: Tensor) -> Tensor:
+        """Features (R, N, F) of spins (R, N, 3): sums over bonds, then those over pairs of chiral shells."""
         windows = data.orders[:-1] if self._has_chirality_sums else data.orders
         bonds = torch.cat([_by_site(window, spins, _bond_sums) for window in windows], dim=-1)
         bonds = bonds[..., self._order.argsort().to(bonds.device)].flatten(2)  # (R, N, 1 + M, D) to (R, N, F)

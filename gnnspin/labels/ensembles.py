@@ -24,7 +24,9 @@ class Ensemble(Protocol):
     """Spin configurations of one system."""
 
     @property
-    def system(self) -> SpinSystem: ...
+    def system(self) -> SpinSystem:
+        """Where the spins are."""
+        ...
 
     @property
     def count(self) -> int:

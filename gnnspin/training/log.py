@@ -15,6 +15,7 @@ class LastValidation(Callback):
     """Validate after the last epoch, whatever the interval."""
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Ask for a validation in the last epoch."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
 
@@ -26,6 +27,7 @@ class TimeLimit(Callback):
         self.deadline = time.monotonic() + 60 * max_minutes
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop if the time is over."""
         trainer.should_stop = trainer.should_stop or time.monotonic() > self.deadline
 
 
@@ -51,6 +53,7 @@ class CsvLog(Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock of the epoch."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

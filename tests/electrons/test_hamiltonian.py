@@ -1,5 +1,6 @@
 """The s-d Hamiltonian: matrices against their definition, several orbitals per site, spin-orbit terms."""
 
+import inspect
 import json
 
 import numpy as np
@@ -190,3 +191,8 @@ def test_bad_arguments(arguments, reason):
 def test_sparse_takes_one_configuration():
     with pytest.raises(InvalidInput, match="one configuration"):
         SDHamiltonian(chain(3)).sparse(random_spins(3, replicas=(2,), seed=0))
+
+
+def test_a_coupling_left_out_is_that_of_the_constructor():
+    default = inspect.signature(SDHamiltonian).parameters["J"].default
+    assert default == SDHamiltonian.recipe({"hopping": {"kind": "nearest_neighbor"}}).J == SDHamiltonian(chain(4)).J

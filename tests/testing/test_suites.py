@@ -15,8 +15,10 @@ from gnnspin.electrons import (
     HaldaneHopping,
     HoppingRule,
     NearestNeighborHopping,
+    PeierlsHopping,
     RashbaHopping,
     SDHamiltonian,
+    TwistedHopping,
 )
 from gnnspin.electrons.hopping.rules import Hops
 from gnnspin.systems import SpinSystem, chain, honeycomb, square
@@ -48,6 +50,16 @@ class TestRashba(HoppingPhysics):
 class TestNearestNeighbors(HoppingPhysics):
     def rule(self) -> HoppingRule:
         return NearestNeighborHopping(1.2)
+
+
+class TestTwisted(HoppingPhysics):
+    def rule(self) -> HoppingRule:
+        return TwistedHopping(NearestNeighborHopping(), (0.4, 0.9, 0.0))
+
+
+class TestPeierls(HoppingPhysics):
+    def rule(self) -> HoppingRule:
+        return PeierlsHopping(NearestNeighborHopping(), 1 / self.system.n_sites)
 
 
 class TestSemiImplicit(IntegratorPhysics):
@@ -99,6 +111,16 @@ def test_a_wrong_source_fails() -> None:
         suite_of(lambda: Wrong(mixed=True)).test_replicas_are_independent()
     with pytest.raises(AssertionError):
         suite_of(lambda: Wrong(factor=1.0), symmetries=frozenset({"spin_rotation"})).test_symmetries()
+
+
+def test_one_flux_quantum_through_a_torus_has_no_translations() -> None:
+    """Loops around it enclose a flux that depends on where they run; to claim translations fails the suite."""
+    claims = type("Claims", (PeierlsHopping,), {"translation": True})
+    suite = type("Suite", (HoppingPhysics,), {"rule": lambda _self: claims(NearestNeighborHopping(), 1 / 16)})()
+    suite.system = square(4, 4)
+    with pytest.raises(AssertionError, match="translation changes the energy"):
+        suite.test_declared_symmetries()
+    assert not PeierlsHopping(NearestNeighborHopping(), 1 / 16).translation
 
 
 def test_a_wrong_rule_fails() -> None:

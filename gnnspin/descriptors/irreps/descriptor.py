@@ -105,6 +105,7 @@ class GroupIrreps(Descriptor, config=GroupIrrepsConfig):
 
     @property
     def n_features(self) -> int:
+        """Number F of features: powers, phases and bispectra of all families of neighbours, see `table`."""
         return self.table().n_features
 
     def table(self) -> IrrepsTable:

@@ -97,6 +97,10 @@ class PeierlsHopping(WrappedHopping, kind="peierls"):
     hopping: HoppingRule
     flux: float
 
+    #: Loops around a torus enclose a flux that depends on where they run: sites differ, unless ``total_flux`` is a
+    #: multiple of both lengths. Far from boundaries, quantities that no such loop enters are the same everywhere.
+    translation = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not np.isfinite(self.flux):

@@ -113,7 +113,7 @@ class HoppingRule(Described, family="hopping rule", group="gnnspin.hopping_rules
 
     @property
     def translation(self) -> bool:
-        """Invariance of gauge-invariant quantities under the translations of a lattice."""
+        """Invariance of energies under the translations of a lattice, on every system, however small."""
         return False
 
     @property

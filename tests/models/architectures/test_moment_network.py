@@ -26,6 +26,7 @@ from gnnspin.models import SpinModel
 from gnnspin.models.architectures.moment_network import MomentModel, moment_invariants
 from gnnspin.systems import SpinSystem
 from gnnspin.testing import ModelPhysics, close, force_field
+from gnnspin.testing.permutations import translations
 from gnnspin.training import TrainingConfig, fit
 
 
@@ -280,3 +281,19 @@ def test_bond_moments_matter_and_need_real_hopping() -> None:
     rule = PeierlsHopping(NearestNeighborHopping(), 1 / 6)
     with pytest.raises(InvalidInput, match="bond moments need real hopping"):
         build("moment_cluster_expansion", hopping=rule, **options)
+
+
+def test_flux_through_a_torus_has_no_translations_to_claim() -> None:
+    """Walks around a torus enclose a flux that depends on where they run: 0.013 of the field with six hops."""
+    system = gs.systems.square(6, 6)
+    rule = PeierlsHopping(NearestNeighborHopping(), 1 / 36)
+    model = gs.models.build(
+        "moment_network", GraphSpec.for_system(system, 1.5), hopping=rule.specification(), J=2.0, hops=6
+    )
+    source = gs.ForceField(model, system).to(dtype=torch.float64)
+    spins, image = random_spins(36, seed=1), translations(system)[0]
+    change = (source.field(spins[image]) - source.field(spins)[image]).norm() / source.field(spins).norm()
+    assert change > 1e-3
+    assert model.symmetries == {"spin_rotation"}
+    with pytest.raises(InvalidInput, match="cannot run in tiles"):
+        source.tile(16)
