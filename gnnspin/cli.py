@@ -30,7 +30,7 @@ app = typer.Typer(
     `gnnspin info CONFIGURATION` documents the keys of each YAML file.""",
 )
 
-analyze = typer.Typer(no_args_is_help=True, help="Measure properties of Hamiltonians and models.")
+analyze = typer.Typer(no_args_is_help=True, help="Measure properties of Hamiltonians, models and stored runs.")
 app.add_typer(analyze, name="analyze")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the results go; new, unless --resume.")]
@@ -197,6 +197,37 @@ def locality(config: Configuration, output: Output, resume: Resume = False) -> N
     typer.echo(f"{result}\nwrote {output / 'locality.json'} and {output / 'locality.png'}")
 
 
+@analyze.command()
+def trajectory(
+    run: Annotated[Path, typer.Argument(help="Trajectory that simulate wrote; it may be running.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="YAML file; `gnnspin info trajectory`.")],
+    output: Output,
+    resume: Resume = False,
+) -> None:
+    """Measure observables on the frames of a stored run; a table, HDF5 and figures in OUTPUT.
+
+    ```yaml
+    observables:
+      - scalar_chirality
+      - {kind: correlation_length, name: length, of: scalar_chirality}
+    waiting_times: [10, 100]
+    growth:
+      length: {laws: [power, linear], window: [20, 800]}
+    ```
+
+    The names are those of `observers` in a simulation. After Ctrl-C, or when the run has gone on, `--resume` measures
+    the frames that are missing.
+    """
+    with starting():
+        from gnnspin.analysis.trajectory import TrajectoryAnalysisConfig, analyze_trajectory
+        from gnnspin.analysis.trajectory_report import write_analysis
+
+    settings = read_config(config, TrajectoryAnalysisConfig)
+    found = analyze_trajectory(run, settings, output, resume=resume)
+    written = write_analysis(found, output, figures=settings.figures)
+    typer.echo("\n".join([str(found), *(f"wrote {path}" for path in written)]))
+
+
 @app.command()
 def reproduce(
     study: Annotated[str, typer.Argument(help="Name of a study; `gnnspin info` lists them.")],
@@ -215,7 +246,7 @@ def reproduce(
 @app.command()
 def info(
     topic: Annotated[
-        str | None, typer.Argument(help="A file, a model, a kind, or generate, train, simulate, compare, locality.")
+        str | None, typer.Argument(help="A file, a model, a kind, or generate, train, simulate, locality, trajectory.")
     ] = None,
 ) -> None:
     """Describe this installation, a file (labels, model, trajectory), a model, a kind, or the keys of a configuration.

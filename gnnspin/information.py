@@ -17,13 +17,15 @@ _CONFIGURATIONS = {
     "train": "gnnspin.training.job:TrainJob",
     "simulate": "gnnspin.dynamics.job:SimulationConfig",
     "locality": "gnnspin.analysis:LocalityConfig",
+    "trajectory": "gnnspin.analysis:TrajectoryAnalysisConfig",
     "compare": "gnnspin.analysis.comparison:ComparisonConfig",
 }
 
 #: Commands without a configuration of their own, and what to know of them.
 _COMMANDS = {
     "analyze": """analyses, each a command `gnnspin analyze NAME` with a configuration
-  locality: torque error that no model of a given cutoff can avoid; `gnnspin info locality` documents its keys""",
+  locality: torque error that no model of a given cutoff can avoid; `gnnspin info locality` documents its keys
+  trajectory: observables over a stored run; `gnnspin info trajectory` documents its keys""",
     "evaluate": """`gnnspin evaluate MODEL LABELS [--figure FILE]` takes no configuration
   MODEL: a file written by train, or pretrained:NAME
   LABELS: a label store, or published:NAME

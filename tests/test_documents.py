@@ -20,7 +20,7 @@ from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 import gnnspin as gs
-from gnnspin.analysis import ComparisonConfig, LocalityConfig
+from gnnspin.analysis import ComparisonConfig, LocalityConfig, TrajectoryAnalysisConfig
 from gnnspin.cli import main
 from gnnspin.core.yaml_loader import Loader
 from gnnspin.dynamics.job import SimulationConfig
@@ -37,6 +37,7 @@ CONFIGURATIONS = {
     "train": TrainJob,
     "simulate": SimulationConfig,
     "analyze locality": LocalityConfig,
+    "analyze trajectory": TrajectoryAnalysisConfig,
     "compare": ComparisonConfig,
 }
 

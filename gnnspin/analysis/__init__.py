@@ -6,15 +6,26 @@ from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality
 from gnnspin.analysis.locality_figure import locality_figure
 from gnnspin.analysis.response import Agreement, response, response_agreement
 from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
+from gnnspin.analysis.trajectory import (
+    GrowthConfig,
+    TrajectoryAnalysis,
+    TrajectoryAnalysisConfig,
+    analyze_trajectory,
+)
+from gnnspin.analysis.trajectory_report import write_analysis
 
 __all__ = [
     "Agreement",
     "ComparisonConfig",
     "FieldCost",
+    "GrowthConfig",
     "Locality",
     "LocalityConfig",
     "SourceSymmetries",
+    "TrajectoryAnalysis",
+    "TrajectoryAnalysisConfig",
     "analyze_locality",
+    "analyze_trajectory",
     "compare",
     "conditional_variance",
     "field_cost",
@@ -23,4 +34,5 @@ __all__ = [
     "response_agreement",
     "source_symmetries",
     "symmetry_violations",
+    "write_analysis",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 from torch import Tensor
 
@@ -20,6 +20,9 @@ from gnnspin.observables.resampling import independent_points, replica_means, re
 from gnnspin.systems.system import FloatArray
 
 Law = Literal["power", "linear", "square_root", "logarithmic", "stretched_log"]
+
+#: Relative rounding of times that are sums of many steps.
+_ROUNDING = 1e-9
 
 #: Gauss-Newton steps of a fit, which from its start needs about five.
 _STEPS = 40
@@ -245,6 +248,14 @@ def compare_growth_laws(
     )
 
 
+def inside_window(times: FloatArray, window: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """Which times lie in a window, its ends included, also where times are sums of steps and rounded."""
+    if window is None:
+        return np.ones(len(times), dtype=bool)
+    slack = _ROUNDING * np.abs(times).max(initial=0.0)
+    return np.asarray((times >= window[0] - slack) & (times <= window[1] + slack))
+
+
 def _in_window(
     times: Tensor | ArrayLike, lengths: Tensor | ArrayLike, window: tuple[float, float] | None, earliest: float
 ) -> tuple[FloatArray, FloatArray]:
@@ -253,8 +264,7 @@ def _in_window(
     data = np.atleast_2d(data)
     if t.ndim != 1 or data.ndim != 2 or data.shape[1] != len(t) or not len(data):
         raise InvalidInput(f"times have shape {t.shape} and lengths {data.shape}; expected (T,) and (R, T) or (T,)")
-    first, last = window or (-np.inf, np.inf)
-    inside = (t >= first) & (t <= last) & (t > earliest)
+    inside = inside_window(t, window) & (t > earliest)
     t, data = t[inside], data[:, inside]
     if len(t) < 4 or len(np.unique(t)) < 3:
         raise InvalidInput(f"window={window} holds {len(t)} times after {earliest:g}; a fit needs four or more")

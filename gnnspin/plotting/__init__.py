@@ -2,12 +2,13 @@
 
 from gnnspin.core.moved import moved_names
 from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
-from gnnspin.plotting.curves import length_against_time
+from gnnspin.plotting.curves import against_time, length_against_time
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.reciprocal import structure_factor_map
 
 __all__ = [
     "ErrorStatistics",
+    "against_time",
     "error_statistics",
     "lattice_map",
     "length_against_time",

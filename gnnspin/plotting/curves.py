@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting import style
+
+#: Dashes of the laws that are drawn in.
+_DASHES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 #: How far a guide runs above the highest point beside it.
 _GUIDE = 1.25
@@ -87,4 +91,79 @@ def length_against_time(
             style.logarithmic(axes.yaxis)
         if label or power_law is not None:
             axes.legend(loc="upper left")
+    return drawing, axes
+
+
+def against_time(
+    times: Tensor | ArrayLike,
+    means: Tensor | ArrayLike,
+    path: str | Path | None = None,
+    *,
+    errors: Tensor | ArrayLike | None = None,
+    labels: Sequence[str] | None = None,
+    laws: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    ylabel: str = "",
+    scale: str = "linear",
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw observables against time, with bands of one standard error and fitted laws.
+
+    Parameters
+    ----------
+    times : (T,)
+        In 1/(gamma t). A point at time zero is left out on logarithmic axes.
+    means : (T,) or (C, T)
+        One curve or several; points that are not finite are left out.
+    path : path, optional
+        File to write.
+    errors : same shape as means, optional
+        Standard errors; no band where they are not finite.
+    labels : sequence of C str, optional
+        Names of the curves.
+    laws : mapping of str to (times, values), optional
+        Curves of fitted laws by their labels.
+    ylabel : str
+        Name of the vertical axis.
+    scale : {"linear", "log"}
+        Of both axes.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    figure, axes
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes differ, the scale is unknown, or nothing can be drawn.
+    """
+    t, curves = style.as_array(times), np.atleast_2d(style.as_array(means))
+    spread = np.full_like(curves, np.nan) if errors is None else np.atleast_2d(style.as_array(errors))
+    if t.ndim != 1 or curves.shape[1:] != t.shape or spread.shape != curves.shape:
+        raise InvalidInput(
+            f"times have shape {t.shape}, means {curves.shape} and errors {spread.shape}; expected (T,) and (C, T)"
+        )
+    if labels is not None and len(labels) != len(curves):
+        raise InvalidInput(f"{len(labels)} labels for {len(curves)} curves; give one each")
+    if scale not in ("log", "linear"):
+        raise InvalidInput(f"scale {scale!r} is unknown; known: log, linear")
+    shown = np.isfinite(curves) & ((scale == "linear") | ((t > 0) & (curves > 0)))
+    if not shown.any():
+        raise InvalidInput("nothing can be drawn; give finite values, positive ones on logarithmic axes")
+    with style.figure(path, 4.2, 3.0, ax=ax) as (drawing, (axes,)):
+        for k, (curve, error, inside) in enumerate(zip(curves, spread, shown, strict=True)):
+            color = style.PALETTE[k % len(style.PALETTE)]
+            axes.plot(t[inside], curve[inside], "o-", ms=2.5, color=color, label=labels[k] if labels else None)
+            band = inside & np.isfinite(error) & ((scale == "linear") | (curve > error))
+            axes.fill_between(t[band], (curve - error)[band], (curve + error)[band], color=color, alpha=0.25, lw=0)
+        for k, (label, (x, y)) in enumerate((laws or {}).items()):
+            color = style.PALETTE[(k + len(curves)) % len(style.PALETTE)]
+            axes.plot(np.asarray(x), np.asarray(y), color=color, ls=_DASHES[k % len(_DASHES)], label=label)
+        axes.set(xlabel=r"time ($1/\gamma t$)", ylabel=ylabel)
+        if scale == "log":
+            style.logarithmic(axes.xaxis)
+            style.logarithmic(axes.yaxis)
+        if labels or laws:
+            axes.legend(loc="best")
     return drawing, axes

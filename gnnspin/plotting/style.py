@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.runs.files import replaced
 
 #: Palette of Okabe and Ito.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -90,8 +91,9 @@ def figure(
         yield drawing, axes
         if path is not None:
             target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            drawing.savefig(target, dpi=200, bbox_inches="tight", pad_inches=0.05)
+            suffix = target.suffix[1:] or "png"
+            with replaced(target) as temporary:
+                drawing.savefig(temporary, format=suffix, dpi=200, bbox_inches="tight", pad_inches=0.05)
 
 
 def logarithmic(axis: Axis) -> None:
