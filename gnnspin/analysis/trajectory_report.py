@@ -102,7 +102,7 @@ def _laws(comparison: GrowthComparison) -> dict[str, Any]:
 
 
 def _draw(found: TrajectoryAnalysis, name: str, path: Path) -> None:
-    labels = _tabled(found)[name]
+    labels = [label.removeprefix(name).strip("[]").replace("=", " = ") for label in _tabled(found)[name]]
     means, errors = (each.reshape(len(found.times), -1).T for each in (found.mean(name), found.error(name)))
     comparison = found.growth.get(name)
     laws = {}

@@ -17,6 +17,9 @@ from gnnspin.plotting import style
 #: Dashes of the laws that are drawn in.
 _DASHES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
+#: Largest number of points that are marked one by one.
+_MARKED = 30
+
 #: How far a guide runs above the highest point beside it.
 _GUIDE = 1.25
 
@@ -154,7 +157,9 @@ def against_time(
     with style.figure(path, 4.2, 3.0, ax=ax) as (drawing, (axes,)):
         for k, (curve, error, inside) in enumerate(zip(curves, spread, shown, strict=True)):
             color = style.PALETTE[k % len(style.PALETTE)]
-            axes.plot(t[inside], curve[inside], "o-", ms=2.5, color=color, label=labels[k] if labels else None)
+            marker = "o" if inside.sum() <= _MARKED else ""
+            label = labels[k] if labels else None
+            axes.plot(t[inside], curve[inside], marker=marker, ms=2.5, color=color, label=label)
             band = inside & np.isfinite(error) & ((scale == "linear") | (curve > error))
             axes.fill_between(t[band], (curve - error)[band], (curve + error)[band], color=color, alpha=0.25, lw=0)
         for k, (label, (x, y)) in enumerate((laws or {}).items()):
