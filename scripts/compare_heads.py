@@ -25,6 +25,7 @@ from gnnspin.core import normalize, random_rotation, random_spins
 from gnnspin.datasets import Label, LabelSet, LabelStore, published
 from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
 from gnnspin.labels import GenerateConfig, RandomSampler, RelaxationSampler
+from gnnspin.runs import replaced
 from gnnspin.systems.config import LatticeConfig
 from gnnspin.training import TrainingConfig, evaluate, fit
 from gnnspin.training.job import ModelConfig
@@ -202,7 +203,7 @@ def report(row: dict[str, Any]) -> None:
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
     """Table as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with replaced(path) as new, new.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

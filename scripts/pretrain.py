@@ -24,7 +24,7 @@ from gnnspin.core.config import Config
 from gnnspin.datasets import LabelSet, open_labels
 from gnnspin.force_fields.pretrained import pretrained_folder
 from gnnspin.labels import GenerateConfig, generate
-from gnnspin.runs import claim
+from gnnspin.runs import claim, write_text
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training import Evaluation, TrainingConfig, evaluate
 from gnnspin.training.job import ModelConfig
@@ -111,7 +111,7 @@ def make(name: str, output: Path, workers: int) -> Path:
     )
     path = gs.save(result.force_field, folder / f"{name}.safetensors")
     cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
-    path.with_suffix(".md").write_text(_card(name, recipe, result, errors, len(train), cost), encoding="utf-8")
+    write_text(path.with_suffix(".md"), _card(name, recipe, result, errors, len(train), cost))
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gnnspin.analysis.comparison import ComparisonConfig, by_data, compare, front, over_seeds, table
 from gnnspin.core.errors import InvalidInput
 from gnnspin.plotting.comparison import accuracy_against_cost, learning_curves
+from gnnspin.runs import replaced, write_text
 
 
 def run_comparison(
@@ -63,8 +64,8 @@ def run_comparison(
         if len({row["n_training"] for row in own}) > 1:
             learning_curves(own, output / f"{figure}_learning.png", signal=own[0]["test_torque_rms"])
         text += f"\nfront of accuracy and cost on {name}: {', '.join(row['model'] for row in front(largest))}\n"
-    (output / "table.md").write_text(text, encoding="utf-8")
-    (output / "table.tex").write_text(latex_table(rows), encoding="utf-8")
+    write_text(output / "table.md", text)
+    write_text(output / "table.tex", latex_table(rows))
     return text
 
 
@@ -158,8 +159,7 @@ def _restricted(
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with replaced(path) as new, new.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

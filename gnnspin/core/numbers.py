@@ -38,6 +38,39 @@ def whole_number(value: Any, name: str) -> int:
     raise InvalidInput(f"{name}={value!r} must be a whole number")
 
 
+def whole_at_least(value: Any, smallest: int, name: str) -> int:
+    """The whole number `value`, at least `smallest`.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none or smaller; names it.
+    """
+    number = whole_number(value, name)
+    if number < smallest:
+        raise InvalidInput(f"{name}={value} must be at least {smallest}")
+    return number
+
+
+def seed_number(value: Any, name: str = "seed") -> int:
+    """The seed of random numbers, in 0 .. 2^64 - 1.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no whole number or out of range; names it.
+
+    Examples
+    --------
+    >>> seed_number(1e5)
+    100000
+    """
+    number = whole_number(value, name)
+    if not 0 <= number < 2**64:
+        raise InvalidInput(f"{name}={value} must lie in 0 .. 2^64 - 1")
+    return number
+
+
 def _exact(value: float) -> int:
     if not value.is_integer():
         raise ValueError

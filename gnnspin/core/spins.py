@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number, whole_at_least
 
 #: Largest accepted deviation of a spin's length from one.
 UNIT_TOLERANCE = 1e-3
@@ -67,8 +68,15 @@ def normalize(vectors: Tensor) -> Tensor:
 def random_spins(
     n_sites: int, *, replicas: tuple[int, ...] = (), seed: int, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Independent spins uniform on the sphere, shape ``(*replicas, n_sites, 3)``, reproducible from `seed`."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+    """Independent spins uniform on the sphere, shape ``(*replicas, n_sites, 3)``, reproducible from `seed`.
+
+    Raises
+    ------
+    InvalidInput
+        If `n_sites` or `seed` is no whole number, or out of range.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed_number(seed))
+    n_sites = whole_at_least(n_sites, 0, "n_sites")
     draws = torch.randn(*replicas, n_sites, 3, generator=generator, dtype=torch.float64, device="cpu")
     return normalize(draws).to(dtype)
 
@@ -85,7 +93,7 @@ def torque(spins: Tensor, field: Tensor) -> Tensor:
 
 def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """Haar-random proper rotation matrix (3, 3); rotate spins by ``spins @ matrix.T``."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed_number(seed))
     q, r = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64, device="cpu"))
     q = q * torch.sign(torch.diagonal(r))
     return (q * torch.sign(torch.linalg.det(q))).to(dtype)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number, whole_at_least
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.datasets.labels import COPY, Label, LabelSet, StackedLabels
 from gnnspin.systems.system import SpinSystem
@@ -54,9 +54,7 @@ def spin_rotated(labels: LabelSet, copies: int = 4, *, seed: int = 0) -> LabelSe
     InvalidInput
         If `copies` is less than 1.
     """
-    if copies < 1:
-        raise InvalidInput(f"copies={copies} of every label must be at least 1")
-    return _SpinRotated(labels, copies, seed)
+    return _SpinRotated(labels, whole_at_least(copies, 1, "copies"), seed)
 
 
 class _SpinRotated(LabelSet):
@@ -64,7 +62,7 @@ class _SpinRotated(LabelSet):
 
     def __init__(self, parent: LabelSet, copies: int, seed: int) -> None:
         self.parent, self.copies = parent, copies
-        rotations = Rotation.random(copies * len(parent), np.random.default_rng(seed))
+        rotations = Rotation.random(copies * len(parent), np.random.default_rng(seed_number(seed)))
         self.rotations = torch.from_numpy(rotations.as_matrix())
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number
 from gnnspin.datasets import published
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.datasets.label_store import LabelStore
@@ -58,7 +59,7 @@ def holdout(labels: LabelSet, fraction: float, *, seed: int = 0) -> tuple[LabelS
     """
     if not 0 < fraction < 1:
         raise InvalidInput(f"fraction={fraction} of labels to hold out must lie between 0 and 1")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_number(seed))
     groups = _trajectories(labels)
     singles, long = _units(groups, 5)
     held = np.zeros(len(labels), dtype=bool)
@@ -99,7 +100,7 @@ def k_folds(
     """
     if count < 2 or (blocks is not None and blocks < 1):
         raise InvalidInput(f"folds={count} must be at least 2, blocks={blocks} at least 1 (or None)")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_number(seed))
     singles, long = _units(_trajectories(labels), count, blocks)
     if len(singles) + len(long) < count:
         raise InvalidInput(

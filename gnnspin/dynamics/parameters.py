@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gnnspin.core.dilution import site_mask
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.numbers import whole_number
+from gnnspin.core.numbers import seed_number
 from gnnspin.dynamics.protocols import TemperatureFunction
 
 #: Parameters that may differ from site to site.
@@ -125,7 +125,7 @@ class StepParameters:
             damping=per_site(given.damping, "damping", spins),
             gamma=float(given.gamma),
             kT=given.kT if callable(given.kT) else per_site(given.kT, "kT", spins),
-            seed=whole_number(given.seed, "seed"),
+            seed=seed_number(given.seed),
             replicas=_identities(given.replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
             part_sizes=sizes,
             pinned=None if given.pinned is None else pinned_mask(given.pinned, spins),
@@ -143,8 +143,7 @@ class StepParameters:
                 raise InvalidInput(f"{name} of shape {np.shape(value)} must be one positive number{remedy}")
             if not (math.isfinite(value) and value > 0):
                 raise InvalidInput(f"{name}={value} must be positive")
-        if not 0 <= whole_number(self.seed, "seed") < 2**64:
-            raise InvalidInput(f"seed={self.seed} must lie in 0 .. 2^64 - 1")
+        seed_number(self.seed)
         if self.noise not in ("precession", "both"):
             raise InvalidInput(f"noise={self.noise!r} must be 'precession' or 'both'")
 

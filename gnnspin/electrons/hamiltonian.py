@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hopping.matrix import MatrixHopping, checked_hopping, orbital_counts
 from gnnspin.electrons.hopping.onsite import diluted_coupling
@@ -94,7 +95,7 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
         _check_dilution(J, spin_fraction, dilution_seed)
         self.system = system
         self.hopping, self._orbitals = _as_rule(hopping, orbitals)
-        self.spin_fraction, self.dilution_seed = float(spin_fraction), int(dilution_seed)
+        self.spin_fraction, self.dilution_seed = float(spin_fraction), seed_number(dilution_seed, "dilution_seed")
         self.orbital_site = np.repeat(np.arange(system.n_sites), _orbital_counts(self.hopping, system, self._orbitals))
         matrix = checked_hopping(self.hopping.matrix(system), system, self.orbital_site)
         self._hopping_matrix = matrix if matrix.shape[0] == self.n_orbitals else _spin_independent(matrix)
@@ -285,8 +286,7 @@ HamiltonianRecipe: TypeAlias = Annotated[Recipe, RecipeOf(SDHamiltonian)]
 def _check_dilution(J: Any, spin_fraction: float, dilution_seed: int) -> None:
     if not 0 <= spin_fraction <= 1:
         raise InvalidInput(f"spin_fraction={spin_fraction} must lie between 0 and 1")
-    if int(dilution_seed) != dilution_seed or dilution_seed < 0:
-        raise InvalidInput(f"dilution_seed={dilution_seed} must be an integer >= 0")
+    seed_number(dilution_seed, "dilution_seed")
     if spin_fraction < 1 and np.ndim(J):
         raise InvalidInput(
             f"spin_fraction={spin_fraction} needs one number J; or set J to 0 on the sites without a spin yourself"

@@ -16,6 +16,7 @@ from scipy.stats import t as student_t
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number
 from gnnspin.observables.resampling import independent_points, replica_means, residual_blocks
 from gnnspin.systems.system import FloatArray
 
@@ -222,7 +223,7 @@ def compare_growth_laws(
     if not laws or n_bootstrap < 2:
         raise InvalidInput(f"laws={tuple(laws)} must name a law, and n_bootstrap={n_bootstrap} be at least 2")
     t, data = _in_window(times, lengths, window, max(LAWS[law].earliest for law in laws))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_number(seed))
     mean = np.log(data.mean(0))
     fitted = {law: _fitted(LAWS[law], t, mean[None])[0] for law in laws}
     deviations = {law: mean - np.log(_evaluated(LAWS[law], fitted[law], t)) for law in laws}

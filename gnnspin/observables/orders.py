@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
+from gnnspin.core.numbers import seed_number
 from gnnspin.core.registry import Registry
 from gnnspin.core.spins import as_spins, normalize, random_rotation
 from gnnspin.systems.system import SpinSystem
@@ -168,7 +169,7 @@ def perturbed(spins: Tensor, amplitude: float, *, seed: int, rotate: bool = True
     """
     if not amplitude >= 0:
         raise InvalidInput(f"amplitude={amplitude} must not be negative")
-    noise_seed, rotation_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    noise_seed, rotation_seed = np.random.SeedSequence(seed_number(seed)).generate_state(2, np.uint64)
     generator = torch.Generator().manual_seed(int(noise_seed))
     noise = torch.randn(spins.shape, generator=generator, dtype=torch.float64).to(spins)
     rotated = spins @ random_rotation(int(rotation_seed)).to(spins).T if rotate else spins

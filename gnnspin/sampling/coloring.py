@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
+from gnnspin.core.numbers import seed_number
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.graphs.radius import radius_graph
@@ -39,6 +40,7 @@ def coupled_sites(source: FieldSource, cutoff: float | None = None, *, seed: int
     (N, N) sparse array of bool, symmetric, without diagonal
     """
     n_sites = source.system.n_sites
+    seed = seed_number(seed)
     rows, columns = _within(source.system, cutoff) if cutoff is not None else _probed(source, seed)
     different = rows != columns
     rows, columns = rows[different], columns[different]
@@ -88,7 +90,7 @@ def check_colors(source: FieldSource, colors: list[Tensor], *, seed: int = 0, tr
 
     A random half of every colour is changed, `trials` times; the fields on the other half must stay.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_number(seed))
     n_sites = source.system.n_sites
     spins = random_spins(n_sites, seed=seed).to(source.device)
     before = source.field(spins)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
+from gnnspin.core.numbers import whole_at_least
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
 from gnnspin.dynamics.algebra import components, dot, normalized, tangent, vectors
@@ -115,10 +116,10 @@ def minimize(
     -32.0
     """
     start = normalize(as_spins(spins, source.system.n_sites).detach())
-    if tolerance <= 0 or max_iterations < 0 or memory < 1:
-        raise InvalidInput(
-            f"tolerance={tolerance} must be positive, max_iterations={max_iterations} >= 0, memory={memory} >= 1"
-        )
+    if tolerance <= 0:
+        raise InvalidInput(f"tolerance={tolerance} must be positive")
+    max_iterations = whole_at_least(max_iterations, 0, "max_iterations")
+    memory = whole_at_least(memory, 1, "memory")
     source._require_energy()
     landscape = _Landscape(source, _free(pinned, start))
     point = landscape.at(components(start.reshape(-1, *start.shape[-2:])))

@@ -17,6 +17,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.noise import thermal_noise
+from gnnspin.core.numbers import seed_number, whole_at_least, whole_number
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
 from gnnspin.dynamics.algebra import components, vectors
@@ -81,7 +82,7 @@ class Sampler(ABC):
     Raises
     ------
     InvalidInput
-        If `kT` is not positive and finite.
+        If `kT` is not positive and finite, or `seed` or one of `replicas` is no whole number.
     """
 
     def __init__(
@@ -89,8 +90,8 @@ class Sampler(ABC):
     ) -> None:
         self.source = source
         self.kT = checked_temperatures(kT)
-        self.seed = seed
-        self.replicas = replicas
+        self.seed = seed_number(seed)
+        self.replicas = None if replicas is None else [whole_number(each, "replicas") for each in replicas]
 
     def start(self, spins: Tensor | ArrayLike) -> SamplerState:
         """State before the first sweep; InvalidInput if spins or temperatures do not fit."""
@@ -182,8 +183,8 @@ def sample(
     >>> run.observables["m"].shape
     (5, 3)
     """
-    if n_sweeps < 0 or observe_every < 1:
-        raise InvalidInput(f"n_sweeps={n_sweeps} must not be negative, observe_every={observe_every} at least 1")
+    n_sweeps = whole_at_least(n_sweeps, 0, "n_sweeps")
+    observe_every = whole_at_least(observe_every, 1, "observe_every")
     state = start if hasattr(start, "step") else sampler.start(start)
     log = ObservableLog(named_observers(observers))
     for _ in range(n_sweeps):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.noise import thermal_noise
+from gnnspin.core.numbers import whole_at_least
 from gnnspin.core.spins import random_spins
 from gnnspin.sampling.sampler import Sampler, SamplerState, restored_fields, stored_fields
 
@@ -117,13 +118,11 @@ class ParallelTempering:
         ladder = np.asarray(kT, dtype=np.float64)
         if ladder.ndim != 1 or len(ladder) < 2 or not (np.diff(ladder) > 0).all():
             raise InvalidInput(f"kT={kT!r} must be at least two temperatures in ascending order")
-        if swap_every < 1:
-            raise InvalidInput(f"swap_every={swap_every} must be at least 1")
         if sampler.source.system.n_graphs > 1:
             raise InvalidInput("parallel tempering needs one system; a union's parts would swap together")
         sampler.source._require_energy()
         self.sampler = sampler.at(ladder)
-        self.swap_every = swap_every
+        self.swap_every = whole_at_least(swap_every, 1, "swap_every")
 
     @property
     def kT(self) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import whole_at_least
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.dynamics.algebra import components, dot, normalized, tangent, vectors
@@ -64,9 +65,7 @@ class HeatBath(Sampler):
         replicas: Sequence[int] | None = None,
     ) -> None:
         super().__init__(source, kT, seed=seed, replicas=replicas)
-        if overrelaxation < 0:
-            raise InvalidInput(f"overrelaxation={overrelaxation} must not be negative")
-        self.overrelaxation = overrelaxation
+        self.overrelaxation = whole_at_least(overrelaxation, 0, "overrelaxation")
         self.colors = color_sites(coupled_sites(source, cutoff))
         check_colors(source, self.colors)
         _check_linear(source, self.colors)

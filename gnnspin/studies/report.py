@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from gnnspin.runs import write_text
 from gnnspin.studies.study import Study
 from gnnspin.training import Evaluation
 from gnnspin.training.evaluate import r2
@@ -91,7 +92,7 @@ def write_report(study: Study, results: Results, directory: Path) -> list[str]:
         "The configuration of everything is in `study.json`.",
         "",
     ]
-    (directory / "report.md").write_text("\n".join(text), encoding="utf-8")
+    write_text(directory / "report.md", "\n".join(text))
     return headline
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number, whole_at_least, whole_number
 from gnnspin.systems.system import FloatArray, SpinSystem
 
 #: Volume fraction at which random sequential addition of spheres jams (Phys. Rev. E 88, 053312, 2013).
@@ -46,6 +47,8 @@ def amorphous(
     InvalidInput
         If a number is out of range, the density exceeds what random addition can reach, or the attempts run out.
     """
+    n_sites, seed = whole_number(n_sites, "n_sites"), seed_number(seed)
+    max_attempts_per_site = whole_at_least(max_attempts_per_site, 1, "max_attempts_per_site")
     edges = np.broadcast_to(np.asarray(box, dtype=float), (3,)).copy()
     if n_sites < 1 or (edges <= 0).any() or not np.isfinite(edges).all():
         raise InvalidInput(f"n_sites={n_sites} and box={box} must be positive")

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import as_spins
+from gnnspin.runs import replaced
 from gnnspin.systems.distances import pairs_within
+from gnnspin.systems.extended_xyz import write_extended_xyz
 from gnnspin.systems.lattice import cell_indices, is_lattice
 from gnnspin.systems.magnetic_cif import read_magnetic_cif
 from gnnspin.systems.ovf import read_ovf
@@ -214,8 +216,9 @@ def _read_ovf(path: str | Path, options: dict[str, Any]) -> tuple[SpinSystem, Te
 
 
 def write(path: str | Path, system: SpinSystem, spins: Tensor | None = None) -> None:
-    """Write a structure file; the format follows from the name. Spins need extended XYZ or traj; these keep
-    a lattice shape, too.
+    """Write a structure file in one step; the format follows from the name. Spins need extended XYZ or traj.
+
+    Both keep a lattice shape, too, and every digit of positions and spins.
 
     Raises
     ------
@@ -228,11 +231,22 @@ def write(path: str | Path, system: SpinSystem, spins: Tensor | None = None) -> 
 
     atoms = to_ase(system, spins)
     target = Path(path)
+    if not target.parent.is_dir():
+        raise StoreError(f"{target} cannot be written: folder {target.parent} does not exist")
     try:
         kind = io.formats.filetype(str(target), read=False, guess=True)
         if spins is not None and kind not in _WITH_MOMENTS:
             raise InvalidInput(f"format {kind} holds no vector moments; write {target.stem}.extxyz, or leave out spins")
-        io.write(target, atoms, format=kind)
+        if kind == "extxyz" and target.suffix in (".xyz", ".extxyz"):
+            write_extended_xyz(target, atoms)
+            return
+        with replaced(target) as temporary:
+            named = temporary.with_name(f"{temporary.name}{target.suffix}")  # a suffix may ask for compression
+            try:
+                io.write(named, atoms, format=kind)
+                named.replace(temporary)
+            finally:
+                named.unlink(missing_ok=True)
     except io.formats.UnknownFileTypeError as error:
         raise InvalidInput(f"{target.name}: unknown structure format {error}; use .extxyz or .cif, say") from error
     except OSError as error:

@@ -23,7 +23,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.models.architectures.linear_cluster_expansion import LinearSpinModel
 from gnnspin.models.base import SpinModel
-from gnnspin.runs import interruptible, run_folder
+from gnnspin.runs import interruptible, replaced, run_folder
 from gnnspin.training.averaging import MovingAverage
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.config import TrainingConfig
@@ -217,12 +217,13 @@ def _solve(
     started = time.perf_counter()
     losses = fit_linear(model, table, valid, config)
     seconds = time.perf_counter() - started
-    with (directory / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+    with replaced(directory / "metrics.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, CsvLog.columns)
         writer.writeheader()
         known = {name: value for name, value in losses.items() if name in CsvLog.columns}
         writer.writerow({"epoch": 0, "seconds": seconds, **known})
-    torch.save({"state_dict": model.state_dict(), "epoch": 0}, directory / f"{_LAST}.ckpt")
+    with replaced(directory / f"{_LAST}.ckpt") as new:
+        torch.save({"state_dict": model.state_dict(), "epoch": 0}, new)
 
 
 def _callbacks(config: TrainingConfig, directory: Path, progress: bool) -> list[Callback]:

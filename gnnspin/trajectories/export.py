@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.runs import replaced
+from gnnspin.systems.extended_xyz import write_extended_xyz
 from gnnspin.systems.structures import to_ase
 from gnnspin.systems.system import SpinSystem
 from gnnspin.trajectories.ovf import write_ovf
@@ -95,22 +97,19 @@ def write_extxyz(
     Columns: species, positions, magnetic moments (``initial_magmoms``, which ase takes as an atom's moment), the same
     vectors as ``spin``, and the integer ``kind`` (the species of the site). Atoms are the elements of which the species
     are the atomic numbers, else the unknown element X. `information` (numbers or text) goes to the comment line, beside
-    the lattice shape and the polar axis. OVITO and ase read it, and so do `gnnspin.systems.read` and `read_spins`.
+    the lattice shape and the polar axis. Numbers have 17 digits and are read back exactly. OVITO and ase read the file,
+    and so do `gnnspin.systems.read` and `read_spins`.
 
     Raises
     ------
     InvalidInput
-        If ase is not installed, or the spins do not fit the system.
+        If the spins do not fit the system.
     """
-    try:
-        from ase.io import write
-    except ImportError as error:
-        raise InvalidInput("extended XYZ files are written by ase; install it with: pip install ase") from error
     atoms = to_ase(system, as_spins(spins, system.n_sites))
     atoms.set_array("kind", system.species.copy())
     atoms.set_array("spin", atoms.get_initial_magnetic_moments())
     atoms.info.update(information)
-    write(str(path), atoms, format="extxyz", append=append)
+    write_extended_xyz(path, atoms, append=append)
 
 
 def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Sequence[int]) -> Iterator[Frame]:
@@ -142,9 +141,9 @@ def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Seq
 
 
 def _export_extxyz(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
-    path.unlink(missing_ok=True)
-    for frame in frames:
-        write_extxyz(path, frame.system, frame.spins, append=True, time=frame.time, step=frame.step)
+    with replaced(path) as new:
+        for frame in frames:
+            write_extxyz(new, frame.system, frame.spins, append=True, time=frame.time, step=frame.step)
     return [path]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.runs import replaced
 from gnnspin.systems.ovf import CHECK_VALUES
 from gnnspin.systems.system import SpinSystem
 from gnnspin.trajectories.vtk import is_rectangular
@@ -71,7 +72,8 @@ def write_ovf(
     kind = f"Binary {precision}" if binary else "Text"
     body = _binary(table, precision) if binary else _text(table, precision)
     start = "".join(f"# {line}\n" for line in [*lines, f"Begin: Data {kind}"]).encode()
-    Path(path).write_bytes(start + body + f"# End: Data {kind}\n# End: Segment\n".encode())
+    with replaced(Path(path)) as temporary:
+        temporary.write_bytes(start + body + f"# End: Data {kind}\n# End: Segment\n".encode())
 
 
 def _rectangular_header(system: SpinSystem) -> list[str]:

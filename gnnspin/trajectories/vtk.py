@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.runs import replaced
 from gnnspin.systems.system import SpinSystem
 
 _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
@@ -83,7 +84,7 @@ def write_vtk(path: str | Path, system: SpinSystem, spins: ArrayLike, *, binary:
         _array(cells, "connectivity", order, binary)
         _array(cells, "offsets", order + 1, binary)
         _array(cells, "types", np.ones(system.n_sites, dtype=np.uint8), binary)  # 1: vertex
-    ElementTree.ElementTree(root).write(path, xml_declaration=True, encoding="utf-8")
+    _write(path, root)
 
 
 def write_pvd(path: str | Path, files: Sequence[Path], times: Sequence[float]) -> None:
@@ -93,7 +94,12 @@ def write_pvd(path: str | Path, files: Sequence[Path], times: Sequence[float]) -
     for file, time in zip(files, times, strict=True):
         SubElement(collection, "DataSet", {"timestep": repr(float(time)), "part": "0", "file": Path(file).name})
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, xml_declaration=True, encoding="utf-8")
+    _write(path, root)
+
+
+def _write(path: str | Path, root: Element) -> None:
+    with replaced(Path(path)) as temporary:
+        ElementTree.ElementTree(root).write(temporary, xml_declaration=True, encoding="utf-8")
 
 
 def _extent(system: SpinSystem, suffix: str) -> dict[str, str]:

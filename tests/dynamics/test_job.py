@@ -138,7 +138,7 @@ def test_spins_of_a_file(tmp_path: Path, name: str) -> None:
     else:
         gs.systems.write(path, SYSTEM, spins)
     start = InitialConfig(file=path).build(SYSTEM, torch.float64)
-    torch.testing.assert_close(start, spins, atol=1e-7 if name == "a.xyz" else 1e-14, rtol=0)
+    torch.testing.assert_close(start, spins, atol=1e-14, rtol=0)
     noisy = InitialConfig(file=path, amplitude=0.01, replicas=2).build(SYSTEM, torch.float64)
     assert noisy.shape == (2, 16, 3)
     assert 0.001 < float((noisy - spins).norm(dim=-1).mean()) < 0.03

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -10,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import gnnspin
 from gnnspin.core.errors import StoreError
 from gnnspin.runs.files import leftovers, read_json, replaced, write_json, write_text
+
+#: Modes of `open` that write from the beginning.
+MODES = {"'w'", "'wb'", "'w+'", "'w+b'", "'x'"}
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -85,3 +90,21 @@ def test_text_and_json_are_utf8(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "b").read_bytes()) == read_json(tmp_path / "b") == {"λ": [0.1]}
     with pytest.raises(StoreError, match="does not exist"):
         read_json(tmp_path / "c")
+
+
+def test_every_file_is_written_beside_its_place() -> None:
+    """A function of the package that writes a file does so through `replaced`; logs that grow line by line aside."""
+    writers = {"write_text", "write_bytes", "savefig", "save_file", "tofile", "savez", "to_csv"}
+    direct = []
+    for path in Path(gnnspin.__file__).parent.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            names = {ast.unparse(call.func) for call in calls}
+            opened = [call for call in calls if ast.unparse(call.func).endswith("open")]
+            written = {name for name in names if "." in name and name.rpartition(".")[2] in writers}
+            written |= {"open" for call in opened if any(ast.unparse(each) in MODES for each in call.args)}
+            if written and "replaced" not in names:
+                direct.append(f"{path.name}: {function.name}: {', '.join(written)}")
+    assert not direct, "\n".join(direct)

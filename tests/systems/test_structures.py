@@ -87,10 +87,10 @@ def test_round_trip(tmp_path: Path, suffix: str, system: gs.systems.SpinSystem) 
     gs.systems.write(path, system, spins)
     back = gs.systems.read(path)
     assert (back.pbc, back.lattice_shape) == (system.pbc, system.lattice_shape)
-    assert np.allclose(back.positions, system.positions, atol=1e-7)
-    assert np.allclose(back.cell, system.cell, atol=1e-7)
+    assert np.allclose(back.positions, system.positions, atol=0, rtol=0)
+    assert np.allclose(back.cell, system.cell, atol=0, rtol=0)
     assert np.array_equal(back.species, system.species)
-    assert torch.allclose(gs.systems.read_spins(path), spins, atol=1e-7)
+    assert torch.allclose(gs.systems.read_spins(path), spins, atol=1e-15, rtol=0)
 
 
 def test_round_trip_in_memory_is_exact() -> None:

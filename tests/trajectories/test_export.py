@@ -158,9 +158,9 @@ def test_extxyz_round_trip(tmp_path):
     frames = read(tmp_path / "a.xyz", index=":")
     assert [atoms.info["time"] for atoms in frames] == [0.0, 0.5]
     for atoms, expected in zip(frames, spins, strict=True):
-        assert_allclose(atoms.arrays["spin"], expected, atol=1e-7)
-        assert_allclose(atoms.positions, system.positions, atol=1e-7)
-        assert_allclose(atoms.cell[:], system.cell, atol=1e-7)
+        assert_allclose(atoms.arrays["spin"], expected, atol=1e-15, rtol=0)
+        assert_allclose(atoms.positions, system.positions, atol=1e-15, rtol=0)
+        assert_allclose(atoms.cell[:], system.cell, atol=1e-15, rtol=0)
         assert tuple(atoms.pbc) == system.pbc
         assert atoms.arrays["kind"].tolist() == [0] * 12
 
@@ -172,9 +172,9 @@ def test_own_extxyz_is_read_back(name, tmp_path):
     write_extxyz(tmp_path / "a.xyz", system, spins, step=7)
     back = read_structure(tmp_path / "a.xyz")
     assert (back.lattice_shape, back.pbc) == (system.lattice_shape, system.pbc)
-    assert_allclose(back.positions, system.positions, atol=1e-7)
+    assert_allclose(back.positions, system.positions, atol=1e-15, rtol=0)
     assert back.species.tolist() == system.species.tolist()
-    assert_allclose(read_spins(tmp_path / "a.xyz"), spins, atol=1e-7)
+    assert_allclose(read_spins(tmp_path / "a.xyz"), spins, atol=1e-15, rtol=0)
 
 
 def test_extxyz_holds_elements_or_any_species_and_moments_of_ase(tmp_path):
@@ -187,7 +187,7 @@ def test_extxyz_holds_elements_or_any_species_and_moments_of_ase(tmp_path):
         write_extxyz(tmp_path / "a.xyz", system, spins)
         atoms = read(tmp_path / "a.xyz")
         assert atoms.get_chemical_symbols() == symbols
-        assert_allclose(atoms.get_initial_magnetic_moments(), spins, atol=1e-7)
+        assert_allclose(atoms.get_initial_magnetic_moments(), spins, atol=1e-15, rtol=0)
         back = read_structure(tmp_path / "a.xyz")
         assert back.species.tolist() == species
         assert back.polar_axis.tolist() == [0, 0, 1]
@@ -241,7 +241,7 @@ def test_trajectory_is_exported_frame_by_frame(trajectory, tmp_path):
     frames = read(tmp_path / "run.xyz", index=":")
     assert [atoms.info["step"] for atoms in frames] == [0, 2, 4, 6]
     assert_allclose([atoms.info["time"] for atoms in frames], stored.times)
-    assert_allclose(frames[2].arrays["spin"], stored[2][1], atol=1e-7)
+    assert_allclose(frames[2].arrays["spin"], stored[2][1], atol=1e-15, rtol=0)
 
     collection, *files = export_trajectory(trajectory, tmp_path / "run.pvd", replica=2, frames=slice(1, None, 2))
     listed = ElementTree.parse(collection).getroot().findall("Collection/DataSet")
@@ -265,7 +265,7 @@ def test_part_of_a_union(tmp_path):
     [file, *_] = export_trajectory(path, tmp_path / "b.ovf", part=1)
     with Trajectory(path) as stored:
         _, positions, found = read_ovf(file)
-        assert_same_sites(system.parts[1], stored[0][3:], positions, found, atol=1e-7)
+        assert_same_sites(system.parts[1], stored[0][3:], positions, found, atol=1e-15, rtol=0)
     with pytest.raises(InvalidInput, match="part=2"):
         export_trajectory(path, tmp_path / "c.ovf", part=2)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number
 from gnnspin.electrons.hopping.rules import HoppingRule, Hops
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
@@ -95,8 +96,7 @@ class OnsiteDisorder(HoppingRule, kind="disorder"):
             raise InvalidInput(f"width={self.width} must be a finite energy >= 0")
         if self.distribution not in ("uniform", "normal"):
             raise InvalidInput(f"distribution={self.distribution!r} must be 'uniform' or 'normal'")
-        if self.seed < 0:
-            raise InvalidInput(f"seed={self.seed} must be >= 0")
+        object.__setattr__(self, "seed", seed_number(self.seed))
         _positive(self.orbitals_per_site)
 
     def energies(self, system: SpinSystem) -> FloatArray:
@@ -121,11 +121,11 @@ def diluted_coupling(system: SpinSystem, J: float, spin_fraction: float, *, seed
     Raises
     ------
     InvalidInput
-        If `spin_fraction` is not between 0 and 1.
+        If `spin_fraction` is not between 0 and 1, or `seed` no whole number.
     """
     if not 0 <= spin_fraction <= 1:
         raise InvalidInput(f"spin_fraction={spin_fraction} must lie between 0 and 1")
-    couplings = []
+    seed, couplings = seed_number(seed), []
     for part in system.parts:
         values = np.zeros(part.n_sites)
         order = np.random.default_rng(seed).permutation(part.n_sites)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number, whole_at_least
 
 
 def check_arguments(
@@ -29,8 +30,8 @@ def check_arguments(
         raise InvalidInput(
             f"probes={probes!r} with n_colors={n_colors}: 'colored' and 'random' probes need n_colors, others take none"
         )
-    if n_colors is not None and n_colors < 1:
-        raise InvalidInput(f"n_colors={n_colors} must be a positive number of colours")
+    if n_colors is not None:
+        whole_at_least(n_colors, 1, "n_colors")
     counts = np.atleast_1d(np.array([] if n_moments is None else n_moments, dtype=np.float64))
     if (counts < 4).any() or (counts != counts.round()).any():
         raise InvalidInput(f"n_moments={n_moments} must be an integer of at least 4")
@@ -40,8 +41,7 @@ def check_arguments(
         )
     if n_moments is None and kernel == "jackson":
         raise InvalidInput("kernel='jackson' converges too slowly for a tolerance; give n_moments")
-    if int(seed) != seed or seed < 0:
-        raise InvalidInput(f"seed={seed} must be an integer >= 0")
+    seed_number(seed)
     if product not in ("sparse", "stencil"):
         raise InvalidInput(f"product={product!r} must be 'sparse' or 'stencil'")
     if dtype not in (torch.float64, torch.float32):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number, whole_number
 from gnnspin.core.spins import as_spins, torque
 from gnnspin.electrons.ensemble import FixedBy
 from gnnspin.electrons.equilibrium import EquilibriumSource
@@ -142,7 +143,8 @@ class KernelPolynomial(EquilibriumSource, kind="kernel_polynomial"):
     ) -> None:
         check_arguments(n_moments, tolerance, kernel, probes, n_colors, seed, product, dtype)
         super().__init__(hamiltonian, kT, device, fixed)
-        self.kernel, self.probes, self.n_colors, self.seed = kernel, probes, n_colors, int(seed)
+        self.kernel, self.probes, self.seed = kernel, probes, seed_number(seed)
+        self.n_colors = None if n_colors is None else whole_number(n_colors, "n_colors")
         self.product, self.dtype = product, dtype
         asked = tolerance if tolerance is not None else DEFAULT_TOLERANCE
         counts = list(n_moments) if isinstance(n_moments, Sequence) else [n_moments] * len(hamiltonian.parts)

@@ -18,6 +18,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.numbers import seed_number
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.systems.distances import minimum_image_distances
 from gnnspin.systems.lattice import cell_number, site_cells
@@ -69,7 +70,7 @@ def unit_probes(n_spin_orbitals: int) -> Probes:
 
 def random_probes(n_spin_orbitals: int, n_vectors: int, seed: int) -> Probes:
     """Vectors of random phases on every spin-orbital; their noise falls only like 1 / sqrt(n_vectors)."""
-    generator = np.random.default_rng([seed, n_spin_orbitals])
+    generator = np.random.default_rng([seed_number(seed), n_spin_orbitals])
     return Probes(None, generator.uniform(0, 2 * np.pi, (n_spin_orbitals, n_vectors)), n_vectors)
 
 
@@ -89,7 +90,7 @@ def colored_probes(hamiltonian: SDHamiltonian, colors: IntArray, seed: int) -> P
     component = (2 * rank[:, None] + np.arange(2)).ravel()
     labels = np.repeat(colors[site], 2) * (int(component.max()) + 1) + component
     _, vector_of, shared = np.unique(labels, return_inverse=True, return_counts=True)
-    phases = np.random.default_rng([seed, len(labels)]).uniform(0, 2 * np.pi, len(labels))
+    phases = np.random.default_rng([seed_number(seed), len(labels)]).uniform(0, 2 * np.pi, len(labels))
     return Probes(vector_of, np.where(shared[vector_of] == 1, 0.0, phases), len(shared))
 
 
