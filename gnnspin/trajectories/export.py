@@ -103,9 +103,13 @@ def write_extxyz(
     Raises
     ------
     InvalidInput
-        If the spins do not fit the system.
+        If ase is not installed, or the spins do not fit the system.
     """
-    atoms = to_ase(system, as_spins(spins, system.n_sites))
+    given = as_spins(spins, system.n_sites)
+    try:
+        atoms = to_ase(system, given)
+    except ImportError as error:
+        raise InvalidInput("extended XYZ files are written by ase; install it with: pip install ase") from error
     atoms.set_array("kind", system.species.copy())
     atoms.set_array("spin", atoms.get_initial_magnetic_moments())
     atoms.info.update(information)
