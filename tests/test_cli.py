@@ -64,7 +64,8 @@ def config(path: Path, values: object) -> Path:
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """generate, train, simulate; returns the folder."""
     folder = tmp_path_factory.mktemp("chain")
-    assert gnnspin("generate", config(folder / "g.yaml", GENERATE), "-o", folder / "labels.h5").returncode == 0
+    labels = folder / "labels.h5"
+    assert gnnspin("generate", config(folder / "g.yaml", GENERATE), "-o", labels, "--workers", 1).returncode == 0
     train = TRAIN | {"data": {"train": str(folder / "labels.h5"), "validation": 0.25}}
     done = gnnspin("train", config(folder / "t.yaml", train), "-o", folder / "training")
     assert done.returncode == 0, done.stderr
@@ -228,15 +229,25 @@ def test_interrupted_generation_resumes_to_the_same_store(tmp_path: Path) -> Non
         "samplers": [{"kind": "random", "count": 60}],
     }
     file = config(tmp_path / "g.yaml", values)
-    command = [sys.executable, "-m", "gnnspin.cli", "generate", str(file), "-o", str(tmp_path / "cut.h5")]
+    command = [
+        sys.executable,
+        "-m",
+        "gnnspin.cli",
+        "generate",
+        str(file),
+        "-o",
+        str(tmp_path / "cut.h5"),
+        "--workers",
+        "1",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     pending = tmp_path / "cut.h5.pending"
     while process.poll() is None and len(list(pending.glob("*.h5")) if pending.exists() else []) < 3:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) in (130, 0)
-    assert gnnspin("generate", file, "-o", tmp_path / "cut.h5", "--resume").returncode == 0
-    assert gnnspin("generate", file, "-o", tmp_path / "whole.h5").returncode == 0
+    assert gnnspin("generate", file, "-o", tmp_path / "cut.h5", "--resume", "--workers", 1).returncode == 0
+    assert gnnspin("generate", file, "-o", tmp_path / "whole.h5", "--workers", 1).returncode == 0
     cut, whole = LabelStore(tmp_path / "cut.h5"), LabelStore(tmp_path / "whole.h5")
     assert len(cut) == len(whole) == 60
     assert all(bool((a.field == b.field).all()) for a, b in zip(cut, whole, strict=True))

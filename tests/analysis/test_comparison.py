@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import pydantic
 import pytest
+import torch
 
 import gnnspin as gs
 from gnnspin.analysis.comparison import ComparisonConfig, compare, front, over_seeds, table
@@ -19,8 +21,9 @@ from gnnspin.labels import GenerateConfig, generate
 
 @pytest.fixture(autouse=True)
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three repetitions of a field are enough here."""
+    """Three repetitions of a field, without the start of a process, are enough here."""
     monkeypatch.setattr("gnnspin.analysis.comparison.field_cost", partial(field_cost, seconds=0.0))
+    monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
 
 
 SMALL = {"layers": 1, "channels": 2, "hidden": 4, "max_degree": 2}
@@ -158,6 +161,19 @@ def test_equal_steps_and_sizes_of_one_model(labels):
     values["models"]["second"]["sizes"] = [12]
     runs = ComparisonConfig.model_validate(values).runs()
     assert [(run.model, run.size) for run in runs] == [("first", 6), ("first", 12), ("second", 12)]
+
+
+def test_a_cost_is_that_of_a_fresh_process(tmp_path, monkeypatch) -> None:
+    """Memory does not count what this process holds."""
+    monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", ProcessPoolExecutor)
+    held = torch.ones(25_000_000)
+    system = gs.systems.square(32, 32)
+    model = gs.models.build("spin_cluster_expansion", gs.graphs.GraphSpec.for_system(system, 1.1), **SMALL)
+    path = gs.save(gs.ForceField(model, system), tmp_path / "model.safetensors")
+    cost = field_cost(path, system, seconds=0.0)
+    assert (cost.n_sites, cost.n_threads) == (1024, torch.get_num_threads())
+    assert cost.microseconds_per_site > 0
+    assert 0 < cost.megabytes < held.nbytes / 1e6
 
 
 def test_costs_are_measured_on_a_system_of_the_documented_size() -> None:
