@@ -6,7 +6,7 @@ from gnnspin.core.lazy import lazy_names
 from gnnspin.studies.table import STUDIES
 
 if TYPE_CHECKING:
-    from gnnspin.studies.reproduce import reproduce
+    from gnnspin.studies.engine import reproduce
     from gnnspin.studies.study import QuenchConfig, Study
 
 __all__ = ["STUDIES", "QuenchConfig", "Study", "reproduce"]
@@ -14,7 +14,7 @@ __all__ = ["STUDIES", "QuenchConfig", "Study", "reproduce"]
 _HOMES = {
     "QuenchConfig": "gnnspin.studies.study",
     "Study": "gnnspin.studies.study",
-    "reproduce": "gnnspin.studies.reproduce",
+    "reproduce": "gnnspin.studies.engine",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -23,7 +23,7 @@ from gnnspin.labels import GenerateConfig, generate
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three repetitions of a field, without the start of a process, are enough here."""
     monkeypatch.setattr("gnnspin.analysis.comparison.field_cost", partial(field_cost, seconds=0.0))
-    monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
 
 
 SMALL = {"layers": 1, "channels": 2, "hidden": 4, "max_degree": 2}

@@ -35,7 +35,7 @@ def tiny() -> Study:
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A size that takes seconds; labels are solved in this process, for starting others takes longer."""
     monkeypatch.setitem(STUDIES["120-degree"], "tiny", tiny())
-    monkeypatch.setattr("gnnspin.studies.reproduce.default_workers", lambda: 1)
+    monkeypatch.setattr("gnnspin.studies.engine.default_workers", lambda: 1)
 
 
 @pytest.mark.usefixtures("registered")
