@@ -226,7 +226,7 @@ def test_interrupted_generation_resumes_to_the_same_store(tmp_path: Path) -> Non
     """SIGINT while labels are solved: exit status 130, and --resume completes the very store."""
     values = GENERATE | {
         "systems": [{"kind": "square", "shape": [10, 10]}],
-        "samplers": [{"kind": "random", "count": 60}],
+        "samplers": [{"kind": "random", "count": 30}],
     }
     file = config(tmp_path / "g.yaml", values)
     command = [
@@ -249,5 +249,5 @@ def test_interrupted_generation_resumes_to_the_same_store(tmp_path: Path) -> Non
     assert gnnspin("generate", file, "-o", tmp_path / "cut.h5", "--resume", "--workers", 1).returncode == 0
     assert gnnspin("generate", file, "-o", tmp_path / "whole.h5", "--workers", 1).returncode == 0
     cut, whole = LabelStore(tmp_path / "cut.h5"), LabelStore(tmp_path / "whole.h5")
-    assert len(cut) == len(whole) == 60
+    assert len(cut) == len(whole) == 30
     assert all(bool((a.field == b.field).all()) for a, b in zip(cut, whole, strict=True))
