@@ -1,10 +1,13 @@
-"""Figures: drawn without a display and without touching matplotlib's global state."""
+"""Figures and movies: drawn without a display and without touching matplotlib's global state."""
 
 from gnnspin.core.moved import moved_names
 from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
 from gnnspin.plotting.curves import against_time, length_against_time
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.reciprocal import structure_factor_map
+from gnnspin.plotting.ruler import scale_bar
+from gnnspin.plotting.sphere import sphere_legend, spin_colors
+from gnnspin.plotting.textures import spin_map
 
 __all__ = [
     "ErrorStatistics",
@@ -13,6 +16,10 @@ __all__ = [
     "lattice_map",
     "length_against_time",
     "parity_and_histogram",
+    "scale_bar",
+    "sphere_legend",
+    "spin_colors",
+    "spin_map",
     "structure_factor_map",
 ]
 
