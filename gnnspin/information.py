@@ -21,11 +21,15 @@ _CONFIGURATIONS = {
     "compare": "gnnspin.analysis.comparison:ComparisonConfig",
 }
 
+#: Configurations of commands `gnnspin analyze NAME`.
+_ANALYSES = ("locality", "trajectory")
+
 #: Commands without a configuration of their own, and what to know of them.
 _COMMANDS = {
     "analyze": """analyses, each a command `gnnspin analyze NAME` with a configuration
   locality: torque error that no model of a given cutoff can avoid; `gnnspin info locality` documents its keys
-  trajectory: observables over a stored run; `gnnspin info trajectory` documents its keys""",
+  trajectory: observables over a stored run; `gnnspin info trajectory` documents its keys
+  movie: a stored run as a GIF or MP4, without a configuration; `gnnspin analyze movie --help`""",
     "evaluate": """`gnnspin evaluate MODEL LABELS [--figure FILE]` takes no configuration
   MODEL: a file written by train, or pretrained:NAME
   LABELS: a label store, or published:NAME
@@ -66,7 +70,8 @@ def describe(topic: str | None) -> str:
     if topic is None:
         return _installation()
     if topic in _CONFIGURATIONS:
-        return f"keys of a configuration for `gnnspin {topic}`\n" + _keys(resolve_name(_CONFIGURATIONS[topic]))
+        command = f"analyze {topic}" if topic in _ANALYSES else topic
+        return f"keys of a configuration for `gnnspin {command}`\n" + _keys(resolve_name(_CONFIGURATIONS[topic]))
     if topic in _COMMANDS:
         return _COMMANDS[topic]
     if topic == _STUDIES:

@@ -101,6 +101,15 @@ def test_evaluate_and_info(chain: Path) -> None:
         assert gnnspin("info", topic).returncode == 0
 
 
+def test_info_names_the_command_of_a_configuration() -> None:
+    for topic, command in {
+        "locality": "analyze locality",
+        "trajectory": "analyze trajectory",
+        "train": "train",
+    }.items():
+        assert f"`gnnspin {command}`" in gnnspin("info", topic).stdout
+
+
 def test_exact_electrons_through_the_same_command(tmp_path: Path) -> None:
     values = SIMULATE | {
         "system": {"kind": "square", "shape": [4, 4]},

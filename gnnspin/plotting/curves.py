@@ -1,4 +1,4 @@
-"""A characteristic length against time."""
+"""Lengths and other observables against time, and correlations against distance."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -19,6 +20,12 @@ _DASHES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 #: Largest number of points that are marked one by one.
 _MARKED = 30
+
+#: Largest number of curves that a legend names.
+_CURVES = 12
+
+#: Part of the sequential colours that curves of successive times take: none too light to be seen on white.
+_LATEST = 0.85
 
 #: How far a guide runs above the highest point beside it.
 _GUIDE = 1.25
@@ -170,5 +177,69 @@ def against_time(
             style.logarithmic(axes.xaxis)
             style.logarithmic(axes.yaxis)
         if labels or laws:
+            axes.legend(loc="best")
+    return drawing, axes
+
+
+def correlation_against_distance(
+    distances: Tensor | ArrayLike,
+    correlations: Tensor | ArrayLike,
+    path: str | Path | None = None,
+    *,
+    times: Tensor | ArrayLike | None = None,
+    ylabel: str = r"$C(r) = \langle\mathbf{S}_i\cdot\mathbf{S}_j\rangle$",
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw C(r, t): one curve per time, the mean over replicas with a band of one standard error.
+
+    Parameters
+    ----------
+    distances : (D,)
+        In units of the lattice spacing or the packing's unit of length.
+    correlations : (R, D) or (T, R, D)
+        Of R replicas, such as ``found.samples("pair_correlation")`` of an analysed trajectory, or the observable of a
+        run. Bins without a pair, which hold NaN, are left out.
+    path : path, optional
+        File to write.
+    times : (T,), optional
+        In 1/(gamma t), for the legend; needed with more than one.
+    ylabel : str
+        Name of the vertical axis.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Returns
+    -------
+    figure, axes
+        Without a band where there is one replica.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes do not fit, or there are more than 12 times.
+    """
+    r, samples = style.as_array(distances), style.as_array(correlations)
+    samples = samples[None] if samples.ndim == 2 else samples
+    t = None if times is None else np.atleast_1d(style.as_array(times))
+    if samples.ndim != 3 or samples.shape[2:] != r.shape or not 0 < len(samples) <= _CURVES:
+        raise InvalidInput(
+            f"distances have shape {r.shape} and correlations {samples.shape}; expected (D,) and (T, R, D), "
+            f"with at most {_CURVES} times: choose some"
+        )
+    if (t is None and len(samples) > 1) or (t is not None and t.shape != samples.shape[:1]):
+        raise InvalidInput(f"times are {t}; give one for each of the {len(samples)} curves")
+    with style.figure(path, 4.2, 3.0, ax=ax) as (drawing, (axes,)):
+        axes.axhline(0.0, color="0.6", linewidth=0.8)
+        for k, each in enumerate(samples):
+            mean, n = each.mean(0), len(each)
+            error = each.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
+            color = colormaps[style.SEQUENTIAL](_LATEST * k / max(len(samples) - 1, 1))
+            shown = np.isfinite(mean)
+            label = None if t is None else f"$t$ = {t[k]:g}"
+            axes.plot(r[shown], mean[shown], color=color, marker="o", ms=2.0, label=label)
+            band = shown & np.isfinite(error)
+            axes.fill_between(r[band], (mean - error)[band], (mean + error)[band], color=color, alpha=0.3, lw=0)
+        axes.set(xlabel="$r$ ($a$)", ylabel=ylabel)
+        if t is not None:
             axes.legend(loc="best")
     return drawing, axes

@@ -58,9 +58,15 @@ _RC: Any = {
 
 @contextmanager
 def figure(
-    path: str | Path | None, width: float, height: float, panels: int = 1, *, ax: Axes | Sequence[Axes] | None = None
+    path: str | Path | None,
+    width: float,
+    height: float,
+    panels: int = 1,
+    *,
+    heights: Sequence[float] | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of `panels` axes in a row, or the caller's axes; written when the block ends without an error.
+    """A figure of `panels` axes in a row or column, or the caller's axes; written when the block ends without an error.
 
     Parameters
     ----------
@@ -69,6 +75,8 @@ def figure(
     width, height : float
         Size of a figure of its own, in inches.
     panels : int
+    heights : sequence of float, optional
+        One for each panel: they stand in a column with these relative heights.
     ax : Axes or sequence of Axes, optional
         As many as there are panels, which keep their style.
 
@@ -83,7 +91,8 @@ def figure(
     with matplotlib.rc_context(_RC if given is None else {}):
         if given is None:
             drawing = Figure(figsize=(width, height))
-            axes = list(drawing.subplots(1, panels, squeeze=False)[0])
+            shape = (1, panels) if heights is None else (panels, 1)
+            axes = list(drawing.subplots(*shape, squeeze=False, height_ratios=heights).flat)
         else:
             root = given[0].get_figure(root=True)
             assert isinstance(root, Figure)
