@@ -228,6 +228,36 @@ def trajectory(
     typer.echo("\n".join([str(found), *(f"wrote {path}" for path in written)]))
 
 
+@analyze.command()
+def movie(
+    run: Annotated[Path, typer.Argument(help="Trajectory that simulate wrote; it may be running.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Movie: NAME.gif, or NAME.mp4 through ffmpeg.")],
+    what: Annotated[
+        str,
+        typer.Option(help="spins, S_z, scalar_chirality, vector_chirality, bond_order or topological_charge."),
+    ] = "spins",
+    form: Annotated[str, typer.Option(help="Of spins: arrows, colors, or auto, by the size.")] = "auto",
+    every: Annotated[int, typer.Option(min=1, help="Take every n-th stored frame.")] = 1,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 12.0,
+    replica: Annotated[int, typer.Option(help="Which replica.")] = 0,
+    part: Annotated[int, typer.Option(help="Which system, where the run is that of several.")] = 0,
+) -> None:
+    """Draw the frames of a stored run of a planar system one after another.
+
+    A file of the name OUTPUT is replaced when the movie is whole.
+    """
+    with starting():
+        from gnnspin.plotting import movie as draw
+
+    try:
+        options: Any = {"what": what, "form": form, "frames": slice(None, None, every)}
+        draw(run, output, **options, fps=fps, replica=replica, part=part)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; no movie was written", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"wrote {output}")
+
+
 @app.command()
 def reproduce(
     study: Annotated[str, typer.Argument(help="Name of a study; `gnnspin info` lists them.")],

@@ -5,6 +5,7 @@ from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_
 from gnnspin.plotting.agreement import difference_in_errors, exact_against_learned
 from gnnspin.plotting.curves import against_time, correlation_against_distance, length_against_time
 from gnnspin.plotting.maps import lattice_map
+from gnnspin.plotting.movie import movie
 from gnnspin.plotting.reciprocal import structure_factor_map
 from gnnspin.plotting.ruler import scale_bar
 from gnnspin.plotting.spectra import spectrum_map
@@ -20,6 +21,7 @@ __all__ = [
     "exact_against_learned",
     "lattice_map",
     "length_against_time",
+    "movie",
     "parity_and_histogram",
     "scale_bar",
     "spectrum_map",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
@@ -16,21 +14,12 @@ from gnnspin.runs import replaced
 from gnnspin.systems.extended_xyz import write_extended_xyz
 from gnnspin.systems.structures import to_ase
 from gnnspin.systems.system import SpinSystem
+from gnnspin.trajectories.frames import Frames
 from gnnspin.trajectories.ovf import write_ovf
 from gnnspin.trajectories.trajectory import Trajectory
 from gnnspin.trajectories.vtk import vtk_suffix, write_pvd, write_vtk
 
 __all__ = ["EXPORTS", "export_trajectory", "write_extxyz", "write_ovf", "write_vtk"]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One configuration: spins (N, 3) of one system at one moment."""
-
-    system: SpinSystem
-    spins: NDArray[np.float64]
-    time: float
-    step: int
 
 
 def export_trajectory(
@@ -83,7 +72,7 @@ def export_trajectory(
     path.parent.mkdir(parents=True, exist_ok=True)
     opened = trajectory if isinstance(trajectory, Trajectory) else Trajectory(trajectory)
     try:
-        return EXPORTS[name](path, _frames(opened, replica, part, frames), binary)
+        return EXPORTS[name](path, Frames(opened, replica, part, frames), binary)
     finally:
         if opened is not trajectory:
             opened.close()
@@ -116,42 +105,14 @@ def write_extxyz(
     write_extended_xyz(path, atoms, append=append)
 
 
-def _frames(trajectory: Trajectory, replica: int, part: int, frames: slice | Sequence[int]) -> Iterator[Frame]:
-    """Frames of one replica and part, read one at a time; arguments are checked before anything is written."""
-    parts = trajectory.system.parts
-    if not 0 <= part < len(parts):
-        raise InvalidInput(f"part={part} does not exist; the trajectory has {len(parts)} system(s)")
-    first = trajectory[0]
-    n_replicas = first.size // (3 * first.shape[-2])
-    if not 0 <= replica < n_replicas:
-        raise InvalidInput(f"replica={replica} does not exist; the trajectory has {n_replicas}")
-    offset = sum(p.n_sites for p in parts[:part])
-    sites = slice(offset, offset + parts[part].n_sites)
-    times, steps = trajectory.times, trajectory.steps
-    try:
-        every = range(len(times))
-        numbers = every[frames] if isinstance(frames, slice) else [every[k] for k in frames]
-    except IndexError as error:
-        raise InvalidInput(f"frames={frames}: the trajectory has {len(times)} frames") from error
-    if len(numbers) == 0:
-        raise InvalidInput(f"frames={frames} chooses none of the {len(times)} frames; there is nothing to write")
-
-    def read() -> Iterator[Frame]:
-        for k in numbers:
-            spins = trajectory[k].reshape(n_replicas, -1, 3)[replica, sites].astype(np.float64)
-            yield Frame(parts[part], spins, float(times[k]), int(steps[k]))
-
-    return read()
-
-
-def _export_extxyz(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+def _export_extxyz(path: Path, frames: Frames, binary: bool) -> list[Path]:
     with replaced(path) as new:
         for frame in frames:
             write_extxyz(new, frame.system, frame.spins, append=True, time=frame.time, step=frame.step)
     return [path]
 
 
-def _export_vtk(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+def _export_vtk(path: Path, frames: Frames, binary: bool) -> list[Path]:
     files, times = [], []
     for number, frame in enumerate(frames):
         files.append(path.with_name(f"{path.stem}_{number:06d}{vtk_suffix(frame.system)}"))
@@ -162,7 +123,7 @@ def _export_vtk(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]
     return [collection, *files]
 
 
-def _export_ovf(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]:
+def _export_ovf(path: Path, frames: Frames, binary: bool) -> list[Path]:
     files = []
     for number, frame in enumerate(frames):
         files.append(path.with_name(f"{path.stem}_{number:06d}.ovf"))
@@ -170,7 +131,7 @@ def _export_ovf(path: Path, frames: Iterator[Frame], binary: bool) -> list[Path]
     return files
 
 
-Export: TypeAlias = Callable[[Path, Iterator[Frame], bool], list[Path]]
+Export: TypeAlias = Callable[[Path, Frames, bool], list[Path]]
 
 #: Name of each format and its writer.
 EXPORTS: dict[str, Export] = {"extxyz": _export_extxyz, "vtk": _export_vtk, "ovf": _export_ovf}
