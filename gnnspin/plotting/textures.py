@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -198,7 +198,7 @@ class SpinPicture:
         """Show other spins (N, 3)."""
         given = torch.as_tensor(spins)
         if self._quantity is None:
-            self._cells.set_facecolor(list(spin_colors(given)[self._numbers]))
+            self._cells.set_facecolor(cast(Any, spin_colors(given)[self._numbers]))
         else:
             self._cells.set_array(style.as_array(self._quantity.measure(self._system, given))[self._numbers])
         if self._arrows is not None:

@@ -27,6 +27,9 @@ Sink: TypeAlias = Callable[[Picture], None]
 #: Frames per second: a GIF counts hundredths of a second, and viewers slow down those shorter than two.
 _FASTEST = {".gif": 50.0, ".mp4": 240.0}
 
+#: Number of colours up to which the table that spans them best is found in milliseconds.
+_FEW_COLORS = 8192
+
 _LOOP_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, b"\x3b"
 
@@ -95,7 +98,10 @@ def _gif(path: Path, fps: float) -> Iterator[Sink]:
 def _image_block(picture: Picture) -> bytes:
     """Image descriptor, colour table and compressed pixels: those of the file that Pillow makes of one picture."""
     buffer = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(picture)).quantize(256, dither=Image.Dither.NONE)
+    full = Image.fromarray(np.ascontiguousarray(picture))
+    few = full.getcolors(_FEW_COLORS) is not None
+    method = Image.Quantize.MAXCOVERAGE if few else Image.Quantize.MEDIANCUT
+    image = full.quantize(256, method=method, dither=Image.Dither.NONE)
     image.save(buffer, "GIF", optimize=False)
     data = buffer.getvalue()
     flags = data[10]
