@@ -30,6 +30,9 @@ _FASTEST = {".gif": 50.0, ".mp4": 240.0}
 #: Number of colours up to which the table that spans them best is found in milliseconds.
 _FEW_COLORS = 8192
 
+#: Distance of the pixels that a table of many colours is made from: ten times as fast, the error grows by a tenth.
+_SAMPLED = 4
+
 _LOOP_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, b"\x3b"
 
@@ -98,10 +101,7 @@ def _gif(path: Path, fps: float) -> Iterator[Sink]:
 def _image_block(picture: Picture) -> bytes:
     """Image descriptor, colour table and compressed pixels: those of the file that Pillow makes of one picture."""
     buffer = io.BytesIO()
-    full = Image.fromarray(np.ascontiguousarray(picture))
-    few = full.getcolors(_FEW_COLORS) is not None
-    method = Image.Quantize.MAXCOVERAGE if few else Image.Quantize.MEDIANCUT
-    image = full.quantize(256, method=method, dither=Image.Dither.NONE)
+    image = _in_256_colors(picture)
     image.save(buffer, "GIF", optimize=False)
     data = buffer.getvalue()
     flags = data[10]
@@ -118,6 +118,16 @@ def _image_block(picture: Picture) -> bytes:
     if descriptor[9] & _TABLE:
         return descriptor + rest
     return descriptor[:9] + bytes([descriptor[9] | _TABLE | flags & _TABLE_SIZE]) + table + rest
+
+
+def _in_256_colors(picture: Picture) -> Image.Image:
+    """The picture in the 256 colours that span those of its pixels best; where they are many, of some pixels."""
+    full = Image.fromarray(np.ascontiguousarray(picture))
+    if full.getcolors(_FEW_COLORS) is not None:
+        return full.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    some = Image.fromarray(np.ascontiguousarray(picture[::_SAMPLED, ::_SAMPLED]))
+    table = some.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return full.quantize(palette=table, dither=Image.Dither.NONE)
 
 
 def _table_bytes(flags: int) -> int:

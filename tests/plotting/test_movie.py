@@ -85,6 +85,16 @@ def test_a_gif_holds_the_pictures_it_was_given(tmp_path):
     assert durations == [100, 100, 100]
 
 
+def test_many_colors_are_met_closely(tmp_path):
+    """A smooth picture of 60,000 colours in 256 of its own: within 8 of 255 in the mean."""
+    x, y = np.meshgrid(np.arange(256), np.arange(240))
+    given = np.stack([x, y, 255 - x], axis=-1).astype(np.uint8)
+    with video(tmp_path / "x.gif", ".gif", 10.0) as add:
+        add(given)
+    [found], _ = pictures(tmp_path / "x.gif")
+    assert np.abs(found - given.astype(int)).mean() < 8
+
+
 def test_what_cannot_be_written_is_refused_first(run, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     for name, options, message in [
