@@ -260,16 +260,32 @@ def movie(
 
 @app.command()
 def reproduce(
-    study: Annotated[str, typer.Argument(help="Name of a study; `gnnspin info` lists them.")],
-    output: Output,
-    size: Annotated[str, typer.Option(help="How much work: small (minutes) or paper.")] = "small",
+    study: Annotated[str, typer.Argument(help="A study (`gnnspin info reproduce`), or a YAML file of your own.")],
+    output: Output = Path(),
+    size: Annotated[str | None, typer.Option(help="How much work: small, medium (a night) or large (a GPU).")] = None,
+    from_pretrained: Annotated[
+        bool,
+        typer.Option(help="Use the model that comes with the package; no labels, no training."),
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the study's YAML file, a start for your own.")] = False,
     resume: Resume = False,
 ) -> None:
-    """Run a known system from its Hamiltonian to the physics: labels, training, held-out errors, quench, figures."""
+    """Run a known system from its Hamiltonian to its physics.
+
+    Labels, training, held-out errors; the exact and the learned dynamics side by side; a large quench under the learned
+    field; errors on the states that it visits; observables with error bars, growth laws, figures and `report.md`. What
+    it will take is printed first. Interrupt with Ctrl-C; `--resume` goes on.
+    """
     with starting():
         from gnnspin.studies import reproduce as run
+        from gnnspin.studies import study_file
 
-    for line in run(study, output, size=size, resume=resume):
+    if show:
+        typer.echo(study_file(study).read_text(encoding="utf-8"))
+        return
+    if output == Path():
+        raise InvalidInput("give --output, a folder for the results")
+    for line in run(study, output, size=size, from_pretrained=from_pretrained, resume=resume):
         typer.echo(line)
 
 

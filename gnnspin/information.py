@@ -9,7 +9,7 @@ from typing import Any
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.version import __version__
-from gnnspin.studies.table import TABLE as STUDIES
+from gnnspin.studies.table import SIZES, STUDIES
 
 #: Where each configuration is defined; imported when its topic is asked for, as everything heavy is here.
 _CONFIGURATIONS = {
@@ -77,7 +77,7 @@ def describe(topic: str | None) -> str:
     if topic == _STUDIES:
         return _studies()
     if topic in STUDIES:
-        return f"study {topic}: {STUDIES[topic].summary}\n  run: gnnspin reproduce {topic} -o FOLDER"
+        return f"study {topic}: {STUDIES[topic]}\n  run: gnnspin reproduce {topic} -o FOLDER"
     if topic.startswith(_PRETRAINED):
         return str(resolve_name("gnnspin.force_fields.pretrained:model_card")(topic))
     models = resolve_name("gnnspin.models")
@@ -118,7 +118,7 @@ def _keys(config: Any) -> str:
 
 
 def _studies() -> str:
-    rows = [f"  {name} ({', '.join(entry.sizes)}): {entry.summary}" for name, entry in STUDIES.items()]
+    rows = [f"  {name} ({', '.join(SIZES)}): {summary}" for name, summary in STUDIES.items()]
     return "\n".join(["studies, each run by `gnnspin reproduce NAME -o FOLDER --size SIZE`", *rows])
 
 

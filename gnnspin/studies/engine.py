@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from gnnspin.core import State
-from gnnspin.core.spins import random_spins
+from gnnspin.analysis.trajectory import TrajectoryAnalysis, analyze_trajectory
+from gnnspin.analysis.trajectory_report import write_analysis
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
 from gnnspin.datasets import LabelSet, LabelStore
-from gnnspin.dynamics import resume as resume_run
-from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load
+from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.labels import GenerateConfig, default_workers, generate
-from gnnspin.observables import (
-    correlation_length,
-    high_symmetry_points,
-    neighbor_correlation,
-    shortest_equivalent,
-    staggered_vector_chirality,
-    structure_factor,
-    wave_vectors,
-)
-from gnnspin.plotting import lattice_map, length_against_time, parity_and_histogram, structure_factor_map
-from gnnspin.runs import claim
+from gnnspin.plotting import parity_and_histogram
+from gnnspin.runs import run_folder
+from gnnspin.studies.errors import OwnErrors, own_errors
+from gnnspin.studies.exact_and_learned import Agreement, agreement
+from gnnspin.studies.pictures import draw_maps, draw_spectrum
+from gnnspin.studies.prediction import predicted_seconds, spoken
 from gnnspin.studies.report import Results, write_report
-from gnnspin.studies.study import Study
-from gnnspin.studies.table import study as study_of
+from gnnspin.studies.study import Study, read_study
+from gnnspin.studies.table import study_file
+from gnnspin.studies.timing import Stages
 from gnnspin.systems import SpinSystem
 from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
 from gnnspin.trajectories import Trajectory
 
 
+class _Begun(Study):
+    """A study as its folder describes it."""
+
+    from_pretrained: bool = False
+
+
 def reproduce(
-    name: str, output: str | Path, *, size: str = "small", resume: bool = False, progress: bool = True
+    study: str | Study,
+    output: str | Path,
+    *,
+    size: str | None = None,
+    from_pretrained: bool = False,
+    resume: bool = False,
+    progress: bool = True,
 ) -> list[str]:
     """Run a study.
 
@@ -47,16 +51,18 @@ def reproduce(
 
     Parameters
     ----------
-    name : str
-        A key of `gnnspin.studies.STUDIES`.
+    study : str or Study
+        A key of `STUDIES`, a YAML file of one's own, or a study made in Python.
     output : path
-        Folder for labels, model, trajectory, figures and ``report.md``.
-    size : str
-        How much work: "small" or "paper".
+        Folder for labels, model, trajectories, figures and ``report.md``.
+    size : str, optional
+        One of the sizes that the study declares, see `SIZES`; default: its first.
+    from_pretrained : bool
+        Use the model that comes with the package: no labels, no training.
     resume : bool
         Go on in `output`, skipping what is done.
     progress : bool
-        Show progress bars.
+        Show progress bars, and what each stage is expected to take.
 
     Returns
     -------
@@ -66,108 +72,123 @@ def reproduce(
     Raises
     ------
     InvalidInput
-        If study or size is unknown.
+        If study or size is unknown, or no pretrained model belongs to it.
     StoreError
         If `output` is not empty and `resume` is not set, or belongs to another study.
     KeyboardInterrupt
         On Ctrl-C; what was computed is kept.
     """
-    study, directory, results = study_of(name, size), Path(output), Results()
-    claim(directory / "study.json", study, resume=resume, kind="study")
-    labels, held_out = directory / "labels.h5", directory / "held_out.h5"
-    results.timed("labels", lambda: _labels(study.labels, labels, progress))
-    test = results.timed("held-out labels", lambda: _labels(study.held_out, held_out, progress))
-    model = results.timed("training", lambda: _train(study, labels, directory / "training", progress))
-    _evaluate(model, test, directory, results)
-    trajectory = directory / "quench.h5"
-    results.timed("quench", lambda: _quench(study, model, trajectory, progress))
-    with Trajectory(trajectory) as run:
-        _figures(study, run, directory, results)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    results.peak_memory = peak * (1 if sys.platform == "darwin" else 1024)
-    headline = write_report(study, results, directory)
-    return [*headline, *(str(path) for path in sorted(directory.glob("*.*")) if path.suffix != ".json"), str(model)]
+    chosen = study if isinstance(study, Study) else read_study(study_file(study), size)
+    if from_pretrained and chosen.pretrained is None:
+        raise InvalidInput("from_pretrained: no model that comes with the package belongs to this study; train one")
+    folder = Path(output)
+    begun = _Begun(**dict(chosen), from_pretrained=from_pretrained)
+    with run_folder(folder / "study.json", begun, resume=resume, kind="study"):
+        return _Work(chosen, folder, from_pretrained, progress).report()
+
+
+class _Work:
+    """The stages of a study, each of which finds what an earlier one, or an earlier process, has left."""
+
+    def __init__(self, study: Study, folder: Path, from_pretrained: bool, progress: bool) -> None:
+        self.study, self.folder, self.progress = study, folder, progress
+        self.stages = Stages(folder / "stages.json", show=progress)
+        self.results = Results(study)
+        self.model = pretrained_path(study.pretrained or "") if from_pretrained else folder / "training" / MODEL
+        self.model_name = f"{PREFIX}{study.pretrained}" if from_pretrained else str(self.model)
+        self.from_pretrained = from_pretrained
+
+    def report(self) -> list[str]:
+        """Do everything; returns the headline figures and the files."""
+        if self.progress:
+            self.stages.say(f"expected: {spoken(predicted_seconds(self.study, self.folder, self.model))}")
+        if not self.from_pretrained:
+            self._train_and_evaluate()
+        results, timed = self.results, self.stages.timed
+        for name in self.study.runs:
+            timed(f"run {name}", partial(self._simulate, name))
+        for name in self.study.analyses:
+            results.analyses[name] = timed(f"analysis {name}", partial(self._analyse, name))
+        for name in self.study.errors:
+            results.own[name] = timed(f"errors {name}", partial(self._own_errors, name))
+        for name in self.study.comparisons:
+            results.agreements[name] = self._compare(name)
+        self._draw()
+        return write_report(results, self.stages, self.folder)
+
+    def trajectory(self, name: str) -> Path:
+        """File of a run."""
+        return self.folder / "runs" / f"{name}.h5"
+
+    def _train_and_evaluate(self) -> None:
+        study, folder = self.study, self.folder
+        labels, held_out = folder / "labels.h5", folder / "held_out.h5"
+        self.stages.timed("labels", lambda: _labels(study.labels, labels, self.progress))
+        test = self.stages.timed("held-out labels", lambda: _labels(study.held_out, held_out, self.progress))
+        self.stages.timed("training", lambda: self._train(labels))
+        self.stages.timed("held-out errors", lambda: self._evaluate(test))
+
+    def _train(self, labels: Path) -> None:
+        data = DataConfig(train=str(labels), validation=self.study.validation)
+        job = TrainJob(data=data, model=self.study.model, training=self.study.training)
+        if train(job, self.folder / "training", resume=True, progress=self.progress).fit.interrupted:
+            raise KeyboardInterrupt
+
+    def _evaluate(self, test: LabelSet) -> None:
+        force_field = load(self.model, test.systems[0])
+        self.results.errors["all"] = overall = evaluate(force_field, test)
+        kinds = [label.provenance["sampler"]["kind"] for label in test]
+        for kind in dict.fromkeys(kinds):
+            chosen = test.subset([k for k, each in enumerate(kinds) if each == kind])
+            self.results.errors[kind] = evaluate(force_field, chosen)
+        parity_and_histogram(overall.predicted_torque, overall.exact_torque, self.folder / "torque.png")
+
+    def _simulate(self, name: str) -> None:
+        run = self.study.runs[name]
+        if run.source == "learned":
+            source: dict[str, object] = {"model": self.model_name}
+        else:
+            source = {"hamiltonian": self.study.labels.hamiltonian, "solver": self.study.exact}
+        path = self.trajectory(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if run.under(source).run(path, continue_run=path.exists(), progress=self.progress).interrupted:
+            raise KeyboardInterrupt
+
+    def _analyse(self, name: str) -> TrajectoryAnalysis:
+        folder, config = self.folder / "analysis" / name, self.study.analyses[name]
+        found = analyze_trajectory(self.trajectory(name), config, folder, resume=True, progress=self.progress)
+        write_analysis(found, folder, figures=config.figures)
+        return found
+
+    def exact(self, system: SpinSystem) -> FieldSource:
+        """The exact solver on a system."""
+        return self.study.exact.build(hamiltonian=self.study.labels.hamiltonian.build(system))
+
+    def _own_errors(self, name: str) -> list[OwnErrors]:
+        times = self.study.errors[name]
+        with Trajectory(self.trajectory(name)) as run:
+            learned = load(self.model, run.system)
+            return own_errors(run, learned, self.exact, times, self.folder / f"errors_{name}.json", self.progress)
+
+    def _compare(self, name: str) -> Agreement:
+        each, analyses = self.study.comparisons[name], self.results.analyses
+        with Trajectory(self.trajectory(each.exact)) as exact, Trajectory(self.trajectory(each.learned)) as learned:
+            found = agreement(each, analyses[each.exact], analyses[each.learned], exact, learned)
+        found.draw(self.folder, name)
+        return found
+
+    def _draw(self) -> None:
+        for name, each in self.study.maps.items():
+            with Trajectory(self.trajectory(each.run)) as run:
+                draw_maps(run, each, self.folder / f"{name}.png")
+        for name in self.study.spectra:
+            with Trajectory(self.trajectory(name)) as run:
+                draw_spectrum(run, self.folder / f"structure_factor_{name}.png")
+
+
+#: Name of the trained model in the training's folder.
+MODEL = "model.safetensors"
 
 
 def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:
     return generate(config, path, n_workers=default_workers(), progress=progress, resume=True)
-
-
-def _train(study: Study, labels: Path, directory: Path, progress: bool) -> Path:
-    data = DataConfig(train=str(labels), validation=study.validation)
-    job = TrainJob(data=data, model=study.model, training=study.training)
-    result = train(job, directory, resume=True, progress=progress)
-    if result.fit.interrupted:
-        raise KeyboardInterrupt
-    return result.path
-
-
-def _evaluate(model: Path, test: LabelSet, directory: Path, results: Results) -> None:
-    force_field = load(model, test.systems[0])
-    results.errors["all"] = overall = evaluate(force_field, test)
-    kinds = [label.provenance["sampler"]["kind"] for label in test]
-    for kind in dict.fromkeys(kinds):
-        results.errors[kind] = evaluate(force_field, test.subset([k for k, each in enumerate(kinds) if each == kind]))
-    parity_and_histogram(overall.predicted_torque, overall.exact_torque, directory / "torque.png")
-
-
-def _quench(study: Study, model: Path, trajectory: Path, progress: bool) -> None:
-    system = study.quench.system.build()
-    source = load(model, system)
-    observers = {
-        "neighbor_correlation": lambda state: neighbor_correlation(system, state.spins).mean(-1),
-        "length": _length_observer(system, study.peak),
-    }
-    if trajectory.exists():
-        run = resume_run(trajectory, source, observers=observers, progress=progress)
-    else:
-        run = simulate(
-            source,
-            random_spins(system.n_sites, seed=study.quench.seed, dtype=torch.float32),
-            dt=study.quench.dt,
-            n_steps=study.quench.n_steps,
-            damping=study.quench.damping,
-            kT=study.quench.kT,
-            seed=study.quench.seed,
-            observers=observers,
-            observe_every=study.quench.observe_every,
-            save_every=study.quench.save_every,
-            trajectory=trajectory,
-            progress=progress,
-        )
-    if run.interrupted:
-        raise KeyboardInterrupt
-
-
-def _length_observer(system: SpinSystem, peak: str) -> Callable[[State], Tensor]:
-    wave_vector = high_symmetry_points(system)[peak]
-    return lambda state: correlation_length(system, structure_factor(system, state.spins), wave_vector)
-
-
-def _figures(study: Study, run: Trajectory, directory: Path, results: Results) -> None:
-    """Draw the quench and measure its end."""
-    system, spins = run.system, torch.as_tensor(run[len(run) - 1])
-    structure = structure_factor(system, spins)
-    structure_factor_map(system, structure, directory / "structure_factor.png", title=f"time {run.times[-1]:g}")
-    frames = [1, len(run) // 4, len(run) - 1]
-    maps = torch.stack([staggered_vector_chirality(system, torch.as_tensor(run[k])).norm(dim=-1) for k in frames])
-    titles = [f"time {run.times[k]:g}" for k in frames]
-    lattice_map(system, maps, directory / "chirality.png", titles=titles, label="vector chirality", limits=(0, 1))
-    times, lengths = run.observable_times, run.observables["length"]
-    length_against_time(times, lengths, directory / "correlation_length.png")
-    peak = peak_over_median(system, structure, study.peak)
-    results.physics = {
-        "mean nearest-neighbour S.S at the end": float(run.observables["neighbor_correlation"][-1]),
-        f"S({study.peak}) over the median of S(q)": peak,
-        "correlation length at the end": float(lengths[-1]),
-    }
-
-
-def peak_over_median(system: SpinSystem, structure: Tensor, peak: str) -> float:
-    """Largest S(q) within 0.3 of the named wave vector or its opposite, over the median of all S(q)."""
-    grid = wave_vectors(system).reshape(-1, 3)
-    target = high_symmetry_points(system)[peak]
-    near = shortest_equivalent(system, grid - target)
-    close = torch.as_tensor((near**2).sum(-1) < 0.3**2)
-    flat = structure.reshape(-1)
-    return float(flat[close].max() / flat.median())

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
+from gnnspin.analysis.trajectory import TrajectoryAnalysis
 from gnnspin.runs import write_text
+from gnnspin.studies.errors import OwnErrors
+from gnnspin.studies.exact_and_learned import Agreement
 from gnnspin.studies.study import Study
+from gnnspin.studies.timing import Stages
 from gnnspin.training import Evaluation
 from gnnspin.training.evaluate import r2
-
-T = TypeVar("T")
-
-_FIGURES = {
-    "torque.png": "predicted against exact torque on held-out snapshots, and the errors",
-    "chirality.png": "vector chirality during the quench",
-    "structure_factor.png": "structure factor at the end of the quench",
-    "correlation_length.png": "correlation length against time",
-}
 
 
 @dataclass
@@ -29,78 +22,176 @@ class Results:
 
     Attributes
     ----------
+    study : Study
     errors : dict
-        Held-out errors: "all", and one entry per kind of snapshot.
-    physics : dict
-        Figures at the end of the quench, by name.
-    seconds : dict
-        Wall time of each stage in this run.
-    peak_memory : float
-        Largest resident memory of one process, workers included, in bytes.
+        Held-out errors: "all", and one entry per kind of snapshot; empty where a pretrained model was used.
+    own : dict
+        Errors of learned runs on their own states, by run.
+    analyses, agreements : dict
+        By the names of runs and of comparisons.
     """
 
+    study: Study
     errors: dict[str, Evaluation] = field(default_factory=dict)
-    physics: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory: float = 0.0
-
-    def timed(self, stage: str, work: Callable[[], T]) -> T:
-        """Do `work` and record its wall time."""
-        start = time.perf_counter()
-        result = work()
-        self.seconds[stage] = time.perf_counter() - start
-        return result
+    own: dict[str, list[OwnErrors]] = field(default_factory=dict)
+    analyses: dict[str, TrajectoryAnalysis] = field(default_factory=dict)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
 
 
-def write_report(study: Study, results: Results, directory: Path) -> list[str]:
-    """Write ``report.md`` into `directory`; returns the headline figures."""
-    overall = results.errors["all"]
-    headline = [
-        f"held-out torque: {r2(overall.torque_r2)}, RMSE {overall.torque_rmse:.5f} t per component "
-        f"(signal {overall.torque_rms:.4f})",
-        *(f"{name}: {value:.4g}" for name, value in results.physics.items()),
-        f"wall time {sum(results.seconds.values()):.0f} s, peak memory {results.peak_memory / 2**30:.2f} GiB",
-    ]
-    rows = [
-        f"| {kind} | {e.n_snapshots} | {e.torque_rms:.4f} | {e.torque_rmse:.5f} "
-        f"| {e.torque_mse_per_spin:.2e} | {_r2(e)} |"
-        for kind, e in results.errors.items()
-    ]
+def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
+    """Write ``report.md`` into `folder`.
+
+    Returns
+    -------
+    list of str
+        The headline figures, then every file a reader would open.
+    """
+    study, headline = results.study, _headline(results, stages)
+    figures = sorted(folder.glob("*.png")) + sorted(folder.glob("analysis/*/*.png"))
     text = [
         f"# {study.title}",
-        "",
         study.question,
-        "",
-        *(f"- {line}" for line in headline),
-        "",
-        "## Errors on held-out snapshots",
-        "",
-        "Torques per Cartesian component in units of the hopping.",
-        "",
-        "| snapshots | number | signal | RMSE | mean square per spin | R2 |",
-        "|---|---|---|---|---|---|",
-        *rows,
-        "",
-        *_by_time(overall),
-        "## Time of each stage in the run that wrote this",
-        "",
-        *(f"- {stage}: {seconds:.1f} s" for stage, seconds in results.seconds.items()),
-        "",
+        *([f"Reference: {study.reference}"] if study.reference else []),
+        "\n".join(f"- {line}" for line in headline),
+        *_held_out(results.errors),
+        *_own(results),
+        *_agreements(results.agreements),
+        *_observables(results.analyses),
+        *_cost(study, stages),
         "## Figures",
-        "",
-        *(f"![{text}]({name})\n" for name, text in _FIGURES.items()),
+        *(f"![{path.stem.replace('_', ' ')}]({path.relative_to(folder)})" for path in figures),
         "The configuration of everything is in `study.json`.",
-        "",
     ]
-    write_text(directory / "report.md", "\n".join(text))
-    return headline
+    write_text(folder / "report.md", "\n\n".join(text) + "\n")
+    tables = sorted(folder.glob("analysis/*/observables.csv"))
+    models = sorted(folder.glob("training/model.safetensors"))
+    return [*headline, *(str(path) for path in [folder / "report.md", *figures, *tables, *models])]
 
 
-def _r2(errors: Evaluation) -> str:
-    return "undefined" if errors.torque_r2 is None else f"{errors.torque_r2:.5f}"
+def _headline(results: Results, stages: Stages) -> list[str]:
+    lines = []
+    if "all" in results.errors:
+        overall = results.errors["all"]
+        lines.append(
+            f"held-out torque: {r2(overall.torque_r2)}, RMSE {overall.torque_rmse:.5f} t per component "
+            f"(signal {overall.torque_rms:.4f})"
+        )
+    for run, errors in results.own.items():
+        worst = max(errors, key=lambda each: each.relative)
+        verdict = "within" if worst.relative <= results.study.allowed_error else "ABOVE"
+        lines.append(
+            f"{run}: torque error on its own states at most {100 * worst.relative:.1f} % (time {worst.time:g}), "
+            f"{verdict} the {100 * results.study.allowed_error:g} % asked for"
+        )
+    for name, agreement in results.agreements.items():
+        deviations = [abs(each.deviation) for each in agreement.differences]
+        lines.append(
+            f"{name}: means differ by at most {max(deviations):.1f} standard errors at {len(deviations)} points"
+        )
+    for run, found in results.analyses.items():
+        lines += [f"{run}: {name} {_value(found, name)} at the end" for name in _scalars(found)]
+        lines += [f"{run}: growth of {name}: {law.preferred} preferred" for name, law in found.growth.items()]
+    seconds, memory = sum(stages.seconds.values()), stages.peak_memory / 2**30
+    return [*lines, f"wall time {seconds:.0f} s, peak memory {memory:.2f} GiB"]
 
 
-def _by_time(errors: Evaluation) -> list[str]:
-    if len(errors.by_time) < 2:
+def _held_out(errors: dict[str, Evaluation]) -> list[str]:
+    rows = [
+        (
+            kind,
+            e.n_snapshots,
+            f"{e.torque_rms:.4f}",
+            f"{e.torque_rmse:.5f}",
+            f"{e.torque_mse_per_spin:.2e}",
+            r2(e.torque_r2),
+        )
+        for kind, e in errors.items()
+    ]
+    return _section(
+        "Errors on held-out snapshots",
+        "Torques per Cartesian component in units of the hopping.",
+        ("snapshots", "number", "signal", "RMSE", "mean square per spin", "R2"),
+        rows,
+    )
+
+
+def _own(results: Results) -> list[str]:
+    rows = [
+        (
+            run,
+            each.n_sites,
+            f"{each.time:g}",
+            f"{each.torque_rms:.5f}",
+            f"{each.torque_rmse:.5f}",
+            f"{100 * each.relative:.1f} %",
+        )
+        for run, errors in results.own.items()
+        for each in errors
+    ]
+    return _section(
+        "Errors on the states that the learned runs visit",
+        "Frames of the runs solved exactly; torques per component, the error also relative to the torque.",
+        ("run", "sites", "time", "torque", "error", "relative"),
+        rows,
+    )
+
+
+def _agreements(agreements: dict[str, Agreement]) -> list[str]:
+    rows = [
+        (
+            name, each.observable, f"{each.time:g}", f"{each.exact:.4g} ± {each.exact_error:.1g}",
+            f"{each.learned:.4g} ± {each.learned_error:.1g}", f"{each.deviation:+.1f}", f"{each.paired_error:.1g}",
+        )
+        for name, agreement in agreements.items()
+        for each in agreement.differences
+    ]  # fmt: skip
+    text = [
+        f"{name}: at time {agreement.times[k]:g} the rms angle between exact and learned spins is "
+        f"{agreement.angles[k]:.3f} rad; the exact ones have turned by {agreement.turned[k]:.2f} since the start."
+        for name, agreement in agreements.items()
+        for k in sorted({min(1, len(agreement.times) - 1), len(agreement.times) // 2, len(agreement.times) - 1})
+    ]
+    title = "Exact against learned dynamics"
+    notes = (
+        "Means over replicas; the difference in joint standard errors, and the standard error of paired differences."
+    )
+    columns = ("comparison", "observable", "time", "exact", "learned", "difference", "paired error")
+    return [*_section(title, notes, columns, rows), *text]
+
+
+def _observables(analyses: dict[str, TrajectoryAnalysis]) -> list[str]:
+    text = [f"### {run}\n\n```text\n{found}\n```" for run, found in analyses.items()]
+    return ["## Observables of the runs", *text] if text else []
+
+
+def _cost(study: Study, stages: Stages) -> list[str]:
+    rows = []
+    for name, run in study.runs.items():
+        seconds = stages.seconds.get(f"run {name}", 0.0)
+        sites = run.system.build().n_sites * run.initial.replicas
+        rows.append(
+            (name, run.source, sites, run.n_steps, f"{1e6 * seconds / (sites * run.n_steps):.1f}", f"{seconds:.0f} s")
+        )
+    others = ", ".join(f"{name} {value:.0f} s" for name, value in stages.seconds.items() if not name.startswith("run "))
+    columns = ("run", "source", "spins", "steps", "µs per spin and step", "wall time")
+    return _section(
+        "Cost", f"Wall times, observables and interruptions included. Other stages: {others}.", columns, rows
+    )
+
+
+def _section(title: str, text: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A heading with a table; nothing where the table is empty."""
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    if not lines:
         return []
-    return ["Along the trajectories among them:", "", *(f"- {part}" for part in errors.by_time), ""]
+    head = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return [f"## {title}", text, "\n".join([*head, *lines])]
+
+
+def _scalars(found: TrajectoryAnalysis) -> list[str]:
+    return [name for name in found.values if found.samples(name).ndim == 2]
+
+
+def _value(found: TrajectoryAnalysis, name: str) -> str:
+    mean, error = float(found.mean(name)[-1]), float(found.error(name)[-1])
+    return f"{mean:.4g}" + (f" ± {error:.1g}" if error == error else "")

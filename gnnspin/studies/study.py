@@ -1,38 +1,147 @@
-"""Configuration common to all studies: labels, held-out labels, a model, its training, and a quench."""
+"""A study: a known system from its Hamiltonian to its physics, in one configuration."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import yaml
+from pydantic import Field, model_validator
+
+from gnnspin.analysis.trajectory import TrajectoryAnalysisConfig
 from gnnspin.core.config import Config
+from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.core.yaml_loader import Loader
+from gnnspin.dynamics.job import SimulationConfig
+from gnnspin.electrons.equilibrium import SolverRecipe
 from gnnspin.labels import GenerateConfig
-from gnnspin.systems.config import SystemConfig
+from gnnspin.runs import MAY_CHANGE
 from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
 
 
-class QuenchConfig(Config):
-    """A quench from random spins to a low temperature, driven by the learned force field."""
+class StudyRun(SimulationConfig):
+    """A simulation of a study: every key of `gnnspin simulate`, under the exact solver or the learned force field."""
 
-    system: SystemConfig = Field(description="usually much larger than the training systems")
-    dt: float = Field(gt=0, description="time step in 1/(gamma t)")
-    n_steps: int = Field(gt=0)
-    damping: float = Field(ge=0)
-    kT: float = Field(ge=0, description="temperature the spins are quenched to")
-    observe_every: int = Field(gt=0)
-    save_every: int = Field(gt=0)
-    seed: int = Field(default=0, ge=0)
+    source: Literal["exact", "learned"]  # type: ignore[assignment]
+
+    def under(self, source: Mapping[str, Any]) -> SimulationConfig:
+        """The simulation with its source put in."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        return SimulationConfig.model_validate({**values, "source": dict(source)})
+
+
+class Comparison(Config):
+    """Exact against learned dynamics of one system, from the same spins and with the same noise."""
+
+    exact: str = Field(description="name of a run under the exact solver")
+    learned: str = Field(description="name of a run under the learned force field")
+    observables: tuple[str, ...] = Field(min_length=1, description="observables of both analyses")
+    times: tuple[float, ...] = Field(min_length=1, description="times at which the means are compared")
+
+
+class MapConfig(Config):
+    """Maps of a quantity per site at several times of a run."""
+
+    run: str
+    quantity: Literal["scalar_chirality", "vector_chirality", "bond_order"]
+    times: tuple[float, ...] = Field(min_length=1, max_length=4)
 
 
 class Study(Config):
-    """A known system from its Hamiltonian to its physics; run by `reproduce`."""
+    """A known system: labels, a model, runs under the exact and the learned field, their observables and comparison."""
 
     title: str
     question: str = Field(description="what the physics should show, for the report")
+    reference: str = Field(default="", description="paper, and the figures that belong to it")
     labels: GenerateConfig
     held_out: GenerateConfig = Field(description="labels of other trajectories and seeds, never trained on")
     model: ModelConfig
-    training: TrainingConfig
+    training: TrainingConfig = TrainingConfig()
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the labels the trainer validates on")
-    quench: QuenchConfig
-    peak: str = Field(description="name of the wave vector at which order shows")
+    pretrained: str | None = Field(default=None, description="model that comes with the package for this system")
+    exact: SolverRecipe = Field(description="solver of the exact runs, and of the errors on the runs' own states")
+    runs: dict[str, StudyRun]
+    analyses: dict[str, TrajectoryAnalysisConfig] = Field(default={}, description="observables, by the name of a run")
+    errors: dict[str, tuple[float, ...]] = Field(
+        default={}, description="times at which a learned run's torques are compared with the exact ones, by run"
+    )
+    allowed_error: Annotated[float, MAY_CHANGE] = Field(
+        default=0.1, gt=0, description="largest torque error on a run's own states, relative to the torque"
+    )
+    comparisons: dict[str, Comparison] = Field(default={}, description="exact against learned runs")
+    maps: dict[str, MapConfig] = Field(default={}, description="maps to draw, by the name of the figure")
+    spectra: tuple[str, ...] = Field(default=(), description="runs whose last structure factor is drawn")
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Study:
+        named: dict[str, Iterable[str]] = {
+            "analyses": self.analyses,
+            "errors": self.errors,
+            "comparisons": [run for each in self.comparisons.values() for run in (each.exact, each.learned)],
+            "maps": [each.run for each in self.maps.values()],
+            "spectra": self.spectra,
+        }
+        for key, names in named.items():
+            for name in names:
+                if name not in self.runs:
+                    raise ValueError(f"{key}: {name!r} is none of the runs {list(self.runs)}")
+        for name in self.errors:
+            if self.runs[name].source != "learned":
+                raise ValueError(f"errors: {name!r} runs under the exact solver; name a learned run")
+        for label, each in self.comparisons.items():
+            self._comparable(label, each)
+        return self
+
+    def _comparable(self, label: str, each: Comparison) -> None:
+        if self.runs[each.exact].source != "exact" or self.runs[each.learned].source != "learned":
+            raise ValueError(f"comparisons.{label}: give an exact run as exact and a learned one as learned")
+        for run in (each.exact, each.learned):
+            known = self.analyses[run].observables if run in self.analyses else {}
+            missing = [name for name in each.observables if name not in known]
+            if missing:
+                raise ValueError(f"comparisons.{label}: analyses.{run} lacks {', '.join(missing)}")
+
+
+def read_study(path: Path, size: str | None = None) -> Study:
+    """Read a study from a YAML file.
+
+    Parameters
+    ----------
+    path : Path
+        Keys of `Study`; beside them ``sizes``: a mapping from names to keys that differ, merged key by key. Where a
+        list or a number stands, it is replaced; ``null`` for a mapping or list drops it.
+    size : str, optional
+        One of ``sizes``; default: the first, if there are any.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or not YAML.
+    InvalidInput
+        If the size is unknown.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InvalidInput(f"{path} must hold a mapping of keys at its top level")
+    sizes = values.pop("sizes", {})
+    chosen = size if size is not None else next(iter(sizes), None)
+    if chosen is not None and chosen not in sizes:
+        raise InvalidInput(f"unknown size {chosen!r} of {path.stem}; known: {', '.join(sizes) or 'none'}")
+    return Study.model_validate(_merged(values, sizes[chosen] or {}) if chosen is not None else values)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in changes.items():
+        if value is None and isinstance(base.get(name), Mapping | list):
+            del merged[name]
+        elif isinstance(value, Mapping) and isinstance(base.get(name), Mapping):
+            merged[name] = _merged(base[name], value)
+        else:
+            merged[name] = value
+    return merged

@@ -1,79 +1,31 @@
-"""The studies by name. A study's module, with all that it needs, is imported when the study itself is asked for."""
+"""The studies by name. What a study needs is imported when the study itself is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from gnnspin.core.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from gnnspin.studies.study import Study
+#: How much work a study can be: minutes to half an hour on 2 cores; a night there; the papers' size, for a GPU.
+SIZES = ("small", "medium", "large")
 
-
-@dataclass(frozen=True)
-class StudyEntry:
-    """Where a study is defined.
-
-    Attributes
-    ----------
-    module : str
-        Its module, with a `Study` in capitals for each of `sizes`.
-    summary : str
-        The system and the physics in one line.
-    sizes : tuple of str
-        How much work it can be.
-    """
-
-    module: str
-    summary: str
-    sizes: tuple[str, ...] = ("small", "paper")
-
-
-TABLE = {
-    "120-degree": StudyEntry(
-        "gnnspin.studies.triangular_120", "triangular s-d model at half filling, J = 6: growth of the 120-degree order"
-    ),
+#: The studies that come with the package: their systems and physics in one line.
+STUDIES = {
+    "120-degree": "triangular s-d model at half filling, J = 6: 120-degree order and the growth of its domains",
+    "tetrahedral": "triangular s-d model near quarter filling, J = 3: growth of the domains of chirality",
 }
 
 
-class Studies(Mapping[str, dict[str, "Study"]]):
-    """Every study by name, each a dict of `Study` by size."""
-
-    def __getitem__(self, name: str) -> dict[str, Study]:
-        return _sizes(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
-
-    def __len__(self) -> int:
-        return len(TABLE)
-
-
-STUDIES = Studies()
-
-
-def study(name: str, size: str) -> Study:
-    """The study of this name and size.
+def study_file(name: str) -> Path:
+    """YAML file of a study: a name of `STUDIES`, or a path ending in .yaml or .yml.
 
     Raises
     ------
     InvalidInput
-        If one of them is unknown.
+        If the name is unknown.
     """
-    if name not in TABLE:
-        raise InvalidInput(f"unknown study {name!r}; known: {', '.join(TABLE)}")
-    sizes = STUDIES[name]
-    if size not in sizes:
-        raise InvalidInput(f"unknown size {size!r} of {name}; known: {', '.join(sizes)}")
-    return sizes[size]
-
-
-@cache
-def _sizes(name: str) -> dict[str, Study]:
-    entry = TABLE[name]
-    module = import_module(entry.module)
-    return {size: getattr(module, size.upper()) for size in entry.sizes}
+    if name in STUDIES:
+        return Path(__file__).parent / "definitions" / f"{name}.yaml"
+    if Path(name).suffix in (".yaml", ".yml"):
+        return Path(name)
+    raise InvalidInput(f"unknown study {name!r}; known: {', '.join(STUDIES)}, or a YAML file of one's own")

@@ -1,75 +1,143 @@
-"""A study from its Hamiltonian to its report, at a size that takes seconds; the demonstration itself is slow."""
+"""Studies from their Hamiltonian to their report, at a size that takes seconds; the demonstration itself is slow."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+import gnnspin as gs
 from gnnspin.core import InvalidInput, StoreError
-from gnnspin.labels import GenerateConfig, RandomSampler
-from gnnspin.studies import STUDIES, Study, reproduce
-from gnnspin.systems.config import LatticeConfig
+from gnnspin.core.yaml_loader import Loader
+from gnnspin.force_fields.pretrained import pretrained
+from gnnspin.studies import SIZES, STUDIES, Study, read_study, reproduce, study_file
+from gnnspin.studies.engine import predicted_seconds
+from gnnspin.training import evaluate
+from gnnspin.trajectories import Trajectory
 
-SMALL = STUDIES["120-degree"]["small"]
-
-
-def tiny() -> Study:
-    labels = SMALL.labels.model_dump() | {
-        "systems": [LatticeConfig(kind="triangular", shape=(6, 6))],
-        "samplers": [RandomSampler(count=10)],
-    }
-    quench = SMALL.quench.model_dump() | {"n_steps": 20, "observe_every": 5, "save_every": 5}
-    quench["system"] = LatticeConfig(kind="triangular", shape=(12, 12))
-    return SMALL.model_copy(
-        update={
-            "labels": GenerateConfig.model_validate(labels),
-            "held_out": GenerateConfig.model_validate(labels | {"seed": 7}),
-            "training": SMALL.training.model_copy(update={"max_epochs": 2}),
-            "quench": type(SMALL.quench).model_validate(quench),
-        }
-    )
+TINY = {
+    "labels": {"systems": [{"kind": "triangular", "shape": [6, 6]}], "samplers": [{"kind": "random", "count": 10}]},
+    "held_out": {"systems": [{"kind": "triangular", "shape": [6, 6]}], "samplers": [{"kind": "random", "count": 4}]},
+    "model": {"hyperparameters": {"layers": 1, "channels": 2, "scalars": 2, "hidden": 4, "max_degree": 1}},
+    "training": {"max_epochs": 2},
+    "runs": {
+        "exact_12": {"system": {"shape": [6, 6]}, "n_steps": 10, "save_every": 5, "initial": {"replicas": 2}},
+        "learned_12": {"system": {"shape": [6, 6]}, "n_steps": 10, "save_every": 5, "initial": {"replicas": 2}},
+        "learned_24": {"system": {"shape": [9, 9]}, "n_steps": 10, "save_every": 5},
+        "quench": {"system": {"shape": [12, 12]}, "n_steps": 40, "save_every": 5},
+    },
+    "analyses": {"quench": {"growth": None}},  # too small for a law
+    "errors": {"learned_24": [0, 10]},
+    "comparisons": {"exact_and_learned": {"times": [5, 10]}},
+    "maps": {"chirality": {"times": [5, 40]}},
+}
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A size that takes seconds; labels are solved in this process, for starting others takes longer."""
-    monkeypatch.setitem(STUDIES["120-degree"], "tiny", tiny())
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The 120-degree study at a size that takes seconds, as a file; labels are solved in this process."""
     monkeypatch.setattr("gnnspin.studies.engine.default_workers", lambda: 1)
+    values = yaml.load(study_file("120-degree").read_text(encoding="utf-8"), Loader) | {"sizes": {"tiny": TINY}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
 
 
-@pytest.mark.usefixtures("registered")
-def test_leaves_a_report_and_every_file_it_names(tmp_path: Path) -> None:
-    lines = reproduce("120-degree", tmp_path / "out", size="tiny", progress=False)
+def test_leaves_a_report_and_every_file_it_names(tiny: Path, tmp_path: Path) -> None:
+    """A study goes on where it stopped, computes nothing twice, and its errors are those of its model and runs."""
+    out = tmp_path / "out"
+    lines = reproduce(str(tiny), out, progress=False)
     files = [Path(line) for line in lines if line.startswith(str(tmp_path))]
     assert {file.name for file in files} >= {"report.md", "torque.png", "chirality.png", "model.safetensors"}
     assert all(file.stat().st_size > 0 for file in files)
-    report = (tmp_path / "out" / "report.md").read_text()
-    for figure in ("torque.png", "chirality.png", "structure_factor.png", "correlation_length.png"):
+    report = (out / "report.md").read_text(encoding="utf-8")
+    for figure in ("torque.png", "chirality.png", "structure_factor_quench.png", "exact_and_learned_angle.png"):
         assert figure in report
     with pytest.raises(StoreError, match="not empty"):
-        reproduce("120-degree", tmp_path / "out", size="tiny", progress=False)
-    weights = (tmp_path / "out" / "training" / "model.safetensors").read_bytes()
-    again = reproduce("120-degree", tmp_path / "out", size="tiny", resume=True, progress=False)
-    assert again[:4] == lines[:4]
-    assert (tmp_path / "out" / "training" / "model.safetensors").read_bytes() == weights
+        reproduce(str(tiny), out, progress=False)
+    kept = {path: path.read_bytes() for path in [*out.glob("*.h5"), *out.glob("training/*.safetensors")]}
+    (out / "runs" / "quench.h5").unlink()
+    again = reproduce(str(tiny), out, resume=True, progress=False)
+    assert [line for line in again if "wall time" not in line] == [line for line in lines if "wall time" not in line]
+    assert all(path.read_bytes() == content for path, content in kept.items())
     with pytest.raises(StoreError, match="another study"):
-        reproduce("120-degree", tmp_path / "out", size="small", resume=True, progress=False)
+        reproduce("120-degree", out, size="small", resume=True, progress=False)
+    _check_errors_on_own_states(out)
 
 
-def test_unknown_names() -> None:
+def _check_errors_on_own_states(out: Path) -> None:
+    study = read_study(out.parent / "mine.yaml")
+    stored = json.loads((out / "errors_learned_24.json").read_text())
+    with Trajectory(out / "runs" / "learned_24.h5") as run:
+        spins = run[len(run) - 1]
+        exact = study.exact.build(hamiltonian=study.labels.hamiltonian.build(run.system))
+        error = gs.load(out / "training" / "model.safetensors", run.system).torque(spins) - exact.torque(spins)
+        assert stored[str(len(run) - 1)]["torque_rmse"] == pytest.approx(float(error.square().mean().sqrt()), rel=1e-6)
+
+
+def test_runs_with_the_same_noise_start_together(tiny: Path, tmp_path: Path) -> None:
+    """Exact and learned replicas start from the same spins; their angle is zero then and grows."""
+    found = tmp_path / "out"
+    reproduce(str(tiny), found, progress=False)
+    with Trajectory(found / "runs" / "exact_12.h5") as exact, Trajectory(found / "runs" / "learned_12.h5") as learned:
+        assert np.array_equal(exact[0], learned[0])
+        assert not np.array_equal(exact[len(exact) - 1], learned[len(learned) - 1])
+    assert (
+        evaluate(
+            gs.load(found / "training" / "model.safetensors", gs.systems.triangular(6, 6)),
+            gs.datasets.LabelStore(found / "held_out.h5"),
+        ).n_snapshots
+        == 4
+    )
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_size_is_a_study_that_its_own_description_restores(name: str) -> None:
+    for size in SIZES:
+        study = read_study(study_file(name), size)
+        assert Study.model_validate(json.loads(json.dumps(study.model_dump(mode="json")))) == study
+        assert study.errors
+        assert study.comparisons
+        if study.pretrained is not None:
+            assert study.pretrained in pretrained()
+
+
+def test_the_time_is_predicted_from_what_is_left(tiny: Path, tmp_path: Path) -> None:
+    study = read_study(tiny)
+    seconds = predicted_seconds(study, tmp_path / "out", tmp_path / "out" / "training" / "model.safetensors")
+    assert all(value >= 0 for value in seconds.values())
+    assert {"labels", "training", "run quench", "errors learned_24"} <= set(seconds)
+    reproduce(str(tiny), tmp_path / "out", progress=False)
+    left = predicted_seconds(study, tmp_path / "out", tmp_path / "out" / "training" / "model.safetensors")
+    assert sum(left.values()) == 0
+
+
+def test_names_and_runs_must_be_known(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="known: 120-degree"):
         reproduce("121-degree", "unused")
     with pytest.raises(InvalidInput, match="known: small"):
         reproduce("120-degree", "unused", size="huge")
+    values = read_study(study_file("120-degree")).model_dump()
+    with pytest.raises(ValueError, match="spectra: 'none' is none of the runs"):
+        Study.model_validate(values | {"spectra": ("none",)})
+    with pytest.raises(ValueError, match="'exact_12' runs under the exact solver"):
+        Study.model_validate(values | {"errors": {"exact_12": (0.0,)}})
+    comparison = {"exact": "exact_12", "learned": "learned_12", "observables": ["magnetization"], "times": [1.0]}
+    with pytest.raises(ValueError, match=r"analyses.exact_12 lacks magnetization"):
+        Study.model_validate(values | {"comparisons": {"new": comparison}})
+    alone = read_study(study_file("120-degree")).model_copy(update={"pretrained": None})
+    with pytest.raises(InvalidInput, match="no model that comes with the package"):
+        reproduce(alone, tmp_path / "out", from_pretrained=True)
 
 
 @pytest.mark.slow
 def test_demonstration_shows_the_physics(tmp_path: Path) -> None:
-    """Held-out torque R2 of 0.995 or more; the quench ends with neighbour correlation below -0.40 and a peak at K."""
+    """Held-out torque R2 of 0.995 or more; the quench ends with neighbour correlation below -0.40."""
     lines = reproduce("120-degree", tmp_path / "out", progress=False)
     r2 = float(lines[0].split("R2 ")[1].split(",")[0])
-    numbers = [float(line.rsplit(": ", 1)[1]) for line in lines[1:3]]
+    [correlation] = [line for line in lines if line.startswith("quench: neighbor_correlation")]
     assert r2 >= 0.995
-    assert numbers[0] <= -0.40
-    assert numbers[1] >= 20
+    assert float(correlation.split()[2]) <= -0.40

@@ -1,0 +1,49 @@
+"""Maps and structure factors of a study's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnspin.core.spins import normalize
+from gnnspin.observables import (
+    bond_order,
+    scalar_chirality,
+    site_average,
+    staggered_vector_chirality,
+    structure_factor,
+)
+from gnnspin.plotting import lattice_map, structure_factor_map
+from gnnspin.studies.study import MapConfig
+from gnnspin.systems import SpinSystem
+from gnnspin.trajectories import Trajectory
+
+_QUANTITIES: dict[str, Callable[[SpinSystem, Tensor], Tensor]] = {
+    "scalar_chirality": lambda system, spins: site_average(system, scalar_chirality(system, spins)),
+    "vector_chirality": lambda system, spins: staggered_vector_chirality(system, spins).norm(dim=-1),
+    "bond_order": bond_order,
+}
+
+
+def draw_maps(run: Trajectory, config: MapConfig, path: Path) -> None:
+    """Draw a quantity per site of a run's first replica at several times."""
+    frames = [int(np.abs(run.times - time).argmin()) for time in config.times]
+    values = torch.stack([_QUANTITIES[config.quantity](run.system, _spins(run, frame)) for frame in frames])
+    titles = [f"time {run.times[frame]:g}" for frame in frames]
+    lattice_map(run.system, values, path, titles=titles, label=config.quantity.replace("_", " "))
+
+
+def draw_spectrum(run: Trajectory, path: Path) -> None:
+    """Draw the structure factor of a run's last frame, averaged over replicas."""
+    last = len(run) - 1
+    spins = torch.as_tensor(run[last], dtype=torch.float64).reshape(-1, run.system.n_sites, 3)
+    structure = structure_factor(run.system, normalize(spins)).mean(0)
+    structure_factor_map(run.system, structure, path, title=f"time {run.times[last]:g}")
+
+
+def _spins(run: Trajectory, frame: int) -> Tensor:
+    return normalize(torch.as_tensor(run[frame], dtype=torch.float64)).reshape(-1, run.system.n_sites, 3)[0]
