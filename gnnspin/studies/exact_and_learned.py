@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gnnspin.analysis.trajectory import TrajectoryAnalysis
-from gnnspin.plotting import against_time
+from gnnspin.plotting import against_time, exact_against_learned
 from gnnspin.studies.study import Comparison
 from gnnspin.systems.system import FloatArray
 from gnnspin.trajectories import Trajectory
@@ -56,7 +56,7 @@ class Agreement:
     turned : (T,) array
         Root mean square angle by which the exact run's spins turned since the start, in radians.
     curves : dict
-        Times, means (2, T) and standard errors (2, T) of each observable, exact and learned.
+        Times (T,) and values (R, T) of the replicas of each observable, exact and learned.
     """
 
     differences: list[Difference]
@@ -68,10 +68,9 @@ class Agreement:
     def draw(self, folder: Path, name: str) -> list[Path]:
         """Draw every observable of both runs, and the angle between them, into ``NAME_OBSERVABLE.png``."""
         written = []
-        for label, (times, means, errors) in self.curves.items():
+        for label, (times, exact, learned) in self.curves.items():
             written.append(folder / f"{name}_{label}.png")
-            text = label.replace("_", " ")
-            against_time(times, means, written[-1], errors=errors, labels=("exact", "learned"), ylabel=text)
+            exact_against_learned(times, exact, learned, written[-1], label=label.replace("_", " "))
         written.append(folder / f"{name}_angle.png")
         angles = np.stack([self.angles, self.turned])
         labels = ("exact to learned", "exact to its start")
@@ -108,8 +107,8 @@ def agreement(
     curves = {
         name: (
             exact.times[rows],
-            np.stack([exact.mean(name)[rows], learned.mean(name)[columns]]),
-            np.stack([exact.error(name)[rows], learned.error(name)[columns]]),
+            exact.samples(name)[rows].T,
+            learned.samples(name)[columns].T,
         )
         for name in comparison.observables
     }

@@ -97,6 +97,10 @@ class Study(Config):
     def _comparable(self, label: str, each: Comparison) -> None:
         if self.runs[each.exact].source != "exact" or self.runs[each.learned].source != "learned":
             raise ValueError(f"comparisons.{label}: give an exact run as exact and a learned one as learned")
+        if self.runs[each.exact].initial != self.runs[each.learned].initial:
+            raise ValueError(f"comparisons.{label}: give both runs the same initial spins, replicas included")
+        if self.runs[each.exact].initial.replicas < 2:
+            raise ValueError(f"comparisons.{label}: errors of means need two replicas or more (initial.replicas)")
         for run in (each.exact, each.learned):
             known = self.analyses[run].observables if run in self.analyses else {}
             missing = [name for name in each.observables if name not in known]
