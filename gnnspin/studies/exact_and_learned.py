@@ -70,7 +70,7 @@ class Agreement:
         written = []
         for label, (times, exact, learned) in self.curves.items():
             written.append(folder / f"{name}_{label}.png")
-            exact_against_learned(times, exact, learned, written[-1], label=label.replace("_", " "))
+            exact_against_learned(times, exact, learned, written[-1], ylabel=label.replace("_", " "))
         written.append(folder / f"{name}_angle.png")
         angles = np.stack([self.angles, self.turned])
         labels = ("exact to learned", "exact to its start")
