@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -58,7 +59,8 @@ _STUDIES = "reproduce"
 def describe(topic: str | None) -> str:
     """Text about a topic: None, a file, a model, ``pretrained:NAME``, a kind, a study, or the name of a configuration.
 
-    Kinds are those of sources, Hamiltonians, hopping rules, leads, temperature protocols and observables.
+    Kinds are those of sources, Hamiltonians, hopping rules, leads, temperature protocols, observables, systems and
+    samplers.
 
     Raises
     ------
@@ -85,15 +87,24 @@ def describe(topic: str | None) -> str:
         return f"hyperparameters of {topic}\n" + _keys(models.hyperparameters(topic))
     if Path(topic).is_file():
         return _file(Path(topic))
-    families = {family.registry: None for family in map(resolve_name, _FAMILIES)}
-    found = [
-        resolve_name("gnnspin.core.key_texts:kind_text")(registry[topic]) for registry in families if topic in registry
-    ]
+    texts = resolve_name("gnnspin.core.key_texts")
+    found = [texts.kind_text(registry[topic]) for registry in _registries() if topic in registry]
+    nested = texts.kinds_below(resolve_name(_CONFIGURATIONS["generate"]))
+    found += [texts.configuration_text(topic, nested[topic])] if topic in nested else []
     if found:
         return "\n".join(found)
-    choices = ", ".join([*_CONFIGURATIONS, *_COMMANDS, _STUDIES, *STUDIES, *models.available()])
-    kinds = ", ".join(sorted({kind for registry in families for kind in registry}))
-    raise InvalidInput(f"{topic!r} is neither a file nor one of {choices}; nor a kind: {kinds}")
+    topics = [*_CONFIGURATIONS, *_COMMANDS, _STUDIES, *STUDIES, *models.available(), *nested]
+    topics += [kind for registry in _registries() for kind in registry]
+    near = " or ".join(map(repr, dict.fromkeys(get_close_matches(topic, topics))))
+    hint = f"did you mean {near}? " if near else ""
+    raise InvalidInput(
+        f"{topic!r} is neither a file nor a topic; {hint}`gnnspin info` lists models, kinds and the rest"
+    )
+
+
+def _registries() -> list[Any]:
+    """Registries of everything that has a kind."""
+    return list({family.registry: None for family in map(resolve_name, _FAMILIES)})
 
 
 def _installation() -> str:
@@ -101,16 +112,20 @@ def _installation() -> str:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU only"
     pretrained = resolve_name("gnnspin.force_fields.pretrained:pretrained")()
     published = resolve_name("gnnspin.datasets.published:available")()
+    nested = resolve_name("gnnspin.core.key_texts:kinds_below")(resolve_name(_CONFIGURATIONS["generate"]))
     rows = {
         "gnnspin": __version__,
-        "torch": f"{torch.__version__}, {device}, {torch.get_num_threads()} threads",
+        "torch": f"{torch.__version__}, {device}, {torch.get_num_threads()} thread(s)",
         "models": ", ".join(resolve_name("gnnspin.models:available")()),
         "pretrained": ", ".join(f"{_PRETRAINED}{name}" for name in pretrained),
         "studies": ", ".join(STUDIES),
         "published sets": ", ".join(f"published:{name}" for name in published),
         "configurations": ", ".join(f"gnnspin info {name}" for name in _CONFIGURATIONS),
+        "systems, samplers": ", ".join(nested),
+        **{f"{registry.kind}s": ", ".join(registry) for registry in _registries()},
     }
-    return "\n".join(f"{name:15} {text}" for name, text in rows.items())
+    width = max(map(len, rows)) + 1
+    return "\n".join(f"{name:{width}}{text}" for name, text in rows.items())
 
 
 def _keys(config: Any) -> str:
