@@ -103,6 +103,8 @@ class TrajectoryAnalysis:
         Times of the frames that the two-time correlations refer to.
     growth : dict of str to GrowthComparison
         By the name of the observable.
+    unfitted : dict of str to str
+        Why a growth law could not be fitted, by the name of the observable.
     """
 
     steps: NDArray[np.int64]
@@ -111,6 +113,7 @@ class TrajectoryAnalysis:
     sample_shape: tuple[int, ...]
     waiting_times: tuple[float, ...] = ()
     growth: dict[str, GrowthComparison] = field(default_factory=dict)
+    unfitted: dict[str, str] = field(default_factory=dict)
 
     def samples(self, name: str) -> NDArray[Any]:
         """Values (T, R, *shape) of the R replicas and parts; R = 1 where an observable does not tell them apart.
@@ -137,7 +140,8 @@ class TrajectoryAnalysis:
         samples = self.samples(name)
         if samples.shape[1] < 2:
             return np.full_like(samples[:, 0], np.nan, dtype=np.float64)
-        return np.asarray(samples.std(1, ddof=1) / np.sqrt(samples.shape[1]), dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # an infinite length has no spread
+            return np.asarray(samples.std(1, ddof=1) / np.sqrt(samples.shape[1]), dtype=np.float64)
 
     def __str__(self) -> str:
         lines = [f"{len(self.times)} frames, times {self.times[0]:g} to {self.times[-1]:g}"]
@@ -148,6 +152,7 @@ class TrajectoryAnalysis:
             lines.append(f"{name}: {known}")
         for name, comparison in self.growth.items():
             lines += [f"growth of {name}:", *(f"  {line}" for line in str(comparison).splitlines())]
+        lines += [f"growth of {name} not fitted: {reason}" for name, reason in self.unfitted.items()]
         return "\n".join(lines)
 
 
@@ -180,7 +185,8 @@ def analyze_trajectory(
     Raises
     ------
     InvalidInput
-        If an observable does not fit the system, no frame lies in the window, or a growth law cannot be fitted.
+        If an observable does not fit the system, or no frame lies in the window. A growth law that the values do not
+        allow to fit is no error: `TrajectoryAnalysis.unfitted` says why.
     StoreError
         If the run cannot be read, or `output` holds something else.
     KeyboardInterrupt
@@ -205,7 +211,8 @@ def analyze_trajectory(
         sample_shape = (*run[frames[0]].shape[:-2], *parts)
         values = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
         found = TrajectoryAnalysis(run.steps[frames], run.times[frames], values, sample_shape, work.reference_times)
-    found.growth.update({name: _growth(found, name, each) for name, each in settings.growth.items()})
+    for name, each in settings.growth.items():
+        _fit_growth(found, name, each)
     return found
 
 
@@ -324,10 +331,14 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise StoreError(f"{path} is damaged ({error}); remove it and resume") from error
 
 
-def _growth(found: TrajectoryAnalysis, name: str, config: GrowthConfig) -> GrowthComparison:
+def _fit_growth(found: TrajectoryAnalysis, name: str, config: GrowthConfig) -> None:
+    """Add the growth laws of one observable, or why there are none: the values are worth keeping without them."""
     samples = found.samples(name)
     if samples.ndim != 2:
         raise InvalidInput(f"growth laws are fitted to one number per time; {name} has shape {samples.shape[2:]}")
-    return compare_growth_laws(
-        found.times, samples.T, config.laws, config.window, n_bootstrap=config.n_bootstrap, seed=config.seed
-    )
+    try:
+        found.growth[name] = compare_growth_laws(
+            found.times, samples.T, config.laws, config.window, n_bootstrap=config.n_bootstrap, seed=config.seed
+        )
+    except InvalidInput as error:
+        found.unfitted[name] = str(error)

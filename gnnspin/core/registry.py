@@ -63,7 +63,10 @@ class Registry(Generic[T]):
         if name not in self._known:
             self._load()
         if name not in self._known:
-            raise InvalidInput(f"{self.kind} {name!r} is unknown; known: {', '.join(sorted(self._known))}")
+            raise InvalidInput(
+                f"{self.kind} {name!r} is unknown; known: {', '.join(sorted(self._known))}; one of yours is known once "
+                f"its module is imported, or named in the entry points {self.group!r} of an installed package"
+            )
         return self._known[name]
 
     def __contains__(self, name: object) -> bool:

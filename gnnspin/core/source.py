@@ -202,6 +202,9 @@ class FieldSource(Described, family="source", group="gnnspin.sources"):
         checked = as_spins(spins, self.system.n_sites)
         return torque(checked, self.field(checked, time))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({getattr(self, 'system', '')})"
+
     def _require_energy(self) -> None:
         if not self.has_energy:
             raise NoEnergyError(self._no_energy())
@@ -272,6 +275,13 @@ class SumSource(FieldSource, kind="sum"):
         self.system = flat[0].system
         self.device = flat[0].device
         self.has_energy = all(term.has_energy for term in flat)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms))
+
+    def _no_energy(self) -> str:
+        without = ", ".join(type(term).__name__ for term in self.terms if not term.has_energy)
+        return f"the sum has no energy, since the field of {without} is not a gradient; use field() or torque()"
 
     def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Sum of the terms' energies; see `FieldSource.energies`."""

@@ -39,7 +39,9 @@ def summary(labels: LabelSet) -> dict[str, str]:
     }
     looked_at = {"looked at": f"{len(seen)} of {len(labels)} labels"} if len(seen) < len(labels) else {}
     samplers = {"samplers": ", ".join(f"{kind} {count}" for kind, count in counts.items())}
-    return {**looked_at, **{name: text or "not recorded" for name, text in numbers.items()}, **samplers}
+    if set(counts) == {"not recorded"}:
+        samplers = {"samplers": ""}
+    return {**looked_at, **{name: text or "not recorded" for name, text in {**numbers, **samplers}.items()}}
 
 
 def _rms(labels: list[Label], name: str) -> str:

@@ -23,7 +23,7 @@ from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.writer import TrajectoryWriter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """Result of `simulate`: final state, observables and trajectory file.
 
@@ -52,6 +52,12 @@ class Run:
     path: Path | None
     spin_updates_per_second: float
     interrupted: bool
+
+    def __repr__(self) -> str:
+        return (
+            f"Run(spins {tuple(self.spins.shape)} at step {self.state.step}, time {self.state.time:g}; "
+            f"{len(self.times)} observations of {', '.join(self.observables) or 'nothing'}; trajectory {self.path})"
+        )
 
     @property
     def spins(self) -> Tensor:

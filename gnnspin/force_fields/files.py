@@ -93,7 +93,9 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
         spec = GraphSpec(**header["graph"])
         model = build(header["model"], spec, **header["hyperparameters"])
         model.load_state_dict(load_file(Path(path)))
-    except (KeyError, TypeError, RuntimeError, InvalidInput) as error:
+    except InvalidInput as error:
+        raise StoreError(f"{path}: {error}") from error
+    except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"{path}: header and weights do not fit together ({error}); save the model again") from error
     return ForceField(model, system, header.get("provenance", {}))
 

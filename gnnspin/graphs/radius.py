@@ -15,7 +15,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.graphs.lattice import lattice_pairs
 from gnnspin.graphs.triplets import with_triplets
-from gnnspin.systems.distances import LENGTH_TOLERANCE, pairs_within
+from gnnspin.systems.distances import LENGTH_TOLERANCE, no_neighbor, pairs_within
 from gnnspin.systems.lattice import is_lattice
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
@@ -149,7 +149,7 @@ class GraphSpec:
             If `cutoff` is not positive or no site has a neighbour within it.
         """
         graph = radius_graph(system, cutoff)
-        require_neighbors(graph, cutoff)
+        _require_neighbors(graph, system, cutoff)
         planar = not _leaves_plane(graph.edge_vector, graph.edge_distance)
         lattice = all(part.lattice_shape is not None for part in system.parts)
         shells = tuple(shell_distances(graph.edge_distance.numpy()).tolist()) if lattice else None
@@ -165,7 +165,7 @@ class GraphSpec:
             neighbour outside the plane.
         """
         graph = radius_graph(system, self.cutoff)
-        require_neighbors(graph, self.cutoff)
+        _require_neighbors(graph, system, self.cutoff)
         shell = self.match(graph.edge_vector, graph.edge_distance)
         graph.edge_shell = graph.edge_shell if self.shells is None else shell
         return with_triplets(graph) if self.triplets else graph
@@ -198,7 +198,7 @@ def _leaves_plane(vector: Tensor, distance: Tensor) -> bool:
     return bool((vector[:, 2].abs() > LENGTH_TOLERANCE * distance.min()).any()) if len(distance) else False
 
 
-def require_neighbors(graph: Data, cutoff: float) -> None:
+def _require_neighbors(graph: Data, system: SpinSystem, cutoff: float) -> None:
     """Raise InvalidInput when the graph has no edge."""
     if graph.edge_index.shape[1] == 0:
-        raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
+        raise no_neighbor(system, cutoff)

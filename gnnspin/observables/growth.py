@@ -272,7 +272,7 @@ def _in_window(
     wrong = ~(np.isfinite(data) & (data > 0)).all(0)
     if wrong.any():
         raise InvalidInput(
-            f"the length at time {t[wrong][0]:g} is {data[:, wrong][:, 0].tolist()}, not positive and finite; give a "
+            f"the value at time {t[wrong][0]:g} is {data[:, wrong][:, 0].tolist()}, not positive and finite; give a "
             "window without it"
         )
     return t, data

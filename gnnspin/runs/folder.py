@@ -61,11 +61,11 @@ def claim(description: Path, settings: BaseModel, *, resume: bool, kind: str, be
         foreign = False
     if begun and not resume:
         raise StoreError(
-            f"{folder} holds a {kind} or other files already and is not empty; choose another folder, or resume "
-            "(--resume, resume=True) to continue there"
+            f"{folder} holds results of {kind} or other files already and is not empty; choose another folder, or "
+            "resume (--resume, resume=True) to continue there"
         )
     if foreign:
-        raise StoreError(f"{folder} holds something else than a {kind}; choose another folder")
+        raise StoreError(f"{folder} holds something else than {kind}; choose another folder")
     if begun and description.exists():
         require_same_run(settings, read_json(description), where=description, kind=kind)
     write_json(description, settings.model_dump(mode="json"))

@@ -16,6 +16,8 @@ from scipy.linalg import null_space
 from scipy.spatial import cKDTree
 from vesin import NeighborList
 
+from gnnspin.core.errors import InvalidInput
+
 if TYPE_CHECKING:
     from gnnspin.systems.system import SpinSystem
 
@@ -149,6 +151,13 @@ def closest_distance(system: SpinSystem) -> float:
             vectors = system.positions[j] - system.positions[i] + shift @ system.cell
             bound = float(np.linalg.norm(vectors, axis=1).min(initial=bound))
     return bound
+
+
+def no_neighbor(system: SpinSystem, cutoff: float) -> InvalidInput:
+    """Error of a cutoff, in the unit of the positions, that no other site is within."""
+    closest = min(closest_distance(part) for part in system.parts)
+    hint = f": the closest sites are {closest:g} apart, in the unit of the positions" if np.isfinite(closest) else ""
+    return InvalidInput(f"no site has a neighbour within cutoff={cutoff:g}; increase the cutoff{hint}")
 
 
 def power_of_two(length: float) -> float:

@@ -257,6 +257,8 @@ def _atoms(path: str | Path, index: int) -> Atoms:
     from ase import io
 
     source = Path(path)
+    if not isinstance(index, int | np.integer):
+        raise InvalidInput(f"index={index!r} must be the number of one structure; ase.io.read(path, ':') gives all")
     if not source.is_file():
         raise StoreError(f"{source} does not exist; give the path of a structure file")
     if source.suffix.lower() == ".mcif":

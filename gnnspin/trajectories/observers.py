@@ -78,7 +78,10 @@ class ObservableLog:
             If an observer of the rows is missing; one that the rows do not know may only be a callback.
         """
         if not set(rows) <= set(observers):
-            raise InvalidInput(f"observers {sorted(observers)} are not those of the stored run, {sorted(rows)}")
+            raise InvalidInput(
+                f"observers {sorted(observers)} are not those of the stored run, {sorted(rows)}; give those of the run "
+                "again, observers=..., as its file holds their values and not what they are"
+            )
         log = cls(observers)
         log.steps, log.times = [int(step) for step in steps], [float(time) for time in times]
         log.rows = {name: list(rows[name]) for name in observers if name in rows}

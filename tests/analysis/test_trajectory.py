@@ -200,3 +200,19 @@ def test_the_command_line_writes_and_resumes(
 def test_what_is_wrong_is_named_before_any_work(run: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises((InvalidInput, ValidationError), match=message):
         analyze_trajectory(run, CONFIG | change)
+
+
+def test_values_survive_a_law_that_does_not_fit(run: Path, tmp_path: Path) -> None:
+    growth = {"energy_per_site": {"laws": ["power"], "window": [0.5, 4.0]}}  # negative
+    found = analyze_trajectory(run, {"observables": OBSERVABLES, "growth": growth}, tmp_path / "out")
+    assert found.growth == {}
+    assert "the value at time 0.6" in found.unfitted["energy_per_site"]
+    assert "growth of energy_per_site not fitted: the value" in str(found)
+    assert tmp_path / "out" / "observables.csv" in gs.analysis.write_analysis(found, tmp_path / "out", figures=False)
+
+
+def test_an_infinite_length_has_no_error_and_no_warning() -> None:
+    values = {"length": np.array([[1.0, 2.0], [np.inf, np.inf]])}
+    found = gs.analysis.TrajectoryAnalysis(np.arange(2), np.arange(2.0), values, (2,))
+    assert found.error("length")[0] == pytest.approx(0.5)
+    assert np.isnan(found.error("length")[1])

@@ -118,3 +118,10 @@ def test_unchecked_field_is_the_field(source):
     for dtype in (torch.float32, torch.float64):
         spins = random_spins(source.system.n_sites, replicas=(2, 3), seed=0, dtype=dtype)
         assert torch.equal(source.unchecked_field(spins, 0.3), source.field(spins, 0.3))
+
+
+def test_a_sum_names_its_terms_and_the_one_without_an_energy() -> None:
+    driven = Heisenberg(SYSTEM) + Driven()
+    assert repr(driven) == f"Heisenberg({SYSTEM}) + Driven({SYSTEM})"
+    with pytest.raises(NoEnergyError, match="the sum has no energy, since the field of Driven is not a gradient"):
+        driven.energy(SPINS)

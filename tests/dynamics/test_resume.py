@@ -209,3 +209,14 @@ def test_the_parameter_that_differs_is_named_at_any_depth(tmp_path):
     other = gs.classical.Heisenberg(SYSTEM, J=[1.0, 0.1]) + gs.classical.Zeeman(SYSTEM, B=[0, 0, 0.4])
     with pytest.raises(InvalidInput, match=r"terms\.1\.B\.2 \(0\.4, stored 0\.3\)"):
         resume(tmp_path / "a.h5", other + source.terms[2], n_steps=1, observers=OBSERVERS)
+
+
+def test_observers_that_are_not_given_again_are_asked_for(tmp_path):
+    path = tmp_path / "a.h5"
+    options = {"dt": 0.1, "damping": 0.1, "observers": ["magnetization"]}
+    simulate(
+        gs.classical.Heisenberg(gs.systems.chain(6)), random_spins(6, seed=0), n_steps=2, trajectory=path, **options
+    )
+    with pytest.raises(InvalidInput, match=r"\['magnetization'\]; give those of the run again, observers="):
+        resume(path, n_steps=1)
+    assert resume(path, n_steps=1, observers=["magnetization"]).state.step == 3

@@ -209,3 +209,8 @@ def test_works_with_classical_terms_and_sums():
         observers={"energy": lambda state: source.energy(state.spins)},
     )
     assert (np.diff(run.observables["energy"]) < 0).all()
+
+
+def test_a_run_tells_what_it_is(tmp_path):
+    run = simulate(ring(6), random_spins(6, seed=0), dt=0.1, n_steps=4, damping=0.1, observers=["magnetization"])
+    assert repr(run) == ("Run(spins (6, 3) at step 4, time 0.4; 5 observations of magnetization; trajectory None)")

@@ -77,3 +77,15 @@ def test_failed_save_leaves_the_old_file(
         gs.save(source, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_whose_architecture_is_not_here_says_how_it_gets_known(source: gs.ForceField, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    gs.save(source, path)
+    data = path.read_bytes()
+    name = source.model.name.encode()
+    stranger = b"x" * len(name)
+    path.write_bytes(data.replace(name, stranger))
+    with pytest.raises(StoreError, match="one of yours is known once its module is imported") as caught:
+        gs.load(path, source.system)
+    assert "save the model again" not in str(caught.value)

@@ -145,3 +145,10 @@ def test_specification_refuses_what_it_was_not_made_for():
         GraphSpec.for_system(square(6, 6), 0.5)
     with pytest.raises(InvalidInput, match="dimension=1"):
         GraphSpec(cutoff=1.0, dimension=1)
+
+
+def test_a_cutoff_without_neighbours_tells_the_closest_distance() -> None:
+    wide = SpinSystem(positions=3.9 * square(4, 4).positions, cell=np.diag([15.6, 15.6, 10.0]), pbc=(True, True, False))
+    for system in (wide, union([wide, wide])):
+        with pytest.raises(InvalidInput, match=r"cutoff=1\.5; increase the cutoff: the closest sites are 3\.9 apart"):
+            GraphSpec.for_system(system, 1.5)

@@ -269,3 +269,8 @@ def test_magnetic_cif_on_hexagonal_axes(tmp_path: Path) -> None:
     (tmp_path / "none.mcif").write_text(MNO_CIF, encoding="utf-8")
     with pytest.raises(StoreError, match=r"none\.mcif cannot be read as a magnetic CIF"):
         gs.systems.read(tmp_path / "none.mcif")
+
+
+def test_several_structures_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="index=':' must be the number of one structure"):
+        gs.systems.read(tmp_path / "a.xyz", index=":")  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import radius_graph
+from gnnspin.systems.distances import no_neighbor
 from gnnspin.systems.lattice import is_ideal_lattice, repeated_directions
 from gnnspin.systems.symmetry import CrystalSymmetry, SiteSymmetry
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
@@ -122,7 +123,7 @@ class Neighborhood:
         graph = radius_graph(template.system(), cutoff)
         vectors = graph.edge_vector.numpy()[graph.edge_index[1].numpy() == 0]
         if not len(vectors):
-            raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
+            raise no_neighbor(template.system(), cutoff)
         length = np.linalg.norm(vectors, axis=1)
         key = np.round(np.column_stack([vectors[:, ::-1], length]) / length.min(), 6)
         vertices = np.concatenate([np.zeros((1, 3)), vectors[np.lexsort(key.T)]])

@@ -21,6 +21,7 @@ from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import no_neighbor
 from gnnspin.systems.lattice import cell_neighbors
 
 
@@ -72,7 +73,7 @@ class Convolutional(SpinModel):
             )
         cells, self._center, self._neighbor, _ = cell_neighbors(h.unit_cell.system(), spec.cutoff)
         if len(cells) == 0:
-            raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")
+            raise no_neighbor(h.unit_cell.system(), spec.cutoff)
         self._cells = cells
         widths = [3] + [h.channels] * h.layers
         self.convolutions = nn.ModuleList(

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch_geometric.utils import to_dense_batch
 
 from gnnspin.core.containers import TensorContainer
-from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.fixed_number import Membership
 from gnnspin.models.blocks.mixing import mixing_matrix
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import no_neighbor
 from gnnspin.systems.lattice import cell_neighbors, is_lattice
 
 _CONVOLUTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -140,7 +140,7 @@ def _lattice_stencil(
         return None
     cells, center, neighbor, vectors = (torch.from_numpy(x) for x in cell_neighbors(system, spec.cutoff))
     if len(cells) == 0:
-        raise InvalidInput(f"no site has a neighbour within cutoff={spec.cutoff}; increase the cutoff")
+        raise no_neighbor(system, spec.cutoff)
     reach = cells.abs().amax(dim=0)
     if bool((reach > torch.tensor(system.lattice_shape)).any()):
         return None

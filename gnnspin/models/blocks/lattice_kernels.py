@@ -16,6 +16,7 @@ from gnnspin.graphs.radius import MATCH_TOLERANCE, radius_graph
 from gnnspin.models.blocks.density import LatticeStencil, convolve
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
+from gnnspin.systems.distances import no_neighbor
 from gnnspin.systems.lattice import cell_neighbors, is_lattice
 from gnnspin.systems.symmetry import CrystalSymmetry
 from gnnspin.systems.system import FloatArray
@@ -150,7 +151,7 @@ def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:
     """Displacements (D, 3) of all neighbours of all sites of a unit cell, each once, short ones first."""
     vectors = cell_neighbors(cell.system(), cutoff)[3]
     if len(vectors) == 0:
-        raise InvalidInput(f"no site has a neighbour within cutoff={cutoff}; increase the cutoff")
+        raise no_neighbor(cell.system(), cutoff)
     rounded = np.round(vectors / np.linalg.norm(vectors, axis=1).min(), 6) + 0.0
     distance = np.round(np.linalg.norm(rounded, axis=1), 5)
     _, kept = np.unique(np.column_stack([distance, rounded]), axis=0, return_index=True)
