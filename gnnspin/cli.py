@@ -261,7 +261,9 @@ def movie(
 @app.command()
 def reproduce(
     study: Annotated[str, typer.Argument(help="A study (`gnnspin info reproduce`), or a YAML file of your own.")],
-    output: Output = Path(),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the results; new, unless --resume.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="How much work: small, medium (a night) or large (a GPU).")] = None,
     from_pretrained: Annotated[
         bool,
@@ -283,7 +285,7 @@ def reproduce(
     if show:
         typer.echo(study_file(study).read_text(encoding="utf-8"))
         return
-    if output == Path():
+    if output is None:
         raise InvalidInput("give --output, a folder for the results")
     for line in run(study, output, size=size, from_pretrained=from_pretrained, resume=resume):
         typer.echo(line)

@@ -16,7 +16,7 @@ from gnnspin.plotting.cells import folded_positions
 from gnnspin.plotting.maps import finish
 from gnnspin.plotting.textures import SPINS, Form, SpinPicture, checked_form, symmetric_limits
 from gnnspin.plotting.video import Picture, require_writable, video
-from gnnspin.runs import Progress, interruptible, replaced
+from gnnspin.runs import Progress, interruptible
 from gnnspin.systems.system import SpinSystem
 from gnnspin.trajectories.frames import Frames
 from gnnspin.trajectories.trajectory import Trajectory
@@ -101,8 +101,7 @@ def movie(
         with (
             interruptible() as stop,
             Progress("frames", len(chosen), show=progress) as bar,
-            replaced(path) as temporary,
-            video(temporary, path.suffix, fps) as add,
+            video(path, fps) as add,
         ):
             add(first)
             bar.advance()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gnnspin.core.errors import InvalidInput, StoreError
+from gnnspin.runs import replaced
 
 #: A picture (height, width, 3) of uint8.
 Picture: TypeAlias = NDArray[np.uint8]
@@ -62,8 +63,8 @@ def require_writable(path: Path, fps: float) -> None:
 
 
 @contextmanager
-def video(path: Path, suffix: str, fps: float) -> Iterator[Sink]:
-    """Write pictures of one size to `path` in the format of the suffix, ``.gif`` or ``.mp4``.
+def video(path: Path, fps: float) -> Iterator[Sink]:
+    """Write pictures of one size to `path`, whole or not at all, in the format of its suffix, ``.gif`` or ``.mp4``.
 
     Yields
     ------
@@ -75,27 +76,31 @@ def video(path: Path, suffix: str, fps: float) -> Iterator[Sink]:
     StoreError
         If ffmpeg fails; with its last words.
     """
-    with _gif(path, fps) if suffix == ".gif" else _mp4(path, fps) as sink:
-        yield sink
+    with replaced(path) as temporary:
+        if path.suffix == ".gif":
+            with temporary.open("wb") as file, _gif(file, fps) as sink:
+                yield sink
+        else:
+            with _mp4(temporary, fps) as sink:
+                yield sink
 
 
 @contextmanager
-def _gif(path: Path, fps: float) -> Iterator[Sink]:
+def _gif(file: BinaryIO, fps: float) -> Iterator[Sink]:
     """GIF89a, one image block per picture, each with the 256 colours that suit it best; repeated for ever."""
     count = 0
-    with path.open("wb") as file:
 
-        def add(picture: Picture) -> None:
-            nonlocal count
-            if count == 0:
-                height, width = picture.shape[:2]
-                file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0) + _LOOP_FOREVER)
-            delay = round(100 * (count + 1) / fps) - round(100 * count / fps)
-            file.write(struct.pack("<BBBBHBB", _EXTENSION, 0xF9, 4, 0, delay, 0, 0) + _image_block(picture))
-            count += 1
+    def add(picture: Picture) -> None:
+        nonlocal count
+        if count == 0:
+            height, width = picture.shape[:2]
+            file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0) + _LOOP_FOREVER)
+        delay = round(100 * (count + 1) / fps) - round(100 * count / fps)
+        file.write(struct.pack("<BBBBHBB", _EXTENSION, 0xF9, 4, 0, delay, 0, 0) + _image_block(picture))
+        count += 1
 
-        yield add
-        file.write(_TRAILER)
+    yield add
+    file.write(_TRAILER)
 
 
 def _image_block(picture: Picture) -> bytes:

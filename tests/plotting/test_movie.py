@@ -77,7 +77,7 @@ def test_equal_frames_stay_frames_and_choices_are_kept(run, tmp_path):
 def test_a_gif_holds_the_pictures_it_was_given(tmp_path):
     rng = np.random.default_rng(0)
     given = [rng.choice([0, 90, 255], size=(31, 47, 3)).astype(np.uint8) for _ in range(3)]
-    with video(tmp_path / "x.gif", ".gif", 10.0) as add:
+    with video(tmp_path / "x.gif", 10.0) as add:
         for each in given:
             add(each)
     found, durations = pictures(tmp_path / "x.gif")
@@ -89,7 +89,7 @@ def test_many_colors_are_met_closely(tmp_path):
     """A smooth picture of 60,000 colours in 256 of its own: within 8 of 255 in the mean."""
     x, y = np.meshgrid(np.arange(256), np.arange(240))
     given = np.stack([x, y, 255 - x], axis=-1).astype(np.uint8)
-    with video(tmp_path / "x.gif", ".gif", 10.0) as add:
+    with video(tmp_path / "x.gif", 10.0) as add:
         add(given)
     [found], _ = pictures(tmp_path / "x.gif")
     assert np.abs(found - given.astype(int)).mean() < 8
