@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -249,7 +250,8 @@ def test_interrupted_generation_resumes_to_the_same_store(tmp_path: Path) -> Non
         "--workers",
         "1",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **quiet)  # as many as here
     pending = tmp_path / "cut.h5.pending"
     while process.poll() is None and len(list(pending.glob("*.h5")) if pending.exists() else []) < 3:
         time.sleep(0.01)

@@ -71,7 +71,7 @@ SPECIAL = [
 ]
 SQUARE = gs.systems.square(6, 6)
 #: Symmetries that hold without being claimed: the torus holds whole flux quanta in every row and column.
-ALSO = {"peierls": {"point_group"}}
+ALSO = {"peierls": {"point_group", "translation"}}
 CASES = [
     (name, values, SQUARE) for name in gs.models.available() for values in HYPERPARAMETERS.get(name, [{}])
 ] + SPECIAL

@@ -34,6 +34,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(CONFIG, tmp_path_factory.mktemp("labels") / "serial.h5", progress=False).path
 
 
+@pytest.mark.slow
 def test_local_cluster_gives_the_serial_store(serial: Path, tmp_path: Path) -> None:
     path = tmp_path / "cluster.h5"
     generate(CONFIG, path, n_workers=2, progress=False)

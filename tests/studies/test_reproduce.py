@@ -15,7 +15,6 @@ from gnnspin.core.yaml_loader import Loader
 from gnnspin.force_fields.pretrained import pretrained
 from gnnspin.studies import SIZES, STUDIES, Study, read_study, reproduce, study_file
 from gnnspin.studies.engine import predicted_seconds
-from gnnspin.training import evaluate
 from gnnspin.trajectories import Trajectory
 
 TINY = {
@@ -49,7 +48,13 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_leaves_a_report_and_every_file_it_names(tiny: Path, tmp_path: Path) -> None:
     """A study goes on where it stopped, computes nothing twice, and its errors are those of its model and runs."""
     out = tmp_path / "out"
+    model = out / "training" / "model.safetensors"
+    expected = predicted_seconds(read_study(tiny), out, model)
+    assert {"labels", "training", "run quench", "errors learned_24"} <= {
+        name for name, left in expected.items() if left
+    }
     lines = reproduce(str(tiny), out, progress=False)
+    assert sum(predicted_seconds(read_study(tiny), out, model).values()) == 0
     files = [Path(line) for line in lines if line.startswith(str(tmp_path))]
     assert {file.name for file in files} >= {"report.md", "torque.png", "chirality.png", "model.safetensors"}
     assert all(file.stat().st_size > 0 for file in files)
@@ -66,6 +71,9 @@ def test_leaves_a_report_and_every_file_it_names(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(StoreError, match="another study"):
         reproduce("120-degree", out, size="small", resume=True, progress=False)
     _check_errors_on_own_states(out)
+    with Trajectory(out / "runs" / "exact_12.h5") as exact, Trajectory(out / "runs" / "learned_12.h5") as learned:
+        assert np.array_equal(exact[0], learned[0])
+        assert not np.array_equal(exact[len(exact) - 1], learned[len(learned) - 1])
 
 
 def _check_errors_on_own_states(out: Path) -> None:
@@ -78,22 +86,6 @@ def _check_errors_on_own_states(out: Path) -> None:
         assert stored[str(len(run) - 1)]["torque_rmse"] == pytest.approx(float(error.square().mean().sqrt()), rel=1e-6)
 
 
-def test_runs_with_the_same_noise_start_together(tiny: Path, tmp_path: Path) -> None:
-    """Exact and learned replicas start from the same spins; their angle is zero then and grows."""
-    found = tmp_path / "out"
-    reproduce(str(tiny), found, progress=False)
-    with Trajectory(found / "runs" / "exact_12.h5") as exact, Trajectory(found / "runs" / "learned_12.h5") as learned:
-        assert np.array_equal(exact[0], learned[0])
-        assert not np.array_equal(exact[len(exact) - 1], learned[len(learned) - 1])
-    assert (
-        evaluate(
-            gs.load(found / "training" / "model.safetensors", gs.systems.triangular(6, 6)),
-            gs.datasets.LabelStore(found / "held_out.h5"),
-        ).n_snapshots
-        == 4
-    )
-
-
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_size_is_a_study_that_its_own_description_restores(name: str) -> None:
     for size in SIZES:
@@ -103,16 +95,6 @@ def test_every_size_is_a_study_that_its_own_description_restores(name: str) -> N
         assert study.comparisons
         if study.pretrained is not None:
             assert study.pretrained in pretrained()
-
-
-def test_the_time_is_predicted_from_what_is_left(tiny: Path, tmp_path: Path) -> None:
-    study = read_study(tiny)
-    seconds = predicted_seconds(study, tmp_path / "out", tmp_path / "out" / "training" / "model.safetensors")
-    assert all(value >= 0 for value in seconds.values())
-    assert {"labels", "training", "run quench", "errors learned_24"} <= set(seconds)
-    reproduce(str(tiny), tmp_path / "out", progress=False)
-    left = predicted_seconds(study, tmp_path / "out", tmp_path / "out" / "training" / "model.safetensors")
-    assert sum(left.values()) == 0
 
 
 def test_names_and_runs_must_be_known(tmp_path: Path) -> None:

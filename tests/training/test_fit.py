@@ -290,6 +290,7 @@ def test_compiled_training_takes_the_same_steps(
     torch.testing.assert_close(*weights, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_gradients_of_the_loss_are_the_plain_ones(tmp_path: Path, square: SpinSystem) -> None:
     train = labels(tmp_path / "a.h5", [square], 2)
