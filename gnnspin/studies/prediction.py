@@ -99,13 +99,15 @@ class _Clock:
         self._known: dict[tuple[str, str], float] = {}
 
     def label(self, config: GenerateConfig) -> float:
-        """Mean over the systems that are labelled."""
-        times = [
-            self._timed(
-                f"label {config.solver}", system, config.solver.build(hamiltonian=config.hamiltonian.build(system))
-            )
-            for system in (each.build() for each in config.systems)
-        ]
+        """Mean over the systems that are labelled, with one thread, as workers have."""
+        times, threads = [], torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for system in (each.build() for each in config.systems):
+                solver = config.solver.build(hamiltonian=config.hamiltonian.build(system))
+                times.append(self._timed(f"label {config.solver}", system, solver))
+        finally:
+            torch.set_num_threads(threads)
         return sum(times) / len(times)
 
     def exact(self, system: SpinSystem) -> float:
