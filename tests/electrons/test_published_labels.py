@@ -36,7 +36,7 @@ def test_kondo_square_random_together():
     assert max(abs(energy) for _, energy in errors) < 5e-4
 
 
-@pytest.mark.parametrize("step", [20000, pytest.param(30000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [pytest.param(step, marks=pytest.mark.slow) for step in (20000, 30000)])
 def test_double_exchange_square_late_quench(step):
     data = published("double_exchange_square/quench.npz")
     index = int(np.flatnonzero(data["step"] == step)[0])
