@@ -103,7 +103,7 @@ def _held_out(errors: dict[str, Evaluation]) -> list[str]:
             f"{e.torque_rms:.4f}",
             f"{e.torque_rmse:.5f}",
             f"{e.torque_mse_per_spin:.2e}",
-            r2(e.torque_r2),
+            r2(e.torque_r2).removeprefix("R2 "),
         )
         for kind, e in errors.items()
     ]
