@@ -116,7 +116,7 @@ class TrajectoryAnalysis:
     unfitted: dict[str, str] = field(default_factory=dict)
 
     def samples(self, name: str) -> NDArray[Any]:
-        """Values (T, R, *shape) of the R replicas and parts; R = 1 where an observable does not tell them apart.
+        """Values ``(T, R, *shape)`` of the R replicas and parts; R = 1 where an observable does not tell them apart.
 
         Raises
         ------
@@ -132,11 +132,11 @@ class TrajectoryAnalysis:
         return values.reshape(len(values), int(np.prod(self.sample_shape)), *values.shape[depth:])
 
     def mean(self, name: str) -> NDArray[Any]:
-        """Mean over replicas and parts (T, *shape)."""
+        """Mean over replicas and parts ``(T, *shape)``."""
         return np.asarray(self.samples(name).mean(1))
 
     def error(self, name: str) -> FloatArray:
-        """Standard error of the mean (T, *shape), from the spread of replicas and parts; NaN with one of them."""
+        """Standard error of the mean ``(T, *shape)``, from the spread of replicas and parts; NaN with one of them."""
         samples = self.samples(name)
         if samples.shape[1] < 2:
             return np.full_like(samples[:, 0], np.nan, dtype=np.float64)
