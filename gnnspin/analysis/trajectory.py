@@ -94,7 +94,7 @@ class TrajectoryAnalysis:
     ----------
     steps, times : (T,) arrays
         Of the frames.
-    values : dict of arrays (T, ..., *shape)
+    values : dict of arrays ``(T, ..., *shape)``
         By name; ``...`` are the replicas and, of a union, its parts. ``two_time_correlation`` has one value per waiting
         time, NaN before it.
     sample_shape : tuple of int
