@@ -28,6 +28,9 @@ from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
 from gnnspin.trajectories import Trajectory
 
+#: Name of the trained model in the training's folder.
+MODEL = "model.safetensors"
+
 
 class _Begun(Study):
     """A study as its folder describes it."""
@@ -184,10 +187,6 @@ class _Work:
         for name in self.study.spectra:
             with Trajectory(self.trajectory(name)) as run:
                 draw_spectrum(run, self.folder / f"structure_factor_{name}.png")
-
-
-#: Name of the trained model in the training's folder.
-MODEL = "model.safetensors"
 
 
 def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:

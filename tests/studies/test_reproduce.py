@@ -14,7 +14,7 @@ from gnnspin.core import InvalidInput, StoreError
 from gnnspin.core.yaml_loader import Loader
 from gnnspin.force_fields.pretrained import pretrained
 from gnnspin.studies import SIZES, STUDIES, Study, read_study, reproduce, study_file
-from gnnspin.studies.engine import predicted_seconds
+from gnnspin.studies.prediction import predicted_seconds
 from gnnspin.trajectories import Trajectory
 
 TINY = {
