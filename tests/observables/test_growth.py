@@ -88,7 +88,7 @@ def test_a_fit_is_a_function_of_its_arguments_and_of_its_window_alone():
     assert first.exponent == second.exponent
     assert first.window == pytest.approx(window)
     assert fit_growth(TIMES, data, seed=1).exponent != fit_growth(TIMES, data).exponent
-    with pytest.raises(InvalidInput, match="length at time 2 is"):
+    with pytest.raises(InvalidInput, match="the value at time 2 is"):
         fit_growth(TIMES, broken)
     with pytest.raises(InvalidInput, match="holds 2 times"):
         fit_growth(TIMES, data, window=(TIMES[3], TIMES[4]))
