@@ -104,7 +104,7 @@ Sampler = Annotated[RandomSampler | PerturbedOrderSampler | RelaxationSampler, F
 class GenerateConfig(Config):
     """A set of exact labels."""
 
-    systems: tuple[SystemConfig, ...] = Field(min_length=1, description="lattices or packings to label")
+    systems: tuple[SystemConfig, ...] = Field(min_length=1, description="lattices or packings to label, each by itself")
     hamiltonian: HamiltonianRecipe = Field(description="the electrons and their coupling to the spins")
     solver: SolverRecipe = Field(description="exact solver with its temperature and mu, filling or electron number")
     samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")

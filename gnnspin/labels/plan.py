@@ -62,7 +62,8 @@ def make_plan(config: GenerateConfig) -> Plan:
     InvalidInput
         If a system cannot be built or an order does not fit a lattice.
     """
-    systems = tuple(each.build(derived_seed(config.seed, k)) for k, each in enumerate(config.systems))
+    described = [each.build(derived_seed(config.seed, k)) for k, each in enumerate(config.systems)]
+    systems = tuple(part for system in described for part in system.parts)
     jobs: list[Job] = []
     first = 0
     for s, sampler in enumerate(config.samplers):

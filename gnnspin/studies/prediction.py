@@ -12,12 +12,16 @@ from gnnspin.core.spins import random_spins
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels import GenerateConfig, default_workers
+from gnnspin.labels.plan import make_plan
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
 from gnnspin.trajectories import Trajectory
 
 #: A step of a training costs about as much as so many fields: field, loss and the gradient of both.
 _FIELDS_PER_TRAINING_STEP = 6
+
+#: Fields of a time step of the Heun, rotation and semi-implicit integrators.
+_FIELDS_PER_STEP = 2
 
 
 def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, float]:
@@ -38,15 +42,17 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         for name, config in (("labels", study.labels), ("held_out", study.held_out)):
             missing = not (folder / f"{name}.h5").exists()
             seconds[name] = missing * _solves(config) * clock.label(config) / workers
-        snapshots = _snapshots(study.labels) * (1 - study.validation)
-        field = clock.learned(study.labels.systems[0].build())
+        plan = make_plan(study.labels)
+        snapshots = plan.n_snapshots * (1 - study.validation)
+        field = clock.learned(plan.systems[0])
         seconds["training"] = study.training.max_epochs * snapshots * field * _FIELDS_PER_TRAINING_STEP
     for name, run in study.runs.items():
         system = run.system.build()
         path = folder / "runs" / f"{name}.h5"
         left = run.n_steps - _steps_done(path)
-        field = clock.exact(system) if run.source == "exact" else clock.learned(system)
-        seconds[f"run {name}"] = left * run.initial.replicas * field
+        replicas = run.initial.replicas
+        fields = clock.exact(system) * replicas if run.source == "exact" else clock.learned(system, replicas)
+        seconds[f"run {name}"] = left * _FIELDS_PER_STEP * fields
     for name, times in study.errors.items():
         done = (folder / f"errors_{name}.json").exists()
         seconds[f"errors {name}"] = 0.0 if done else len(times) * clock.exact(study.runs[name].system.build())
@@ -71,17 +77,10 @@ def _minutes(seconds: float) -> str:
 
 
 def _solves(config: GenerateConfig) -> int:
-    """Exact solves of all labels: one per snapshot, one per step of a relaxation."""
-    each = sum(sampler.count * max(1, getattr(sampler, "n_steps", 1)) for sampler in config.samplers)
-    return each * len(config.systems)
-
-
-def _snapshots(config: GenerateConfig) -> float:
-    each = sum(
-        sampler.count * max(1, getattr(sampler, "n_steps", 1) / getattr(sampler, "save_every", 1))
-        for sampler in config.samplers
-    )
-    return each * len(config.systems)
+    """Exact solves of all labels: one per snapshot, and those that drive relaxations under the exact field."""
+    jobs = make_plan(config).jobs
+    driven = [job.sampler.n_steps for job in jobs if job.sampler.kind == "relaxation" and not job.sampler.force_field]
+    return sum(job.n_snapshots for job in jobs) + _FIELDS_PER_STEP * sum(driven)
 
 
 def _steps_done(path: Path) -> int:
@@ -96,14 +95,14 @@ class _Clock:
 
     def __init__(self, study: Study, model: Path) -> None:
         self._study, self._model = study, model
-        self._known: dict[tuple[str, str], float] = {}
+        self._known: dict[tuple[str, str, int], float] = {}
 
     def label(self, config: GenerateConfig) -> float:
         """Mean over the systems that are labelled, with one thread, as workers have."""
         times, threads = [], torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for system in (each.build() for each in config.systems):
+            for system in make_plan(config).systems:
                 solver = config.solver.build(hamiltonian=config.hamiltonian.build(system))
                 times.append(self._timed(f"label {config.solver}", system, solver))
         finally:
@@ -115,19 +114,18 @@ class _Clock:
         solver = self._study.exact.build(hamiltonian=self._study.labels.hamiltonian.build(system))
         return self._timed("exact", system, solver)
 
-    def learned(self, system: SpinSystem) -> float:
-        """Of the force field."""
+    def learned(self, system: SpinSystem, replicas: int = 1) -> float:
+        """Of the force field, for all replicas at once."""
         if self._model.exists():
-            return self._timed("learned", system, load(self._model, system))
-        return self._timed("learned", system, ForceField(self._study.model.build(system), system))
+            return self._timed("learned", system, load(self._model, system), replicas)
+        return self._timed("learned", system, ForceField(self._study.model.build(system), system), replicas)
 
-    def _timed(self, kind: str, system: SpinSystem, source: FieldSource) -> float:
-        key = (kind, system.fingerprint)
+    def _timed(self, kind: str, system: SpinSystem, source: FieldSource, replicas: int = 1) -> float:
+        key = (kind, system.fingerprint, replicas)
         if key not in self._known:
-            spins = random_spins(system.n_sites, seed=0, dtype=torch.float64)
             times = []
             for seed in (0, 1):
-                spins = random_spins(system.n_sites, seed=seed, dtype=torch.float64)
+                spins = random_spins(system.n_sites, replicas=(replicas,), seed=seed, dtype=torch.float64)
                 start = time.perf_counter()
                 source.field(spins)
                 times.append(time.perf_counter() - start)

@@ -12,7 +12,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import lattices
 from gnnspin.systems.amorphous import amorphous
 from gnnspin.systems.structures import read
-from gnnspin.systems.system import SpinSystem
+from gnnspin.systems.system import SpinSystem, union
 
 _DIMENSION = {
     "chain": 1,
@@ -43,16 +43,20 @@ class LatticeConfig(Config):
 
 
 class AmorphousConfig(Config):
-    """A random packing with a minimum distance."""
+    """Random packings with a minimum distance: one, or several side by side as one system."""
 
     kind: Literal["amorphous"]
-    n_sites: int = Field(gt=0)
+    n_sites: int = Field(gt=0, description="sites of each packing")
     box: float = Field(gt=0, description="edge of the cubic box")
     min_distance: float = Field(ge=0)
+    seed: int = Field(default=0, ge=0, description="number of the packing, the first of several")
+    count: int = Field(default=1, ge=1, description="packings, whose sites never interact")
 
     def build(self, seed: int = 0) -> SpinSystem:
-        """Build the packing number `seed`."""
-        return amorphous(self.n_sites, self.box, self.min_distance, seed=seed)
+        """Build the packings with the numbers `seed` + `self.seed` and following; several are a union."""
+        first = seed + self.seed
+        seeds = ((first + k) % 2**64 for k in range(self.count))
+        return union([amorphous(self.n_sites, self.box, self.min_distance, seed=each) for each in seeds])
 
 
 class StructureConfig(Config):

@@ -296,3 +296,12 @@ def test_other_content_of_a_named_file_is_another_set(tmp_path):
     gs.systems.write(structure, triangular(3, 4))
     with pytest.raises(StoreError, match=r"other content in .*cell\.extxyz; restore"):
         generate(config, tmp_path / "labels.h5", progress=False, resume=True)
+
+
+def test_several_packings_are_labelled_each_by_itself(tmp_path):
+    packings = {"kind": "amorphous", "n_sites": 6, "box": 2.5, "min_distance": 0.5, "count": 3}
+    config = configuration(systems=[packings], samplers=[{"kind": "random", "count": 2}])
+    store = generate(config, tmp_path / "labels.h5", progress=False)
+    assert len(store) == 6
+    assert len({system.fingerprint for system in store.systems}) == 3
+    assert {label.system.n_sites for label in store} == {6}

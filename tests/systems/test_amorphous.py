@@ -7,6 +7,7 @@ import pytest
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems import amorphous
+from gnnspin.systems.config import AmorphousConfig
 
 
 def shortest_distance(system) -> float:
@@ -75,3 +76,13 @@ def test_attempts_run_out_with_an_error_that_counts():
 def test_bad_arguments(arguments):
     with pytest.raises(InvalidInput):
         amorphous(**{"n_sites": 10, "box": 5.0, "min_distance": 0.5, "seed": 0, **arguments})
+
+
+def test_configured_packings_are_numbered_from_their_seed():
+    described = {"kind": "amorphous", "n_sites": 20, "box": 4.0, "min_distance": 0.5}
+    several = AmorphousConfig.model_validate({**described, "seed": 3, "count": 2}).build()
+    assert several.n_graphs == 2
+    for number, part in enumerate(several.parts, start=3):
+        assert part.fingerprint == amorphous(20, 4.0, 0.5, seed=number).fingerprint
+        alone = AmorphousConfig.model_validate({**described, "seed": number}).build()
+        assert alone.fingerprint == part.fingerprint
