@@ -6,13 +6,9 @@ from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality
 from gnnspin.analysis.locality_figure import locality_figure
 from gnnspin.analysis.response import Agreement, response, response_agreement
 from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
-from gnnspin.analysis.trajectory import (
-    GrowthConfig,
-    TrajectoryAnalysis,
-    TrajectoryAnalysisConfig,
-    analyze_trajectory,
-)
+from gnnspin.analysis.trajectory import GrowthConfig, TrajectoryAnalysisConfig, analyze_trajectory
 from gnnspin.analysis.trajectory_report import write_analysis
+from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 
 __all__ = [
     "Agreement",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,24 +16,23 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from gnnspin.analysis.trajectory_result import TWO_TIMES, TrajectoryAnalysis
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import normalize
 from gnnspin.core.state import State
 from gnnspin.dynamics.observers import RunObserver
-from gnnspin.observables.growth import GrowthComparison, Law, compare_growth_laws, inside_window
+from gnnspin.observables.growth import Law, compare_growth_laws, inside_window
 from gnnspin.observables.memory import two_time_correlation
-from gnnspin.observables.observable import Measurement, NamedObservables
+from gnnspin.observables.observable import Measurement, NamedObservables, ProfileObservable, part_by_part
+from gnnspin.observables.resampling import jackknife_values
 from gnnspin.runs import MAY_CHANGE, Progress, interruptible, replaced, run_folder
 from gnnspin.systems.system import FloatArray, SpinSystem
 from gnnspin.trajectories.trajectory import Trajectory
 
 #: Numbers of stored spins that are read at once.
 _CHUNK_NUMBERS = 2**22
-
-#: Name of the correlations with the waiting times among the values.
-TWO_TIMES = "two_time_correlation"
 
 #: Folder of finished chunks, from which an interrupted analysis goes on.
 _CHUNKS = "frames"
@@ -61,6 +61,11 @@ class TrajectoryAnalysisConfig(Config):
     waiting_times: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(), description="times t_w of the two-time correlations C(t, t_w); the nearest frame is taken"
     )
+    averaged_first: tuple[str, ...] = Field(
+        default=(),
+        description="observables read off the mean profile of all replicas and parts, such as a length off the mean "
+        "C(r), instead of off that of each: where the profile of one is mostly noise",
+    )
     times: tuple[float, float] | None = Field(default=None, description="first and last time; default: all frames")
     every: int = Field(default=1, ge=1, description="take every n-th frame")
     growth: Annotated[dict[str, GrowthConfig], MAY_CHANGE] = Field(
@@ -74,9 +79,13 @@ class TrajectoryAnalysisConfig(Config):
             raise ValueError("give observables or waiting_times")
         if TWO_TIMES in self.observables:
             raise ValueError(f"the observable name {TWO_TIMES} is that of the correlations with waiting_times")
-        for name in self.growth:
-            if name not in self.observables:
-                raise ValueError(f"growth: {name!r} is none of the observables {list(self.observables)}")
+        for key, names in (("growth", self.growth), ("averaged_first", self.averaged_first)):
+            for name in names:
+                if name not in self.observables:
+                    raise ValueError(f"{key}: {name!r} is none of the observables {list(self.observables)}")
+        for name in self.averaged_first:
+            if not issubclass(self.observables[name].described_class, ProfileObservable):
+                raise ValueError(f"averaged_first: {name!r} is not read off a profile, as a correlation length is")
         return self
 
 
@@ -84,76 +93,6 @@ class _Analysis(TrajectoryAnalysisConfig):
     """An analysis of one run, as its folder describes it."""
 
     run: str = Field(description="digest of the run's system, source, settings and first frame")
-
-
-@dataclass(frozen=True, eq=False)
-class TrajectoryAnalysis:
-    """Observables of a run's frames.
-
-    Attributes
-    ----------
-    steps, times : (T,) arrays
-        Of the frames.
-    values : dict of arrays ``(T, ..., *shape)``
-        By name; ``...`` are the replicas and, of a union, its parts. ``two_time_correlation`` has one value per waiting
-        time, NaN before it.
-    sample_shape : tuple of int
-        The dimensions ``...``.
-    waiting_times : tuple of float
-        Times of the frames that the two-time correlations refer to.
-    growth : dict of str to GrowthComparison
-        By the name of the observable.
-    unfitted : dict of str to str
-        Why a growth law could not be fitted, by the name of the observable.
-    """
-
-    steps: NDArray[np.int64]
-    times: FloatArray
-    values: dict[str, NDArray[Any]]
-    sample_shape: tuple[int, ...]
-    waiting_times: tuple[float, ...] = ()
-    growth: dict[str, GrowthComparison] = field(default_factory=dict)
-    unfitted: dict[str, str] = field(default_factory=dict)
-
-    def samples(self, name: str) -> NDArray[Any]:
-        """Values ``(T, R, *shape)`` of the R replicas and parts; R = 1 where an observable does not tell them apart.
-
-        Raises
-        ------
-        InvalidInput
-            If the name is unknown.
-        """
-        if name not in self.values:
-            raise InvalidInput(f"{name!r} was not measured; known: {', '.join(self.values)}")
-        values = self.values[name]
-        depth = 1 + len(self.sample_shape)
-        if values.shape[1:depth] != self.sample_shape:
-            return values[:, None]
-        return values.reshape(len(values), int(np.prod(self.sample_shape)), *values.shape[depth:])
-
-    def mean(self, name: str) -> NDArray[Any]:
-        """Mean over replicas and parts ``(T, *shape)``."""
-        return np.asarray(self.samples(name).mean(1))
-
-    def error(self, name: str) -> FloatArray:
-        """Standard error of the mean ``(T, *shape)``, from the spread of replicas and parts; NaN with one of them."""
-        samples = self.samples(name)
-        if samples.shape[1] < 2:
-            return np.full_like(samples[:, 0], np.nan, dtype=np.float64)
-        with np.errstate(invalid="ignore"):  # an infinite length has no spread
-            return np.asarray(samples.std(1, ddof=1) / np.sqrt(samples.shape[1]), dtype=np.float64)
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.times)} frames, times {self.times[0]:g} to {self.times[-1]:g}"]
-        for name in self.values:
-            mean, error = self.mean(name)[-1], self.error(name)[-1]
-            n = self.samples(name).shape[1]
-            known = f"{mean:.6g} +- {error:.2g} at the end, {n} replicas" if mean.ndim == 0 else f"shape {mean.shape}"
-            lines.append(f"{name}: {known}")
-        for name, comparison in self.growth.items():
-            lines += [f"growth of {name}:", *(f"  {line}" for line in str(comparison).splitlines())]
-        lines += [f"growth of {name} not fitted: {reason}" for name, reason in self.unfitted.items()]
-        return "\n".join(lines)
 
 
 def analyze_trajectory(
@@ -207,10 +146,8 @@ def analyze_trajectory(
             described = _Analysis(**dict(settings), run=_digest(run))
             with run_folder(Path(output) / "analysis.json", described, resume=resume, kind="analysis"):
                 pieces = list(_stored_chunks(work, Path(output) / _CHUNKS, progress))
-        parts = (run.system.n_graphs,) if run.system.n_graphs > 1 else ()
-        sample_shape = (*run[frames[0]].shape[:-2], *parts)
         values = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        found = TrajectoryAnalysis(run.steps[frames], run.times[frames], values, sample_shape, work.reference_times)
+        found = work.result(values)
     for name, each in settings.growth.items():
         _fit_growth(found, name, each)
     return found
@@ -247,11 +184,14 @@ class _Work:
 
     def __init__(self, run: Trajectory, config: TrajectoryAnalysisConfig, frames: NDArray[np.int64]) -> None:
         self.run, self.frames = run, frames
-        built = {name: recipe.build() for name, recipe in config.observables.items()}
-        source = run.rebuild_source() if any(each.needs_source for each in built.values()) else None
+        self._built = {name: recipe.build() for name, recipe in config.observables.items()}
+        self._averaged_first = config.averaged_first
+        source = run.rebuild_source() if any(each.needs_source for each in self._built.values()) else None
         self._measurements: dict[str, Measurement] = {
-            name: each.observer(run.system, source) for name, each in built.items()
+            name: each.observer(run.system, source) for name, each in self._built.items()
         }
+        for name in config.averaged_first:
+            self._measurements[name] = partial(_profile, self._built[name], run.system)
         times = run.times
         late = [time for time in config.waiting_times if not inside_window(times, (time, np.inf)).any()]
         if late:
@@ -286,6 +226,32 @@ class _Work:
         correlation = _array(_by_part(self.run.system, state.spins, self._references[number]))
         return correlation if state.time >= self.reference_times[number] else np.full_like(correlation, np.nan)
 
+    def result(self, values: dict[str, NDArray[Any]]) -> TrajectoryAnalysis:
+        """The analysis of all frames: profiles that are averaged first are read."""
+        system, frames = self.run.system, self.frames
+        parts = (system.n_graphs,) if system.n_graphs > 1 else ()
+        abscissae = {name: each.abscissa(system) for name, each in self._built.items()}
+        found = TrajectoryAnalysis(
+            self.run.steps[frames],
+            self.run.times[frames],
+            values,
+            (*self.run[frames[0]].shape[:-2], *parts),
+            self.reference_times,
+            abscissae={name: _array(each) for name, each in abscissae.items() if each is not None},
+            n_parts=system.n_graphs,
+        )
+        for name in self._averaged_first:
+            values[name] = jackknife_values(found.independent(name), partial(_read, self._built[name], system))
+        return replace(found, averaged_first=self._averaged_first)
+
+
+def _profile(observable: ProfileObservable, system: SpinSystem, state: State) -> Tensor:
+    return part_by_part(observable.profile, system, state.spins)
+
+
+def _read(observable: ProfileObservable, system: SpinSystem, profiles: FloatArray) -> FloatArray:
+    return _array(observable.read(system, torch.from_numpy(profiles)))
+
 
 def _by_part(system: SpinSystem, later: Tensor, waiting: Tensor) -> Tensor:
     """Two-time correlation (...), or (..., n_graphs) of a union."""
@@ -311,7 +277,7 @@ def _stored_chunks(work: _Work, folder: Path, progress: bool) -> Iterator[dict[s
     with interruptible() as stop, Progress("chunks of frames", len(paths), done=done, show=progress) as bar:
         for path, numbers in paths.items():
             if path.exists():
-                yield _read(path)
+                yield _stored(path)
                 continue
             piece = work.chunk(numbers)
             with replaced(path) as temporary, temporary.open("wb") as file:
@@ -323,7 +289,7 @@ def _stored_chunks(work: _Work, folder: Path, progress: bool) -> Iterator[dict[s
             stop.raise_if_requested()
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _stored(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
@@ -333,7 +299,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 def _fit_growth(found: TrajectoryAnalysis, name: str, config: GrowthConfig) -> None:
     """Add the growth laws of one observable, or why there are none: the values are worth keeping without them."""
-    samples = found.samples(name)
+    samples = found.independent(name)
     if samples.ndim != 2:
         raise InvalidInput(f"growth laws are fitted to one number per time; {name} has shape {samples.shape[2:]}")
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gnnspin.analysis.trajectory import TWO_TIMES, TrajectoryAnalysis
+from gnnspin.analysis.trajectory_result import TWO_TIMES, TrajectoryAnalysis
 from gnnspin.core.version import __version__
 from gnnspin.observables.growth import LAWS, GrowthComparison, inside_window
 from gnnspin.plotting.curves import against_time

@@ -1,5 +1,6 @@
 """Order parameters, correlations and structure factors: pure functions of spins ``(..., N, 3)``."""
 
+from gnnspin.observables import correlation_kinds as _correlation_kinds  # noqa: F401  registers its observables
 from gnnspin.observables import kinds as _kinds  # noqa: F401  registers its observables
 from gnnspin.observables import standard_orders as _standard_orders  # noqa: F401  registers its orders
 from gnnspin.observables.chirality import (
@@ -32,7 +33,7 @@ from gnnspin.observables.growth import (
     fit_growth,
 )
 from gnnspin.observables.memory import edwards_anderson_overlap, mean_overlap, two_time_correlation
-from gnnspin.observables.observable import Observable, SourceObservable
+from gnnspin.observables.observable import Observable, ProfileObservable, SourceObservable
 from gnnspin.observables.order_parameters import tetrahedral_order, three_sublattice_order, triple_q_order
 from gnnspin.observables.orders import available_orders, perturbed, reference_order, register_order
 from gnnspin.observables.reciprocal import (
@@ -53,6 +54,7 @@ __all__ = [
     "GrowthFit",
     "Observable",
     "PairCorrelation",
+    "ProfileObservable",
     "SourceObservable",
     "Triangles",
     "available_orders",

@@ -89,9 +89,8 @@ def pair_correlation_length(pairs: PairCorrelation) -> Tensor:
 
     Equal to xi for ``C = exp(-r / xi)`` when bins are narrow and reach far enough. Source: the glass paper, section V.
     """
-    filled = pairs.pairs > 0
-    weights = pairs.correlation[..., filled].abs()
-    return (weights * pairs.distance[filled].to(weights)).sum(-1) / weights.sum(-1)
+    weights = pairs.correlation.abs().nan_to_num()
+    return (weights * pairs.distance.to(weights)).sum(-1) / weights.sum(-1)
 
 
 def _inverse_width(weights: Tensor, distance: FloatArray, radius: float, n: int) -> Tensor:

@@ -103,10 +103,22 @@ def shell_correlation(system: SpinSystem, spins: Tensor | ArrayLike, cutoff: flo
     shell = graph.edge_shell.to(checked.device)
     n_shells = int(shell.max()) + 1
     total = torch.zeros(*checked.shape[:-2], n_shells, dtype=checked.dtype, device=checked.device)
-    distances = torch.zeros(n_shells, dtype=torch.float64).index_add(0, graph.edge_shell, graph.edge_distance)
-    counts = torch.bincount(graph.edge_shell, minlength=n_shells)
-    means = total.index_add(-1, shell, _bond_products(graph, checked)) / counts.to(checked.device)
-    return distances / counts, means
+    counts = torch.bincount(shell, minlength=n_shells)
+    return shell_distances(system, cutoff), total.index_add(-1, shell, _bond_products(graph, checked)) / counts
+
+
+def shell_distances(system: SpinSystem, cutoff: float) -> Tensor:
+    """Distances (n_shells,) of the neighbour shells of a lattice up to `cutoff`, those of `shell_correlation`.
+
+    Raises
+    ------
+    InvalidInput
+        If no site has a neighbour.
+    """
+    graph = _graph(system, cutoff)
+    counts = torch.bincount(graph.edge_shell)
+    total = torch.zeros(len(counts), dtype=torch.float64).index_add(0, graph.edge_shell, graph.edge_distance)
+    return total / counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,22 +160,33 @@ def pair_correlation(
     InvalidInput
         If a width is not positive, the spins do not fit the system, or there is no pair.
     """
-    if not 0 < bin_width <= max_distance:
-        raise InvalidInput(f"bin_width={bin_width} must be positive and at most max_distance={max_distance}")
     checked = as_spins(spins, system.n_sites)
-    graph = _graph(system, max_distance)
-    n_bins = int(np.ceil(max_distance / bin_width - LENGTH_TOLERANCE))
-    bins = (graph.edge_distance / bin_width).long().clamp(max=n_bins - 1)
+    graph, bins, n_bins = _binned(system, bin_width, max_distance)
+    distance, pairs = pair_distances(system, bin_width, max_distance)
+    total = torch.zeros(*checked.shape[:-2], n_bins, dtype=checked.dtype, device=checked.device)
+    total = total.index_add(-1, bins.to(checked.device), _bond_products(graph, checked))
+    return PairCorrelation(distance, total / (2 * pairs).to(checked.device), pairs)
+
+
+def pair_distances(system: SpinSystem, bin_width: float, max_distance: float) -> tuple[Tensor, Tensor]:
+    """Mean distance and number of the pairs of each bin (n_bins,), those of `pair_correlation`.
+
+    Of a union, over the pairs of all parts. Errors are those of `pair_correlation`.
+    """
+    graph, bins, n_bins = _binned(system, bin_width, max_distance)
     counts = torch.bincount(bins, minlength=n_bins)
     centres = (torch.arange(n_bins, dtype=torch.float64) + 0.5) * bin_width
     distance = torch.zeros(n_bins, dtype=torch.float64).index_add(0, bins, graph.edge_distance) / counts
-    total = torch.zeros(*checked.shape[:-2], n_bins, dtype=checked.dtype, device=checked.device)
-    total = total.index_add(-1, bins.to(checked.device), _bond_products(graph, checked))
-    return PairCorrelation(
-        distance=torch.where(counts > 0, distance, centres),
-        correlation=total / counts.to(checked.device),
-        pairs=counts // 2,
-    )
+    return torch.where(counts > 0, distance, centres), counts // 2
+
+
+def _binned(system: SpinSystem, bin_width: float, max_distance: float) -> tuple[Data, Tensor, int]:
+    """Graph of the pairs up to a distance, the bin of each edge, and the number of bins."""
+    if not 0 < bin_width <= max_distance:
+        raise InvalidInput(f"bin_width={bin_width} must be positive and at most max_distance={max_distance}")
+    graph = _graph(system, max_distance)
+    n_bins = int(np.ceil(max_distance / bin_width - LENGTH_TOLERANCE))
+    return graph, (graph.edge_distance / bin_width).long().clamp(max=n_bins - 1), n_bins
 
 
 def _nearest(system: SpinSystem) -> float:

@@ -14,34 +14,22 @@ from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.observables.chirality import (
     scalar_chirality,
-    site_average,
     staggered_vector_chirality,
     topological_charge_density,
     vector_chirality,
 )
 from gnnspin.observables.clusters import ferromagnetic_clusters
-from gnnspin.observables.correlation_length import correlation_length, pair_correlation_length
-from gnnspin.observables.correlations import (
-    PairCorrelation,
-    bond_order,
-    magnetization,
-    pair_correlation,
-    shell_correlation,
-)
+from gnnspin.observables.correlations import bond_order, magnetization
 from gnnspin.observables.defects import chirality_vortices, wall_length
 from gnnspin.observables.memory import mean_overlap
 from gnnspin.observables.observable import Observable
 from gnnspin.observables.order_parameters import tetrahedral_order, three_sublattice_order, triple_q_order
-from gnnspin.observables.reciprocal import named_wave_vector
-from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
+from gnnspin.observables.reciprocal import WaveVector, named_wave_vector
+from gnnspin.observables.structure_factor import structure_factor, structure_factor_at
 from gnnspin.observables.triangulation import triangles
 from gnnspin.systems.system import SpinSystem
 
-#: A Cartesian wave vector or its name in `high_symmetry_points`.
-WaveVector: TypeAlias = str | Sequence[float]
-
 Reduction: TypeAlias = Literal["mean", "absolute", "none"]
-Texture: TypeAlias = Literal["spins", "scalar_chirality", "vector_chirality", "bond_order"]
 
 
 def _reduced(values: Tensor, reduce: str) -> Tensor:
@@ -93,56 +81,6 @@ class BondOrder(Observable, kind="bond_order"):
 
 
 @dataclass(frozen=True)
-class ShellCorrelation(Observable, kind="shell_correlation"):
-    """Mean of ``S_i . S_j`` over each neighbour shell of a lattice, (..., n_shells).
-
-    Parameters
-    ----------
-    cutoff : float
-        Largest distance.
-    """
-
-    cutoff: float = 4.0
-
-    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
-        """Correlation of each shell."""
-        return shell_correlation(system, spins, self.cutoff)[1]
-
-
-@dataclass(frozen=True)
-class PairCorrelationOfDistance(Observable, kind="pair_correlation"):
-    """Correlation C(r) of an amorphous system in bins of the distance, (..., n_bins); NaN in empty bins.
-
-    Parameters
-    ----------
-    bin_width : float
-        Width of the bins, which begin at zero.
-    max_distance : float
-        Largest distance, below half the box.
-    """
-
-    bin_width: float = 0.1
-    max_distance: float = 2.5
-
-    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
-        """Correlation of each bin."""
-        return self.binned(system, spins).correlation
-
-    def binned(self, system: SpinSystem, spins: Tensor) -> PairCorrelation:
-        """Correlations with distances and numbers of pairs."""
-        return pair_correlation(system, spins, self.bin_width, self.max_distance)
-
-
-@dataclass(frozen=True)
-class PairCorrelationLength(PairCorrelationOfDistance, kind="pair_correlation_length"):
-    """Length ``xi = int r |C(r)| dr / int |C(r)| dr`` of an amorphous magnet, (...)."""
-
-    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
-        """Length of the binned correlation."""
-        return pair_correlation_length(self.binned(system, spins))
-
-
-@dataclass(frozen=True)
 class StructureFactor(Observable, kind="structure_factor"):
     """Structure factor S(q) at chosen wave vectors, (..., Q), or on the whole grid, (..., K1, K2, K3).
 
@@ -159,47 +97,6 @@ class StructureFactor(Observable, kind="structure_factor"):
         if self.wave_vectors is None:
             return structure_factor(system, spins)
         return structure_factor_at(system, spins, np.stack([named_wave_vector(system, q) for q in self.wave_vectors]))
-
-
-@dataclass(frozen=True)
-class CorrelationLength(Observable, kind="correlation_length"):
-    """Length L(t) of coarsening from the width of a structure-factor peak, (...).
-
-    Parameters
-    ----------
-    of : {"spins", "scalar_chirality", "vector_chirality", "bond_order"}
-        Whose structure factor; chiralities are averaged over each site's triangles.
-    peak : str or (3,)
-        Wave vector of the peak: Gamma for the domains of a chirality.
-    method : {"inverse_width", "second_moment"}
-        See `gnnspin.observables.correlation_length`.
-    radius : float, optional
-        Radius of the disc around the peak; default: half the distance to the nearest other one.
-    """
-
-    of: Texture = "spins"
-    peak: WaveVector = "Gamma"
-    method: Literal["inverse_width", "second_moment"] = "inverse_width"
-    radius: float | None = None
-
-    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
-        """Length of one peak."""
-        structure = _structure(system, spins, self.of)
-        return correlation_length(
-            system, structure, named_wave_vector(system, self.peak), method=self.method, radius=self.radius
-        )
-
-
-def _structure(system: SpinSystem, spins: Tensor, of: Texture) -> Tensor:
-    """Structure factor of the spins or of a map made of them."""
-    if of == "spins":
-        return structure_factor(system, spins)
-    if of == "vector_chirality":
-        components = staggered_vector_chirality(system, spins).unbind(-1)
-        return torch.stack([scalar_structure_factor(system, each) for each in components]).sum(0)
-    if of == "bond_order":
-        return scalar_structure_factor(system, bond_order(system, spins))
-    return scalar_structure_factor(system, site_average(system, scalar_chirality(system, spins)))
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,14 @@ class Observable(Described, family="observable", group="gnnspin.observers"):
     def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
         """Values ``(..., *shape)`` of spins ``(..., N, 3)`` of one system; the leading dimensions are replicas."""
 
+    def abscissa(self, system: SpinSystem) -> Tensor | None:
+        """Distances (n,) in units of length that belong to values ``(..., n)``; None where they are no profile."""
+        del system
+        return None
+
     def __call__(self, system: SpinSystem, spins: Tensor) -> Tensor:
         """Values ``(..., *shape)``; of a union ``(..., n_graphs, *shape)``, each part by itself."""
-        if system.n_graphs == 1:
-            return self.measure(system, spins)
-        pieces = spins.split([part.n_sites for part in system.parts], dim=-2)
-        values = [self.measure(part, piece) for part, piece in zip(system.parts, pieces, strict=True)]
-        return torch.stack(values, dim=spins.ndim - 2)
+        return part_by_part(self.measure, system, spins)
 
     def observer(self, system: SpinSystem, source: FieldSource | None = None) -> Measurement:
         """The function of the state that `simulate` calls at every observation.
@@ -54,6 +55,26 @@ class Observable(Described, family="observable", group="gnnspin.observers"):
         """
         del source
         return lambda state: self(system, state.spins.detach())
+
+
+class ProfileObservable(Observable):
+    """A number read off a profile, such as a length off a correlation function; a subclass implements both steps.
+
+    Its value for spins is that of their own profile. Where a profile of one replica is mostly noise, `read` is applied
+    to the mean over replicas instead, see ``averaged_first`` of `gnnspin.analysis.TrajectoryAnalysisConfig`.
+    """
+
+    @abstractmethod
+    def profile(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Profile ``(..., *shape)`` of spins ``(..., N, 3)`` of one system."""
+
+    @abstractmethod
+    def read(self, system: SpinSystem, profile: Tensor) -> Tensor:
+        """Number (...) of profiles ``(..., *shape)``; the system may be a union, of whose parts they are the mean."""
+
+    def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
+        """Number of the spins' own profile."""
+        return self.read(system, self.profile(system, spins))
 
 
 class SourceObservable(Observable):
@@ -74,6 +95,15 @@ class SourceObservable(Observable):
         if source is None:
             raise InvalidInput(f"{self.kind} needs the field source of the run")
         return self.of_source(source)
+
+
+def part_by_part(measure: Callable[[SpinSystem, Tensor], Tensor], system: SpinSystem, spins: Tensor) -> Tensor:
+    """Values ``(..., *shape)`` of a function of system and spins; of a union ``(..., n_graphs, *shape)``."""
+    if system.n_graphs == 1:
+        return measure(system, spins)
+    pieces = spins.split([part.n_sites for part in system.parts], dim=-2)
+    values = [measure(part, piece) for part, piece in zip(system.parts, pieces, strict=True)]
+    return torch.stack(values, dim=spins.ndim - 2)
 
 
 class _Observables(Registry[type[Described]]):

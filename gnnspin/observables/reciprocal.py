@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import FloatArray, SpinSystem
+
+#: A Cartesian wave vector or its name in `high_symmetry_points`.
+WaveVector: TypeAlias = str | Sequence[float]
 
 
 def reciprocal_vectors(system: SpinSystem) -> FloatArray:

@@ -1,6 +1,8 @@
-"""Bootstrap of curves: over independent replicas, or over blocks of one curve's residuals."""
+"""Errors of means over independent samples, jackknife, and bootstrap over replicas or blocks of residuals."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,6 +10,43 @@ from gnnspin.systems.system import FloatArray
 
 #: Fewest blocks that one curve is cut into.
 _FEWEST_BLOCKS = 4
+
+
+def mean_and_error(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and its standard error ``(T, *shape)`` over samples ``(T, M, *shape)``, those that are NaN left out.
+
+    The error is NaN where fewer than two samples are left, and where one is infinite.
+    """
+    there = ~np.isnan(samples)
+    number = there.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, samples, 0.0).sum(1) / number
+        squares = np.where(there, np.abs(samples - mean[:, None]) ** 2, 0.0).sum(1)
+        return np.asarray(mean), np.where(number > 1, np.sqrt(squares / (number - 1) / number), np.nan)
+
+
+def jackknife_values(samples: FloatArray, read: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Values (T, M) of a function of means, one for each of the M samples that a mean is over.
+
+    ``theta + (M - 1) (<theta_-k> - theta_-k)`` with theta of the mean of all samples and theta_-k of the mean without
+    sample k. Their mean is theta, and the standard error of their mean is the jackknife's of theta (Efron and Stein,
+    Ann. Statist. 9, 586 (1981), doi:10.1214/aos/1176345462).
+
+    Parameters
+    ----------
+    samples : (T, M, *shape)
+        NaN where a sample has no value; it is left out of the mean.
+    read : callable
+        From means ``(..., *shape)`` to values (...).
+    """
+    there, number = ~np.isnan(samples), samples.shape[1]
+    total, count = np.where(there, samples, 0.0).sum(1, keepdims=True), there.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        whole = np.asarray(read((total / count)[:, 0]))[:, None]
+        if number == 1:
+            return whole
+        without = np.asarray(read((total - np.where(there, samples, 0.0)) / (count - there)))
+    return whole + (number - 1) * (without.mean(1, keepdims=True) - without)
 
 
 def independent_points(deviations: FloatArray) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gnnspin.analysis.trajectory import TrajectoryAnalysis, analyze_trajectory
+from gnnspin.analysis.trajectory import analyze_trajectory
 from gnnspin.analysis.trajectory_report import write_analysis
+from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.datasets import LabelSet, LabelStore

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gnnspin.analysis.trajectory import TrajectoryAnalysis
+from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.plotting import against_time, exact_against_learned
 from gnnspin.studies.study import Comparison
 from gnnspin.systems.system import FloatArray

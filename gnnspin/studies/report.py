@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gnnspin.analysis.trajectory import TrajectoryAnalysis
+from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.runs import write_text
 from gnnspin.studies.errors import OwnErrors
 from gnnspin.studies.exact_and_learned import Agreement

@@ -172,6 +172,45 @@ def test_parts_of_a_union_are_samples(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.values["pair_correlation_length"][4, :, 1], expected, rtol=1e-10)
 
 
+def test_a_length_of_the_mean_profile_and_its_jackknife_error(tmp_path: Path) -> None:
+    """Xi of the mean C(r) over packings and replicas; of uncorrelated spins it falls short of the mean of xi's own."""
+    packings = [gs.systems.amorphous(n_sites=30, box=4.0, min_distance=0.5, seed=n) for n in range(5)]
+    source = gs.classical.Zeeman(gs.systems.union(packings), B=[0, 0, 0.5])
+    start = random_spins(150, replicas=(3,), seed=0)
+    gs.dynamics.simulate(source, start, dt=0.1, n_steps=2, damping=0.3, trajectory=tmp_path / "r.h5", save_every=2)
+    bins = {"bin_width": 0.3, "max_distance": 1.8}  # every packing has pairs in all bins but the first
+    config = {
+        "observables": [{"kind": "pair_correlation_length", **bins}, {"kind": "pair_correlation", **bins}],
+        "averaged_first": ["pair_correlation_length"],
+    }
+    found = analyze_trajectory(tmp_path / "r.h5", config)
+    correlation = found.independent("pair_correlation")
+    assert correlation.shape[:2] == (2, 5)
+    np.testing.assert_allclose(correlation, found.values["pair_correlation"].mean(1), rtol=1e-12)
+    pairs = gs.observables.pair_correlation(gs.systems.union(packings), start, **bins)
+    np.testing.assert_allclose(found.abscissae["pair_correlation"], pairs.distance)
+
+    def length(means: Any) -> Any:
+        weights = np.abs(means[..., 1:])
+        return (weights * pairs.distance.numpy()[1:]).sum(-1) / weights.sum(-1)
+
+    np.testing.assert_allclose(found.mean("pair_correlation_length"), length(correlation.mean(1)), rtol=1e-12)
+    without = np.stack([length(np.delete(correlation, k, 1).mean(1)) for k in range(5)])
+    expected = np.sqrt(4 / 5 * np.square(without - without.mean(0)).sum(0))
+    np.testing.assert_allclose(found.error("pair_correlation_length"), expected, rtol=1e-10)
+
+
+def test_replicas_of_one_packing_are_no_independent_samples() -> None:
+    """Where packings differ and replicas do not, more replicas must not shrink the error."""
+    of_packings = np.array([1.0, 2.0, 4.0])
+    errors = []
+    for replicas in (1, 50):
+        values = {"length": np.broadcast_to(of_packings, (1, replicas, 3))}
+        found = gs.analysis.TrajectoryAnalysis(np.arange(1), np.arange(1.0), values, (replicas, 3), n_parts=3)
+        errors.append(found.error("length")[0])
+    assert errors == pytest.approx([of_packings.std(ddof=1) / np.sqrt(3)] * 2)
+
+
 def test_the_command_line_writes_and_resumes(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +231,8 @@ def test_the_command_line_writes_and_resumes(
         ({"observables": [], "waiting_times": [], "growth": {}}, "give observables or waiting_times"),
         ({"growth": {"lenght": {}}}, "'lenght' is none of"),
         ({"growth": {"map": {}}}, "map has shape"),
+        ({"averaged_first": ["magnetization"]}, "'magnetization' is not read off a profile"),
+        ({"averaged_first": ["lenght"]}, "averaged_first: 'lenght' is none of"),
         ({"waiting_times": [50.0]}, r"\[50.0\] lie behind the last frame"),
         ({"times": (7.0, 9.0)}, "have times 0 to 4"),
         ({"observables": ["tetrahedral_order", "length"]}, "'length' is unknown"),
