@@ -169,10 +169,11 @@ class _Work:
         return self.study.exact.build(hamiltonian=self.study.labels.hamiltonian.build(system))
 
     def _own_errors(self, name: str) -> list[OwnErrors]:
-        times = self.study.errors[name]
         with Trajectory(self.trajectory(name)) as run:
             learned = load(self.model, run.system)
-            return own_errors(run, learned, self.exact, times, self.folder / f"errors_{name}.json", self.progress)
+            return own_errors(
+                run, learned, self.exact, self.study.errors[name], self.folder / f"errors_{name}.json", self.progress
+            )
 
     def _compare(self, name: str) -> Agreement:
         each, analyses = self.study.comparisons[name], self.results.analyses

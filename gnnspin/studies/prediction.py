@@ -13,6 +13,7 @@ from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels import GenerateConfig, default_workers
 from gnnspin.labels.plan import make_plan
+from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
 from gnnspin.trajectories import Trajectory
@@ -53,9 +54,10 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         replicas = run.initial.replicas
         fields = clock.exact(system) * replicas if run.source == "exact" else clock.learned(system, replicas)
         seconds[f"run {name}"] = left * _FIELDS_PER_STEP * fields
-    for name, times in study.errors.items():
+    for name, errors in study.errors.items():
         done = (folder / f"errors_{name}.json").exists()
-        seconds[f"errors {name}"] = 0.0 if done else len(times) * clock.exact(study.runs[name].system.build())
+        solved = [] if done else solved_systems(study.runs[name].system.build(), errors)
+        seconds[f"errors {name}"] = len(errors.times) * sum(clock.exact(system) for system in solved)
     return seconds
 
 

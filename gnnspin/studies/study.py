@@ -41,6 +41,24 @@ class Comparison(Config):
     times: tuple[float, ...] = Field(min_length=1, description="times at which the means are compared")
 
 
+class OwnErrorsConfig(Config):
+    """Times at which states of a learned run are solved exactly, as a whole or in windows; a list means the times."""
+
+    times: tuple[float, ...] = Field(min_length=1)
+    window: int | None = Field(
+        default=None, ge=1, description="edge in unit cells of what is compared, for large lattices; null: all sites"
+    )
+    buffer: int = Field(
+        default=16, ge=1, description="unit cells around a window that are solved with it and not compared"
+    )
+    places: int = Field(default=4, ge=1, description="windows of a frame, along the diagonal of the lattice")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _times_alone(cls, values: object) -> object:
+        return {"times": values} if isinstance(values, list | tuple) else values
+
+
 class MapConfig(Config):
     """Maps of a quantity per site at several times of a run."""
 
@@ -64,8 +82,8 @@ class Study(Config):
     exact: SolverRecipe = Field(description="solver of the exact runs, and of the errors on the runs' own states")
     runs: dict[str, StudyRun]
     analyses: dict[str, TrajectoryAnalysisConfig] = Field(default={}, description="observables, by the name of a run")
-    errors: dict[str, tuple[float, ...]] = Field(
-        default={}, description="times at which a learned run's torques are compared with the exact ones, by run"
+    errors: dict[str, OwnErrorsConfig] = Field(
+        default={}, description="where a learned run's torques are compared with the exact ones, by run"
     )
     allowed_error: Annotated[float, MAY_CHANGE] = Field(
         default=0.1, gt=0, description="largest torque error on a run's own states, relative to the torque"
@@ -90,6 +108,10 @@ class Study(Config):
         for name in self.errors:
             if self.runs[name].source != "learned":
                 raise ValueError(f"errors: {name!r} runs under the exact solver; name a learned run")
+            if self.errors[name].window is not None and self.exact.arguments().get("mu") is None:
+                raise ValueError(
+                    f"errors.{name}: windows have no electron number of their own; give exact.mu, or solve all"
+                )
         for label, each in self.comparisons.items():
             self._comparable(label, each)
         return self
