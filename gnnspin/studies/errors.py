@@ -95,7 +95,7 @@ def solved_systems(system: SpinSystem, config: OwnErrorsConfig) -> list[SpinSyst
 
 
 def _pieces(system: SpinSystem, config: OwnErrorsConfig) -> Iterator[tuple[SpinSystem, Tensor, Tensor]]:
-    """What is solved, its sites in the whole, and which of them are far from its seam."""
+    """The solved lattice or each window, its sites in the whole, and which of them are far from the seam."""
     if config.window is None:
         everything = torch.arange(system.n_sites)
         yield system, everything, everything
