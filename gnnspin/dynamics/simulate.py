@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def simulate(
     pinned: ArrayLike | Tensor | None = None,
     vacancies: ArrayLike | Tensor | None = None,
     compiled: bool = False,
+    start_time: float = 0.0,
     observers: ObserversOfRun = None,
     observe_every: int = 1,
     trajectory: str | Path | None = None,
@@ -111,6 +113,8 @@ def simulate(
         Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
         for large systems with cheap fields. Trajectories agree with the plain ones to rounding. The field itself is
         compiled by ``source.compile()``.
+    start_time : float
+        Time of the initial spins, in 1/(gamma t): where protocols and fields that depend on time begin.
     observers : callables of the state or observables, as a list or a dict by name
         Called at step 0 and every `observe_every` steps; numbers, arrays or tensors of any fixed shape. One that
         returns nothing is a callback, of which nothing is kept. Observables are given as such, by their names, or as
@@ -148,6 +152,8 @@ def simulate(
         Once, when the spins turn by more than half a radian per step (root mean square).
     """
     start = as_spins(spins, source.system.n_sites).detach()
+    if not math.isfinite(start_time):
+        raise InvalidInput(f"start_time={start_time} must be finite")
     schedule = Schedule.of(n_steps, observe_every, save_every)
     step = INTEGRATORS[integrator]
     if trajectory is not None:
@@ -171,7 +177,7 @@ def simulate(
     if dt == "auto":
         parameters = _with_suggested_step(parameters, source, start, step, accuracy)
     log = ObservableLog(named_observers(resolved_observers(observers, source)))
-    state = State(vectors(components(normalize(start))))
+    state = State(vectors(components(normalize(start))), time=float(start_time))
     log.observe(state)
     writer = None
     if trajectory is not None:

@@ -48,6 +48,16 @@ class SourceConfig(Config):
             raise ValueError("give either model, or hamiltonian and solver")
         return self
 
+    def recipe(self) -> Recipe:
+        """The source as one description by its kind, such as a term of a sum."""
+        if self.described is not None:
+            return self.described
+        if self.model is not None:
+            return ModelFile.recipe({"kind": "model", "path": self.model})
+        assert self.solver is not None
+        kind = self.solver.described_class.kind
+        return FieldSource.recipe({**self.solver.arguments(), "kind": kind, "hamiltonian": self.hamiltonian})
+
     def build(self, system: SpinSystem) -> FieldSource:
         """The field source on `system`.
 
@@ -60,10 +70,6 @@ class SourceConfig(Config):
         """
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InvalidInput("source.device=cuda, but torch finds no CUDA device here; set it to cpu")
-        if self.described is not None:
-            return self.described.build(system, self.device)
-        if self.model is not None:
-            return ModelFile.recipe({"kind": "model", "path": self.model}).build(system, self.device)
-        assert self.hamiltonian is not None
-        assert self.solver is not None
+        if self.hamiltonian is None or self.solver is None:
+            return self.recipe().build(system, self.device)
         return self.solver.build(device=self.device, hamiltonian=self.hamiltonian.build(system))

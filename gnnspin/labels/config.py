@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from gnnspin.core.config import Config
-from gnnspin.dynamics import INTEGRATORS
+from gnnspin.core.described import Recipe, RecipeOf
+from gnnspin.core.source import FieldSource
+from gnnspin.dynamics import INTEGRATORS, Protocol
 from gnnspin.electrons.equilibrium import SolverRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.observables.orders import ORDERS, is_order, order_digest
 from gnnspin.systems.config import SystemConfig
+
+#: A temperature that changes with time, by its kind: ``{kind: anneal, start: 0.1, end: 0.001, duration: 1000}``.
+TemperatureRecipe: TypeAlias = Annotated[Recipe, RecipeOf(Protocol)]
+
+#: A field source by its kind.
+SourceRecipe: TypeAlias = Annotated[Recipe, RecipeOf(FieldSource)]
 
 
 class RandomSampler(Config):
@@ -64,7 +72,8 @@ class RelaxationSampler(Config):
     """Landau-Lifshitz-Gilbert trajectories from random spins, saved now and then.
 
     They run under the exact field, or under a trained `force_field`: only the saved snapshots are then solved exactly,
-    which makes long trajectories cheap and shows the next training where the last model goes.
+    which makes long trajectories cheap and shows the next training where the last model goes. Known `terms`, such as a
+    magnetic field, push the spins besides, and the temperature may follow a protocol: annealing in a field.
     """
 
     kind: Literal["relaxation"] = "relaxation"
@@ -73,7 +82,13 @@ class RelaxationSampler(Config):
     save_every: int = Field(gt=0, description="steps between saved snapshots; the random start itself is not saved")
     dt: float = Field(default=0.1, gt=0, description="time step in 1/(gamma t)")
     damping: float = Field(default=0.1, ge=0, description="dimensionless Landau-Lifshitz damping lambda")
-    kT: float = Field(default=0.0, ge=0, description="temperature of the spins in units of the hopping")
+    kT: Annotated[float, Field(ge=0)] | TemperatureRecipe = Field(
+        default=0.0, description="temperature of the spins in units of the hopping: a number, or a protocol by its kind"
+    )
+    terms: tuple[SourceRecipe, ...] = Field(
+        default=(),
+        description="further terms that drive the spins, such as a Zeeman field; labels are of the electrons alone",
+    )
     integrator: str = Field(default="semi_implicit", description="name of the integrator")
     force_field: Path | None = Field(default=None, description="model file that drives the spins; null: exact field")
 
@@ -129,6 +144,8 @@ class GenerateConfig(Config):
     def named_files(self) -> dict[str, str]:
         """Hash of the content of every file that decides on the labels: structures, models that drive, hopping."""
         paths: list[Path | None] = [system.path for system in self.systems if system.kind == "structure"]
-        paths += [sampler.force_field for sampler in self.samplers if sampler.kind == "relaxation"]
-        paths += [recipe.arguments().get("path") for recipe in self.hamiltonian.inside()]
+        relaxations = [sampler for sampler in self.samplers if sampler.kind == "relaxation"]
+        paths += [sampler.force_field for sampler in relaxations]
+        recipes = (self.hamiltonian, *(term for sampler in relaxations for term in sampler.terms))
+        paths += [each.arguments().get("path") for recipe in recipes for each in recipe.inside()]
         return {str(path): order_digest(path) for path in paths if path is not None and Path(path).is_file()}

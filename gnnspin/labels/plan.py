@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler, Sampler
 from gnnspin.observables.orders import reference_order
@@ -60,7 +61,7 @@ def make_plan(config: GenerateConfig) -> Plan:
     Raises
     ------
     InvalidInput
-        If a system cannot be built or an order does not fit a lattice.
+        If a system cannot be built, or an order or a term does not fit a lattice.
     """
     described = [each.build(derived_seed(config.seed, k)) for k, each in enumerate(config.systems)]
     systems = tuple(part for system in described for part in system.parts)
@@ -70,7 +71,7 @@ def make_plan(config: GenerateConfig) -> Plan:
         n_snapshots = sampler.n_steps // sampler.save_every if isinstance(sampler, RelaxationSampler) else 1
         for index in range(sampler.count):
             for k, system in enumerate(systems):
-                _check_order(sampler, index, system)
+                _check_fit(sampler, index, system)
                 seed = derived_seed(config.seed, k, s, index)
                 jobs.append(Job(k, sampler, index, seed, first, n_snapshots))
                 first += n_snapshots
@@ -83,8 +84,12 @@ def derived_seed(*keys: int) -> int:
     return (int(high) << 31) ^ int(low)
 
 
-def _check_order(sampler: Sampler, index: int, system: SpinSystem) -> None:
-    """Find orders that do not fit before anything is computed."""
+def _check_fit(sampler: Sampler, index: int, system: SpinSystem) -> None:
+    """Find orders, terms and temperatures that do not fit before anything is computed."""
+    if isinstance(sampler, RelaxationSampler) and index == 0:
+        recipes = (*sampler.terms, *([sampler.kT] if isinstance(sampler.kT, Recipe) else []))
+        for recipe in recipes:
+            recipe.build(system)
     if isinstance(sampler, PerturbedOrderSampler) and index < len(sampler.orders):
         try:
             reference_order(sampler.orders[index], system)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnspin.core.described import Recipe
 from gnnspin.core.modes import independent_of_modes
-from gnnspin.core.source import FieldSource
+from gnnspin.core.source import FieldSource, SumSource
 from gnnspin.core.spins import random_spins
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import Label
@@ -81,7 +83,8 @@ def _configuration(
     if isinstance(job.sampler, RelaxationSampler):
         start = random_spins(solver.system.n_sites, seed=job.seed) if previous is None else previous
         driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
-        return _relaxed(job, job.sampler, snapshot, start, driver)
+        terms = [term.build(solver.system) for term in job.sampler.terms]
+        return _relaxed(job, job.sampler, snapshot, start, driver, terms)
     if isinstance(job.sampler, PerturbedOrderSampler):
         amplitude = float(np.random.default_rng(job.seed).uniform(*job.sampler.amplitude))
         order = job.sampler.orders[job.index % len(job.sampler.orders)]
@@ -91,18 +94,24 @@ def _configuration(
 
 
 def _relaxed(
-    job: Job, sampler: RelaxationSampler, snapshot: int, start: Tensor, driver: FieldSource
+    job: Job,
+    sampler: RelaxationSampler,
+    snapshot: int,
+    start: Tensor,
+    driver: FieldSource,
+    terms: Sequence[FieldSource],
 ) -> tuple[Tensor, dict[str, Any]]:
     """Integrate from one snapshot to the next, with a noise seed of its own: the same wherever it was interrupted."""
     run = simulate(
-        driver,
+        SumSource([driver, *terms]) if terms else driver,
         start,
         dt=sampler.dt,
         n_steps=sampler.save_every,
         damping=sampler.damping,
-        kT=sampler.kT,
+        kT=sampler.kT.build() if isinstance(sampler.kT, Recipe) else sampler.kT,
         integrator=sampler.integrator,
         seed=job.segment_seed(snapshot),
+        start_time=snapshot * sampler.save_every * sampler.dt,
         progress=False,
     )
     if run.interrupted:

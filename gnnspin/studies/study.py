@@ -14,8 +14,10 @@ from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.yaml_loader import Loader
 from gnnspin.dynamics.job import SimulationConfig
+from gnnspin.dynamics.source_config import SourceConfig
 from gnnspin.electrons.equilibrium import SolverRecipe
 from gnnspin.labels import GenerateConfig
+from gnnspin.labels.config import SourceRecipe
 from gnnspin.runs import MAY_CHANGE
 from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
@@ -25,11 +27,17 @@ class StudyRun(SimulationConfig):
     """A simulation of a study: every key of `gnnspin simulate`, under the exact solver or the learned force field."""
 
     source: Literal["exact", "learned"]  # type: ignore[assignment]
+    terms: tuple[SourceRecipe, ...] = Field(
+        default=(), description="known terms that are added to the source, such as a Zeeman field"
+    )
 
     def under(self, source: Mapping[str, Any]) -> SimulationConfig:
-        """The simulation with its source put in."""
-        values = {name: getattr(self, name) for name in self.model_fields_set}
-        return SimulationConfig.model_validate({**values, "source": dict(source)})
+        """The simulation with its source put in, as `SourceConfig` takes it, and the known terms added to it."""
+        values = {name: getattr(self, name) for name in self.model_fields_set - {"terms"}}
+        given = dict(source)
+        if self.terms:
+            given = {"kind": "sum", "terms": [SourceConfig.model_validate(given).recipe(), *self.terms]}
+        return SimulationConfig.model_validate({**values, "source": given})
 
 
 class Comparison(Config):

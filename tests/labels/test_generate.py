@@ -13,6 +13,7 @@ from gnnspin.core import InvalidInput, StoreError
 from gnnspin.datasets import LabelStore
 from gnnspin.dynamics import simulate
 from gnnspin.labels import GenerateConfig, generate
+from gnnspin.labels.plan import make_plan
 from gnnspin.observables import nearest_neighbor_correlation
 from gnnspin.runs import differences
 from gnnspin.systems import triangular
@@ -305,3 +306,58 @@ def test_several_packings_are_labelled_each_by_itself(tmp_path):
     assert len(store) == 6
     assert len({system.fingerprint for system in store.systems}) == 3
     assert {label.system.n_sites for label in store} == {6}
+
+
+ANNEALING = {
+    "kind": "relaxation",
+    "count": 1,
+    "n_steps": 12,
+    "save_every": 4,
+    "damping": 0.5,
+    "kT": {"kind": "ramp", "start": 0.04, "end": 0.0, "duration": 1.2},
+    "terms": [{"kind": "zeeman", "B": [0.0, 0.0, 0.3], "amplitude": [0.2, 0.0, 0.0], "frequency": 0.5}],
+}
+
+
+def test_known_terms_and_a_protocol_drive_the_spins_and_stay_out_of_the_labels(tmp_path):
+    """Temperature and field go on from snapshot to snapshot; each way between two is one simulation of that time."""
+    system = triangular(3, 6)
+    config = configuration(systems=CONFIG["systems"][1:], samplers=[ANNEALING])
+    store = generate(config, tmp_path / "a.h5", progress=False)
+    solver = config.solver.build(hamiltonian=config.hamiltonian.build(system))
+    driver = solver + gs.classical.Zeeman(system, (0, 0, 0.3), amplitude=(0.2, 0, 0), frequency=0.5)
+    [job] = make_plan(config).jobs
+    ramp = gs.dynamics.Ramp(0.04, 0.0, 1.2)
+    options = {"dt": 0.1, "n_steps": 4, "damping": 0.5, "progress": False, "kT": ramp}
+    spins = gs.core.random_spins(18, seed=job.seed)
+    for k, label in enumerate(store):
+        spins = simulate(driver, spins, seed=job.segment_seed(k), start_time=0.4 * k, **options).spins
+        assert torch.allclose(label.spins, spins, atol=1e-12)
+        assert torch.equal(label.field, solver.field(label.spins))
+    assert GenerateConfig.model_validate(store.metadata["config"]) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kT": {"kind": "ramp", "start": -0.1, "end": 0.0, "duration": 1.0}}, "start"),
+        ({"kT": {"kind": "rump"}}, "ramp"),
+        ({"kT": -0.1}, "kT"),
+        ({"terms": [{"kind": "zeman"}]}, "zeeman"),
+        ({"terms": [{"kind": "zeeman", "b": [0, 0, 1]}]}, "Extra inputs"),
+    ],
+)
+def test_protocols_and_terms_are_checked(changes, message):
+    with pytest.raises((ValidationError, InvalidInput), match=message):
+        make_plan(configuration(samplers=[ANNEALING | changes]))
+
+
+def test_terms_that_do_not_fit_are_found_before_any_work(tmp_path):
+    wrong = ANNEALING | {"terms": [{"kind": "zeeman", "B": [[0.0, 0.0, 1.0]] * 5}]}
+    with pytest.raises(InvalidInput, match=r"B=.*one vector per site"):
+        generate(configuration(samplers=[wrong]), tmp_path / "labels.h5", progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_relaxations_have_the_fingerprint_that_they_had():
+    assert configuration().fingerprint == "c369c9c5abafcdf844e9848b43174a79"

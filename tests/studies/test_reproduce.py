@@ -15,6 +15,7 @@ from gnnspin.core.yaml_loader import Loader
 from gnnspin.force_fields.pretrained import pretrained
 from gnnspin.studies import SIZES, STUDIES, Study, read_study, reproduce, study_file
 from gnnspin.studies.prediction import predicted_seconds
+from gnnspin.studies.study import StudyRun
 from gnnspin.trajectories import Trajectory
 
 TINY = {
@@ -123,3 +124,21 @@ def test_demonstration_shows_the_physics(tmp_path: Path) -> None:
     [correlation] = [line for line in lines if line.startswith("quench: neighbor_correlation")]
     assert r2 >= 0.995
     assert float(correlation.split()[2]) <= -0.40
+
+
+@pytest.mark.parametrize("source", ["exact", "learned"])
+def test_terms_are_added_to_the_source_of_a_run(source: str) -> None:
+    """A magnetic field pushes beside the electrons, exact or learned: fields add."""
+    study = read_study(study_file("tetrahedral"), "small")
+    given = {"model": "pretrained:tetrahedral_fast"}
+    if source == "exact":
+        given = {"hamiltonian": study.labels.hamiltonian, "solver": {"kT": 0.1, "mu": -3.2}}
+    values = study.runs[f"{source}_24"].model_dump(exclude_unset=True)
+    values["system"] = {"kind": "triangular", "shape": [6, 6]}
+    without = StudyRun.model_validate(values)
+    zeeman = StudyRun.model_validate(values | {"terms": ({"kind": "zeeman", "B": [0, 0, 0.25]},)})
+    system, spins = without.system.build(), gs.core.random_spins(36, seed=0)
+    field, in_field = (run.under(given).source.build(system).field(spins) for run in (without, zeeman))
+    assert np.allclose((in_field - field).numpy(), [0, 0, 0.25], atol=1e-6)
+    with pytest.raises(ValueError, match="zeman"):
+        StudyRun.model_validate(values | {"terms": ({"kind": "zeman"},)})
