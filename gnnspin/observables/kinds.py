@@ -142,18 +142,31 @@ class TopologicalCharge(Observable, kind="topological_charge"):
 
     Parameters
     ----------
-    reduce : {"sum", "absolute", "none"}
-        The sum of the absolute values counts skyrmions and antiskyrmions alike.
+    reduce : {"sum", "magnitude", "absolute", "none"}
+        The magnitude is that of the sum, for states of either handedness; the sum of the absolute values counts
+        skyrmions and antiskyrmions alike.
+    sites : int, optional
+        Charge of so many sites on average, those of a magnetic unit cell; default: of the whole system.
     """
 
-    reduce: Literal["sum", "absolute", "none"] = "sum"
+    reduce: Literal["sum", "magnitude", "absolute", "none"] = "sum"
+    sites: int | None = None
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raise InvalidInput if `sites` is not positive, or given with the map."""
+        sites, reduce = (recipe.arguments()[name] for name in ("sites", "reduce"))
+        if sites is not None and (sites < 1 or reduce == "none"):
+            raise InvalidInput(f"sites={sites} must be positive, and is not for the map of the triangles")
 
     def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
         """Solid angles of the triangles over 4 pi."""
         density = topological_charge_density(system, spins)
         if self.reduce == "none":
             return density
-        return (density.abs() if self.reduce == "absolute" else density).sum(-1)
+        charge = (density.abs() if self.reduce == "absolute" else density).sum(-1)
+        charge = charge.abs() if self.reduce == "magnitude" else charge
+        return charge if self.sites is None else charge * (self.sites / system.n_sites)
 
 
 @dataclass(frozen=True)

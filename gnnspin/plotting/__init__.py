@@ -6,6 +6,7 @@ from gnnspin.plotting.agreement import difference_in_errors, exact_against_learn
 from gnnspin.plotting.curves import against_time, correlation_against_distance, length_against_time
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.movie import movie
+from gnnspin.plotting.parameter import against_parameter
 from gnnspin.plotting.reciprocal import structure_factor_map
 from gnnspin.plotting.ruler import scale_bar
 from gnnspin.plotting.spectra import spectrum_map
@@ -14,6 +15,7 @@ from gnnspin.plotting.textures import spin_map
 
 __all__ = [
     "ErrorStatistics",
+    "against_parameter",
     "against_time",
     "correlation_against_distance",
     "difference_in_errors",

@@ -21,6 +21,7 @@ from gnnspin.studies.exact_and_learned import Agreement, agreement
 from gnnspin.studies.pictures import draw_maps, draw_spectrum
 from gnnspin.studies.prediction import predicted_seconds, spoken
 from gnnspin.studies.report import Results, write_report
+from gnnspin.studies.series import draw_series, series_points
 from gnnspin.studies.study import Study, read_study
 from gnnspin.studies.table import study_file
 from gnnspin.studies.timing import Stages
@@ -117,6 +118,9 @@ class _Work:
             results.own[name] = timed(f"errors {name}", partial(self._own_errors, name))
         for name in self.study.comparisons:
             results.agreements[name] = self._compare(name)
+        for name, each in self.study.series.items():
+            results.series[name] = series_points(each, results.analyses)
+            draw_series(each, results.series[name], self.folder, name)
         self._draw()
         return write_report(results, self.stages, self.folder)
 

@@ -17,7 +17,7 @@ from gnnspin.observables import (
     staggered_vector_chirality,
     structure_factor,
 )
-from gnnspin.plotting import lattice_map, structure_factor_map
+from gnnspin.plotting import lattice_map, spin_map, structure_factor_map
 from gnnspin.studies.study import MapConfig
 from gnnspin.systems import SpinSystem
 from gnnspin.trajectories import Trajectory
@@ -32,8 +32,12 @@ _QUANTITIES: dict[str, Callable[[SpinSystem, Tensor], Tensor]] = {
 def draw_maps(run: Trajectory, config: MapConfig, path: Path) -> None:
     """Draw a quantity per site of a run's first replica at several times."""
     frames = [int(np.abs(run.times - time).argmin()) for time in config.times]
-    values = torch.stack([_QUANTITIES[config.quantity](run.system, _spins(run, frame)) for frame in frames])
     titles = [f"time {run.times[frame]:g}" for frame in frames]
+    spins = torch.stack([_spins(run, frame) for frame in frames])
+    if config.quantity not in _QUANTITIES:
+        spin_map(run.system, spins, path, what=config.quantity, titles=titles)
+        return
+    values = torch.stack([_QUANTITIES[config.quantity](run.system, each) for each in spins])
     lattice_map(run.system, values, path, titles=titles, label=config.quantity.replace("_", " "))
 
 

@@ -10,6 +10,7 @@ from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.runs import write_text
 from gnnspin.studies.errors import OwnErrors
 from gnnspin.studies.exact_and_learned import Agreement
+from gnnspin.studies.series import Point
 from gnnspin.studies.study import Study
 from gnnspin.studies.timing import Stages
 from gnnspin.training import Evaluation
@@ -29,6 +30,8 @@ class Results:
         Errors of learned runs on their own states, by run.
     analyses, agreements : dict
         By the names of runs and of comparisons.
+    series : dict
+        Observables against a parameter, by the name of the series.
     """
 
     study: Study
@@ -36,6 +39,7 @@ class Results:
     own: dict[str, list[OwnErrors]] = field(default_factory=dict)
     analyses: dict[str, TrajectoryAnalysis] = field(default_factory=dict)
     agreements: dict[str, Agreement] = field(default_factory=dict)
+    series: dict[str, list[Point]] = field(default_factory=dict)
 
 
 def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
@@ -56,6 +60,7 @@ def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
         *_held_out(results.errors),
         *_own(results),
         *_agreements(results.agreements),
+        *_series(results),
         *_observables(results.analyses),
         *_cost(study, stages),
         "## Figures",
@@ -159,6 +164,18 @@ def _agreements(agreements: dict[str, Agreement]) -> list[str]:
     return [*_section(title, notes, columns, rows), *text]
 
 
+def _series(results: Results) -> list[str]:
+    text = []
+    for name, points in results.series.items():
+        parameter = results.study.series[name].parameter
+        rows = [
+            (p.observable, p.curve, f"{p.parameter:g}", with_error(p.mean, p.error), p.n_samples, p.run) for p in points
+        ]
+        columns = ("observable", "curve", parameter, "mean", "samples", "run")
+        text += _section(f"{name.replace('_', ' ').capitalize()} against {parameter}", "", columns, rows)
+    return text
+
+
 def _observables(analyses: dict[str, TrajectoryAnalysis]) -> list[str]:
     text = [f"### {run}\n\n```text\n{found}\n```" for run, found in analyses.items()]
     return ["## Observables of the runs", *text] if text else []
@@ -193,5 +210,9 @@ def _scalars(found: TrajectoryAnalysis) -> list[str]:
 
 
 def _value(found: TrajectoryAnalysis, name: str) -> str:
-    mean, error = float(found.mean(name)[-1]), float(found.error(name)[-1])
+    return with_error(float(found.mean(name)[-1]), float(found.error(name)[-1]))
+
+
+def with_error(mean: float, error: float) -> str:
+    """A mean with its standard error, where there is one."""
     return f"{mean:.4g}" + (f" ± {error:.1g}" if error == error else "")

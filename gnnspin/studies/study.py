@@ -71,8 +71,21 @@ class MapConfig(Config):
     """Maps of a quantity per site at several times of a run."""
 
     run: str
-    quantity: Literal["scalar_chirality", "vector_chirality", "bond_order"]
+    quantity: Literal["scalar_chirality", "vector_chirality", "bond_order", "spins", "S_z", "topological_charge"]
     times: tuple[float, ...] = Field(min_length=1, max_length=4)
+
+
+class Series(Config):
+    """Observables of several runs, at their end, against a parameter by which the runs differ."""
+
+    parameter: str = Field(description="name of the parameter, for tables and figures", examples=["magnetic field"])
+    curves: dict[str, dict[str, float]] = Field(
+        min_length=1, description="runs of each curve, with the value that the parameter has in them"
+    )
+    observables: tuple[str, ...] = Field(min_length=1, description="observables of the analyses of all these runs")
+    times: tuple[float, float] | None = Field(
+        default=None, description="first and last time of the frames that are averaged; null: the last frame"
+    )
 
 
 class Study(Config):
@@ -97,6 +110,7 @@ class Study(Config):
         default=0.1, gt=0, description="largest torque error on a run's own states, relative to the torque"
     )
     comparisons: dict[str, Comparison] = Field(default={}, description="exact against learned runs")
+    series: dict[str, Series] = Field(default={}, description="observables of several runs against a parameter")
     maps: dict[str, MapConfig] = Field(default={}, description="maps to draw, by the name of the figure")
     spectra: tuple[str, ...] = Field(default=(), description="runs whose last structure factor is drawn")
 
@@ -106,6 +120,7 @@ class Study(Config):
             "analyses": self.analyses,
             "errors": self.errors,
             "comparisons": [run for each in self.comparisons.values() for run in (each.exact, each.learned)],
+            "series": [run for each in self.series.values() for curve in each.curves.values() for run in curve],
             "maps": [each.run for each in self.maps.values()],
             "spectra": self.spectra,
         }
@@ -122,6 +137,9 @@ class Study(Config):
                 )
         for label, each in self.comparisons.items():
             self._comparable(label, each)
+        for label, series in self.series.items():
+            for run in (run for curve in series.curves.values() for run in curve):
+                self._require_measured(f"series.{label}", run, series.observables)
         return self
 
     def _comparable(self, label: str, each: Comparison) -> None:
@@ -132,10 +150,13 @@ class Study(Config):
         if self.runs[each.exact].initial.replicas < 2:
             raise ValueError(f"comparisons.{label}: errors of means need two replicas or more (initial.replicas)")
         for run in (each.exact, each.learned):
-            known = self.analyses[run].observables if run in self.analyses else {}
-            missing = [name for name in each.observables if name not in known]
-            if missing:
-                raise ValueError(f"comparisons.{label}: analyses.{run} lacks {', '.join(missing)}")
+            self._require_measured(f"comparisons.{label}", run, each.observables)
+
+    def _require_measured(self, key: str, run: str, observables: Iterable[str]) -> None:
+        known = self.analyses[run].observables if run in self.analyses else {}
+        missing = [name for name in observables if name not in known]
+        if missing:
+            raise ValueError(f"{key}: analyses.{run} lacks {', '.join(missing)}")
 
 
 def read_study(path: Path, size: str | None = None) -> Study:

@@ -37,7 +37,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "temperature_terms": {"curvature": True},
     "tetrahedral_order": {},
     "three_sublattice_order": {},
-    "topological_charge": {"reduce": "absolute"},
+    "topological_charge": {"reduce": "magnitude", "sites": 12},
     "torque_residual": {},
     "triple_q_order": {"wave_vector": "K"},
     "vector_chirality": {"reduce": "absolute"},

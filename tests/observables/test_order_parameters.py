@@ -24,6 +24,7 @@ from gnnspin.observables import (
     wall_length,
     wave_vectors,
 )
+from gnnspin.observables.observable import Observable
 from gnnspin.systems import SpinSystem, honeycomb, kagome, square, triangular
 
 CHI = 4 / (3 * np.sqrt(3))
@@ -196,3 +197,15 @@ def test_correlations_of_two_times_and_two_replicas():
     assert overlaps[0].item() == pytest.approx(np.mean(expected))
     with pytest.raises(InvalidInput, match="two replicas"):
         mean_overlap(spins[0])
+
+
+def test_charge_per_magnetic_cell_and_its_magnitude():
+    """Skyrmions of charge -1 and +2 in systems of 4096 sites: so many per cell, whatever their sign."""
+    system = triangular(64, 64)
+    spins = torch.stack([belavin_polyakov(system, 4.0), belavin_polyakov(system, 4.0, -2)])
+    observable = Observable.recipe(kind="topological_charge", reduce="magnitude", sites=1024).build()
+    torch.testing.assert_close(observable(system, spins), torch.tensor([1 / 4, 2 / 4], dtype=torch.float64))
+    with pytest.raises(InvalidInput, match="sites=0"):
+        Observable.recipe(kind="topological_charge", sites=0)
+    with pytest.raises(InvalidInput, match="sites=48"):
+        Observable.recipe(kind="topological_charge", sites=48, reduce="none")

@@ -9,6 +9,7 @@ from gnnspin.core import InvalidInput
 from gnnspin.dynamics import DynamicStructureFactor, simulate
 from gnnspin.observables import pair_correlation, wave_vector_path
 from gnnspin.plotting import (
+    against_parameter,
     correlation_against_distance,
     difference_in_errors,
     exact_against_learned,
@@ -98,3 +99,18 @@ def test_the_map_of_a_spectrum_shows_the_magnons():
         spectrum_map(found, distances[::-1], ["Gamma", "X"])
     with pytest.raises(InvalidInput, match="hold none"):
         spectrum_map(found, distances, ["Gamma", "X"], frequencies=(90, 99))
+
+
+def test_a_phase_diagram_draws_means_and_errors_in_the_order_of_the_parameter(tmp_path):
+    curves = {"exact": [(0.2, 1.0, 0.1), (0.0, 2.0, np.nan)], "learned": [(0.0, 1.9, 0.2)]}
+    _, axes = against_parameter(curves, tmp_path / "n.png", xlabel="field", ylabel="charge")
+    exact, learned = axes.containers
+    assert exact.lines[0].get_xydata() == pytest.approx(np.array([[0.0, 2.0], [0.2, 1.0]]))
+    [segments] = [bar.get_segments() for bar in exact.lines[2]]
+    assert segments[1][:, 1] == pytest.approx([0.9, 1.1])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["exact", "learned"]
+    assert len(learned.lines[0].get_xydata()) == 1
+    with pytest.raises(InvalidInput, match=r"\(2,\)"):
+        against_parameter({"exact": [0.0, 1.0]})
+    with pytest.raises(InvalidInput, match="missing"):
+        against_parameter({})

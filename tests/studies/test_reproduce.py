@@ -32,7 +32,14 @@ TINY = {
     "analyses": {"quench": {"growth": None}},  # too small for a law
     "errors": {"learned_24": [0, 10]},
     "comparisons": {"exact_and_learned": {"times": [5, 10]}},
-    "maps": {"chirality": {"times": [5, 40]}},
+    "maps": {"chirality": {"times": [5, 40]}, "texture": {"run": "quench", "quantity": "spins", "times": [40]}},
+    "series": {
+        "sizes": {
+            "parameter": "edge",
+            "curves": {"learned": {"learned_12": 6.0, "quench": 12.0}, "exact": {"exact_12": 6.0}},
+            "observables": ["neighbor_correlation"],
+        }
+    },
 }
 
 
@@ -60,7 +67,14 @@ def test_leaves_a_report_and_every_file_it_names(tiny: Path, tmp_path: Path) -> 
     assert {file.name for file in files} >= {"report.md", "torque.png", "chirality.png", "model.safetensors"}
     assert all(file.stat().st_size > 0 for file in files)
     report = (out / "report.md").read_text(encoding="utf-8")
-    for figure in ("torque.png", "chirality.png", "structure_factor_quench.png", "exact_and_learned_angle.png"):
+    for figure in (
+        "torque.png",
+        "chirality.png",
+        "structure_factor_quench.png",
+        "exact_and_learned_angle.png",
+        "texture.png",
+        "sizes_neighbor_correlation.png",
+    ):
         assert figure in report
     with pytest.raises(StoreError, match="not empty"):
         reproduce(str(tiny), out, progress=False)
