@@ -88,6 +88,11 @@ class TrajectoryAnalysisConfig(Config):
                 raise ValueError(f"averaged_first: {name!r} is not read off a profile, as a correlation length is")
         return self
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all values that an analysis has."""
+        return (*self.observables, *([TWO_TIMES] if self.waiting_times else []))
+
 
 class _Analysis(TrajectoryAnalysisConfig):
     """An analysis of one run, as its folder describes it."""

@@ -15,11 +15,15 @@ import numpy as np
 from gnnspin.analysis.trajectory_result import TWO_TIMES, TrajectoryAnalysis
 from gnnspin.core.version import __version__
 from gnnspin.observables.growth import LAWS, GrowthComparison, inside_window
-from gnnspin.plotting.curves import against_time
+from gnnspin.plotting.aging import aging
+from gnnspin.plotting.curves import against_time, correlation_against_distance
 from gnnspin.runs import replaced, write_json, write_text
 
 #: Largest number of components of an observable that the table and the figures show.
 _SHOWN = 12
+
+#: Number of times at which a profile is drawn.
+_PROFILES = 5
 
 FORMAT, FORMAT_VERSION = "gnnspin trajectory analysis", 1
 
@@ -33,7 +37,8 @@ def write_analysis(found: TrajectoryAnalysis, folder: str | Path, *, figures: bo
     folder : path
         ``observables.csv``: mean and standard error of observables with few components, one row per frame.
         ``observables.h5``: all values of all replicas, means and errors. ``growth.json``: fitted laws, if there are
-        any. ``NAME.png``: each observable of the table against time, with a band of one standard error.
+        any. ``NAME.png``: each observable of the table against time, with a band of one standard error; correlations
+        with waiting times as `gnnspin.plotting.aging` draws them; profiles against distance at a few times.
     figures : bool
         Whether to draw the figures.
 
@@ -50,24 +55,15 @@ def write_analysis(found: TrajectoryAnalysis, folder: str | Path, *, figures: bo
     if found.growth:
         written.append(folder / "growth.json")
         write_json(written[-1], {name: _laws(each) for name, each in found.growth.items()})
-    for name in _tabled(found) if figures and len(found.times) > 1 else {}:
-        written.append(folder / f"{name}.png")
-        _draw(found, name, written[-1])
+    if figures:
+        written += _drawn(found, folder)
     return written
 
 
 def _tabled(found: TrajectoryAnalysis) -> dict[str, list[str]]:
     """Labels of the components of each observable that has few of them."""
-    labels = {}
-    for name in found.values:
-        shape = found.samples(name).shape[2:]
-        if int(np.prod(shape)) > _SHOWN:
-            continue
-        if name == TWO_TIMES:
-            labels[name] = [f"{name}[t_w={time:g}]" for time in found.waiting_times]
-        else:
-            labels[name] = [name + "".join(f"[{k}]" for k in index) for index in np.ndindex(shape)]
-    return labels
+    few = [name for name in found.values if int(np.prod(found.independent(name).shape[2:])) <= _SHOWN]
+    return {name: list(found.components(name)) for name in few}
 
 
 def _table(found: TrajectoryAnalysis) -> str:
@@ -99,6 +95,31 @@ def _laws(comparison: GrowthComparison) -> dict[str, Any]:
         for name, fit in comparison.fits.items()
     }
     return {"preferred": comparison.preferred, "laws": laws}
+
+
+def _drawn(found: TrajectoryAnalysis, folder: Path) -> list[Path]:
+    """Draw every observable that can be, and return the files."""
+    written = []
+    for name in found.abscissae:
+        written.append(folder / f"{name}.png")
+        _draw_profile(found, name, written[-1])
+    for name in _tabled(found) if len(found.times) > 1 else {}:
+        if name in found.abscissae:
+            continue
+        written.append(folder / f"{name}.png")
+        if name == TWO_TIMES and (found.times[-1] > np.array(found.waiting_times)).any():
+            aging(found.times, found.mean(name), found.waiting_times, written[-1], errors=found.error(name))
+        else:
+            _draw(found, name, written[-1])
+    return written
+
+
+def _draw_profile(found: TrajectoryAnalysis, name: str, path: Path) -> None:
+    """A profile at a few frames, which are spaced evenly on a logarithmic scale."""
+    frames = np.unique(np.geomspace(1, len(found.times), _PROFILES).round().astype(int)) - 1
+    samples = found.independent(name)[frames]
+    ylabel = name.replace("_", " ")
+    correlation_against_distance(found.abscissae[name], samples, path, times=found.times[frames], ylabel=ylabel)
 
 
 def _draw(found: TrajectoryAnalysis, name: str, path: Path) -> None:

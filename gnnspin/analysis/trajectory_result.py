@@ -87,6 +87,17 @@ class TrajectoryAnalysis:
             return self.samples(name)
         return np.asarray(values.mean(tuple(range(1, depth))))
 
+    def components(self, name: str) -> dict[str, NDArray[Any]]:
+        """Values (T, M) of the `independent` samples of each component, by a label such as ``magnetization[2]``."""
+        values = self.independent(name)
+        shape = values.shape[2:]
+        if name == TWO_TIMES:
+            labels = [f"{name}[t_w={time:g}]" for time in self.waiting_times]
+        else:
+            labels = [name + "".join(f"[{k}]" for k in index) for index in np.ndindex(shape)]
+        flat = values.reshape(*values.shape[:2], -1)
+        return {label: flat[..., k] for k, label in enumerate(labels)}
+
     def mean(self, name: str) -> NDArray[Any]:
         """Mean over replicas and parts ``(T, *shape)``, those without a value left out."""
         return mean_and_error(self.independent(name))[0]

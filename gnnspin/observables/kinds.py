@@ -59,8 +59,8 @@ class NeighborCorrelation(Observable, kind="neighbor_correlation"):
     cutoff: float | None = None
 
     def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
-        """Mean over the sites of `bond_order`."""
-        return bond_order(system, spins, self.cutoff).mean(-1)
+        """Mean over the sites of `bond_order`, those without a neighbour left out."""
+        return bond_order(system, spins, self.cutoff).nanmean(-1)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from gnnspin.core.moved import moved_names
 from gnnspin.plotting.accuracy import ErrorStatistics, error_statistics, parity_and_histogram
-from gnnspin.plotting.agreement import difference_in_errors, exact_against_learned
+from gnnspin.plotting.aging import aging
+from gnnspin.plotting.agreement import difference_in_errors, exact_against_learned, exact_against_learned_profile
 from gnnspin.plotting.curves import against_time, correlation_against_distance, length_against_time
 from gnnspin.plotting.maps import lattice_map
 from gnnspin.plotting.movie import movie
@@ -17,10 +18,12 @@ __all__ = [
     "ErrorStatistics",
     "against_parameter",
     "against_time",
+    "aging",
     "correlation_against_distance",
     "difference_in_errors",
     "error_statistics",
     "exact_against_learned",
+    "exact_against_learned_profile",
     "lattice_map",
     "length_against_time",
     "movie",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.observables.resampling import mean_and_error
 from gnnspin.plotting import style
 from gnnspin.systems.system import FloatArray
 
@@ -109,6 +110,60 @@ def exact_against_learned(
         beneath.set(xlabel=r"time ($1/\gamma t$)", ylabel="difference\n(std. errors)", ylim=(-limit, limit))
         beneath.set_xlim(curves.get_xlim())
     return drawing, (curves, beneath)
+
+
+def exact_against_learned_profile(
+    distances: Tensor | ArrayLike,
+    exact: Tensor | ArrayLike,
+    learned: Tensor | ArrayLike,
+    times: Tensor | ArrayLike,
+    path: str | Path | None = None,
+    *,
+    ylabel: str = "",
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw profiles such as C(r, t) of exact and learned runs at several times: lines with bands, and points.
+
+    Parameters
+    ----------
+    distances : (D,)
+        In units of the lattice spacing or the packing's unit of length.
+    exact : (T, R_exact, D)
+        Independent samples at each time, drawn as a line with a band of one standard error of the mean. Values that
+        are NaN are left out.
+    learned : (T, R_learned, D)
+        Drawn as points with bars of one standard error.
+    times : (T,)
+        In 1/(gamma t), at most six.
+    path : path, optional
+        File to write.
+    ylabel : str
+        Name of the observable, with its unit.
+    ax : Axes, optional
+        Where to draw; default: a figure of its own.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes do not fit, or there are too many times.
+    """
+    r, t = style.as_array(distances), np.atleast_1d(style.as_array(times))
+    samples = [style.as_array(each) for each in (exact, learned)]
+    if any(each.ndim != 3 or each.shape[::2] != (len(t), len(r)) for each in samples) or len(t) > len(style.PALETTE):
+        raise InvalidInput(
+            f"distances have shape {r.shape}, times {t.shape}, exact {samples[0].shape} and learned "
+            f"{samples[1].shape}; expected (D,), (T,) and (T, R, D), with at most {len(style.PALETTE)} times"
+        )
+    with style.figure(path, 4.6, 3.4, ax=ax) as (drawing, (axes,)):
+        axes.axhline(0.0, color="0.6", linewidth=0.8)
+        for k, (time, color) in enumerate(zip(t, style.PALETTE, strict=False)):
+            (line, band), (points, bars) = ((each[k] for each in mean_and_error(values)) for values in samples)
+            axes.plot(r, line, color=color, label=f"$t$ = {time:g}")
+            axes.fill_between(r, line - band, line + band, color=color, alpha=0.25, lw=0)
+            axes.errorbar(r, points, bars, color=color, fmt="o", ms=2.5, elinewidth=0.8)
+        axes.set(xlabel="$r$", ylabel=ylabel)
+        axes.legend(loc="best", title="exact: lines, learned: points")
+    return drawing, axes
 
 
 def _mean_and_error(values: Tensor | ArrayLike, name: str) -> tuple[FloatArray, FloatArray]:

@@ -26,8 +26,8 @@ from gnnspin.studies.study import Study, read_study
 from gnnspin.studies.table import study_file
 from gnnspin.studies.timing import Stages
 from gnnspin.systems import SpinSystem
-from gnnspin.training import evaluate
-from gnnspin.training.job import DataConfig, TrainJob, train
+from gnnspin.training import TrainingConfig, evaluate
+from gnnspin.training.job import DataConfig, ModelConfig, TrainJob, train
 from gnnspin.trajectories import Trajectory
 
 #: Name of the trained model in the training's folder.
@@ -133,13 +133,17 @@ class _Work:
         labels, held_out = folder / "labels.h5", folder / "held_out.h5"
         self.stages.timed("labels", lambda: _labels(study.labels, labels, self.progress))
         test = self.stages.timed("held-out labels", lambda: _labels(study.held_out, held_out, self.progress))
-        self.stages.timed("training", lambda: self._train(labels))
+        self.stages.timed("training", lambda: self._train(labels, study.model, study.training, folder / "training"))
         self.stages.timed("held-out errors", lambda: self._evaluate(test))
+        for name, rival in study.rivals.items():
+            where, training = folder / "rivals" / name, rival.training or study.training
+            self.stages.timed(f"rival {name}", partial(self._train, labels, rival.model, training, where))
+            self.results.rivals[name] = evaluate(load(where / MODEL, test.systems[0]), test)
 
-    def _train(self, labels: Path) -> None:
+    def _train(self, labels: Path, model: ModelConfig, training: TrainingConfig, folder: Path) -> None:
         data = DataConfig(train=str(labels), validation=self.study.validation)
-        job = TrainJob(data=data, model=self.study.model, training=self.study.training)
-        if train(job, self.folder / "training", resume=True, progress=self.progress).fit.interrupted:
+        job = TrainJob(data=data, model=model, training=training)
+        if train(job, folder, resume=True, progress=self.progress).fit.interrupted:
             raise KeyboardInterrupt
 
     def _evaluate(self, test: LabelSet) -> None:

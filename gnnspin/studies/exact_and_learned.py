@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
-from gnnspin.plotting import against_time, exact_against_learned
+from gnnspin.observables.resampling import mean_and_error
+from gnnspin.plotting import against_time, exact_against_learned, exact_against_learned_profile, style
 from gnnspin.studies.study import Comparison
 from gnnspin.systems.system import FloatArray
 from gnnspin.trajectories import Trajectory
@@ -40,8 +43,41 @@ class Difference:
 
     @property
     def deviation(self) -> float:
-        """Difference in units of the joint standard error of independent means."""
-        return (self.learned - self.exact) / float(np.hypot(self.exact_error, self.learned_error))
+        """Difference in units of the joint standard error of independent means; 0 where they are equal."""
+        difference, error = self.learned - self.exact, float(np.hypot(self.exact_error, self.learned_error))
+        return 0.0 if difference == 0 else difference / error if error else float(np.copysign(np.inf, difference))
+
+
+@dataclass(frozen=True)
+class ProfileDifference:
+    """Mean profiles, such as C(r), of one time: root mean squares over the distances.
+
+    Attributes
+    ----------
+    observable : str
+    time : float
+    n_points : int
+        Distances at which both have a value.
+    signal : float
+        Of the exact mean profile.
+    difference : float
+        Of learned less exact.
+    error : float
+        Joint standard error of independent means.
+    paired_error : float
+        Standard error of the mean difference of samples that started alike and have the same noise.
+    chi_square : float
+        Mean square of the difference in units of the joint error: about 1 or less for two equal processes.
+    """
+
+    observable: str
+    time: float
+    n_points: int
+    signal: float
+    difference: float
+    error: float
+    paired_error: float
+    chi_square: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +87,39 @@ class Agreement:
     Attributes
     ----------
     differences : list of Difference
+        Of numbers: observables, or their components by label; times before a waiting time have none.
+    profiles : list of ProfileDifference
+        Of observables against distance.
     times, angles : (T,) arrays
         Times of the frames of both runs, and the root mean square angle between their spins, in radians.
     turned : (T,) array
         Root mean square angle by which the exact run's spins turned since the start, in radians.
     curves : dict
-        Times (T,) and values (R, T) of the replicas of each observable, exact and learned.
+        Times (T,) and values (M, T) of the independent samples of each number, exact and learned.
+    profile_curves : dict
+        Distances (D,), times (T,), and values (T, M, D) of each profile, exact and learned.
     """
 
     differences: list[Difference]
+    profiles: list[ProfileDifference]
     times: FloatArray
     angles: FloatArray
     turned: FloatArray
     curves: dict[str, tuple[FloatArray, FloatArray, FloatArray]]
+    profile_curves: dict[str, tuple[FloatArray, FloatArray, FloatArray, FloatArray]]
 
     def draw(self, folder: Path, name: str) -> list[Path]:
         """Draw every observable of both runs, and the angle between them, into ``NAME_OBSERVABLE.png``."""
         written = []
         for label, (times, exact, learned) in self.curves.items():
-            written.append(folder / f"{name}_{label}.png")
+            written.append(folder / (re.sub(r"[^\w.-]+", "_", f"{name}_{label}").strip("_") + ".png"))
             exact_against_learned(times, exact, learned, written[-1], ylabel=label.replace("_", " "))
+        for label, (distances, times, exact, learned) in self.profile_curves.items():
+            written.append(folder / f"{name}_{label}.png")
+            few = slice(None, len(style.PALETTE))
+            exact_against_learned_profile(
+                distances, exact[few], learned[few], times[few], written[-1], ylabel=label.replace("_", " ")
+            )
         written.append(folder / f"{name}_angle.png")
         angles = np.stack([self.angles, self.turned])
         labels = ("exact to learned", "exact to its start")
@@ -95,34 +144,94 @@ def agreement(
     exact_run, learned_run : Trajectory
         For the angles between their spins.
     """
-    differences = [
-        _difference(name, time, exact, learned) for name in comparison.observables for time in comparison.times
+    profiles = [name for name in comparison.observables if name in exact.abscissae]
+    numbers = [
+        _Number(label, exact.times, values, learned.times, learned.components(name)[label])
+        for name in comparison.observables
+        if name not in exact.abscissae
+        for label, values in exact.components(name).items()
     ]
     shared = _shared_frames(exact_run.times, learned_run.times)
     angles = np.array([_angle(exact_run[j], learned_run[k]) for j, k in shared])
     turned = np.array([_angle(exact_run[j], exact_run[0]) for j, _ in shared])
     times = np.array([exact_run.times[j] for j, _ in shared])
-    frames = _shared_frames(exact.times, learned.times)
-    rows, columns = ([pair[side] for pair in frames] for side in (0, 1))
-    curves = {
-        name: (
-            exact.times[rows],
-            exact.samples(name)[rows].T,
-            learned.samples(name)[columns].T,
-        )
-        for name in comparison.observables
-    }
-    return Agreement(differences, times, angles, turned, curves)
-
-
-def _difference(name: str, time: float, exact: TrajectoryAnalysis, learned: TrajectoryAnalysis) -> Difference:
-    j, k = (int(np.abs(each.times - time).argmin()) for each in (exact, learned))
-    samples = learned.samples(name)[k] - exact.samples(name)[j]
-    paired = float(samples.std(ddof=1) / np.sqrt(len(samples))) if len(samples) > 1 else float("nan")
-    means = float(exact.mean(name)[j]), float(learned.mean(name)[k])
-    return Difference(
-        name, float(exact.times[j]), *means, float(exact.error(name)[j]), float(learned.error(name)[k]), paired
+    differences = [number.difference(time) for number in numbers for time in comparison.times]
+    return Agreement(
+        [each for each in differences if np.isfinite(each.exact)],
+        [_profile_difference(name, time, exact, learned) for name in profiles for time in comparison.times],
+        times,
+        angles,
+        turned,
+        {number.label: number.curves() for number in numbers},
+        {name: _profile_curves(name, comparison.times, exact, learned) for name in profiles},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Number:
+    """Values (T, M) of the independent samples of a number, exact and learned, at their times (T,)."""
+
+    label: str
+    exact_times: FloatArray
+    exact: FloatArray
+    learned_times: FloatArray
+    learned: FloatArray
+
+    def curves(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Common times, and values (M, T)."""
+        rows, columns = zip(*_shared_frames(self.exact_times, self.learned_times), strict=True)
+        return self.exact_times[list(rows)], self.exact[list(rows)].T, self.learned[list(columns)].T
+
+    def difference(self, time: float) -> Difference:
+        """Difference of the means at the frames nearest to a time."""
+        j, k = (int(np.abs(each - time).argmin()) for each in (self.exact_times, self.learned_times))
+        samples = (self.exact[j], self.learned[k], self.learned[k] - self.exact[j])
+        (exact, error), (learned, learned_error), (_, paired) = (
+            (float(each[0]) for each in mean_and_error(values[None])) for values in samples
+        )
+        return Difference(self.label, float(self.exact_times[j]), exact, learned, error, learned_error, paired)
+
+
+def _nearest_frames(time: float, exact: TrajectoryAnalysis, learned: TrajectoryAnalysis) -> tuple[int, int]:
+    j, k = (int(np.abs(each.times - time).argmin()) for each in (exact, learned))
+    return j, k
+
+
+def _profile_curves(
+    name: str, times: Sequence[float], exact: TrajectoryAnalysis, learned: TrajectoryAnalysis
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    rows, columns = (list(each) for each in zip(*(_nearest_frames(t, exact, learned) for t in times), strict=True))
+    return (
+        exact.abscissae[name],
+        exact.times[rows],
+        exact.independent(name)[rows],
+        learned.independent(name)[columns],
+    )
+
+
+def _profile_difference(
+    name: str, time: float, exact: TrajectoryAnalysis, learned: TrajectoryAnalysis
+) -> ProfileDifference:
+    j, k = _nearest_frames(time, exact, learned)
+    mean = np.stack([exact.mean(name)[j], learned.mean(name)[k]])
+    error = np.stack([exact.error(name)[j], learned.error(name)[k]])
+    paired = mean_and_error((learned.independent(name)[k] - exact.independent(name)[j])[None])[1][0]
+    there = np.isfinite(mean).all(0) & np.isfinite(error).all(0)
+    difference, joint = (mean[1] - mean[0])[there], np.hypot(*error)[there]
+    return ProfileDifference(
+        name,
+        float(exact.times[j]),
+        int(there.sum()),
+        _rms(mean[0][there]),
+        _rms(difference),
+        _rms(joint),
+        _rms(paired[there]),
+        _rms(difference / joint) ** 2,
+    )
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if len(values) else float("nan")
 
 
 def _shared_frames(first: FloatArray, second: FloatArray) -> list[tuple[int, int]]:

@@ -26,6 +26,8 @@ class Results:
     study : Study
     errors : dict
         Held-out errors: "all", and one entry per kind of snapshot; empty where a pretrained model was used.
+    rivals : dict
+        Held-out errors of the other models, by name.
     own : dict
         Errors of learned runs on their own states, by run.
     analyses, agreements : dict
@@ -36,6 +38,7 @@ class Results:
 
     study: Study
     errors: dict[str, Evaluation] = field(default_factory=dict)
+    rivals: dict[str, Evaluation] = field(default_factory=dict)
     own: dict[str, list[OwnErrors]] = field(default_factory=dict)
     analyses: dict[str, TrajectoryAnalysis] = field(default_factory=dict)
     agreements: dict[str, Agreement] = field(default_factory=dict)
@@ -58,6 +61,7 @@ def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
         *([f"Reference: {study.reference}"] if study.reference else []),
         "\n".join(f"- {line}" for line in headline),
         *_held_out(results.errors),
+        *_rivals(results),
         *_own(results),
         *_agreements(results.agreements),
         *_series(results),
@@ -90,9 +94,15 @@ def _headline(results: Results, stages: Stages) -> list[str]:
         )
     for name, agreement in results.agreements.items():
         deviations = [abs(each.deviation) for each in agreement.differences]
-        lines.append(
-            f"{name}: means differ by at most {max(deviations):.1f} standard errors at {len(deviations)} points"
-        )
+        if deviations:
+            lines.append(
+                f"{name}: means differ by at most {max(deviations):.1f} standard errors at {len(deviations)} points"
+            )
+        lines += [
+            f"{name}: {each.observable} at time {each.time:g} differs by {each.difference:.2g} of {each.signal:.2g} "
+            f"(rms over distances), {each.chi_square**0.5:.1f} standard errors"
+            for each in agreement.profiles
+        ]
     for run, found in results.analyses.items():
         lines += [f"{run}: {name} {_value(found, name)} at the end" for name in _scalars(found)]
         lines += [f"{run}: growth of {name}: {law.preferred} preferred" for name, law in found.growth.items()]
@@ -100,23 +110,40 @@ def _headline(results: Results, stages: Stages) -> list[str]:
     return [*lines, f"wall time {seconds:.0f} s, peak memory {memory:.2f} GiB"]
 
 
+#: Columns of errors on labels, with the numbers of `_errors_of`.
+_ERRORS = ("number", "signal", "RMSE", "mean square per spin", "R2")
+
+
+def _errors_of(found: Evaluation) -> tuple[str, ...]:
+    return (
+        str(found.n_snapshots),
+        f"{found.torque_rms:.4f}",
+        f"{found.torque_rmse:.5f}",
+        f"{found.torque_mse_per_spin:.2e}",
+        r2(found.torque_r2).removeprefix("R2 "),
+    )
+
+
 def _held_out(errors: dict[str, Evaluation]) -> list[str]:
-    rows = [
-        (
-            kind,
-            e.n_snapshots,
-            f"{e.torque_rms:.4f}",
-            f"{e.torque_rmse:.5f}",
-            f"{e.torque_mse_per_spin:.2e}",
-            r2(e.torque_r2).removeprefix("R2 "),
-        )
-        for kind, e in errors.items()
-    ]
     return _section(
         "Errors on held-out snapshots",
         "Torques per Cartesian component in units of the hopping.",
-        ("snapshots", "number", "signal", "RMSE", "mean square per spin", "R2"),
-        rows,
+        ("snapshots", *_ERRORS),
+        [(kind, *_errors_of(found)) for kind, found in errors.items()],
+    )
+
+
+def _rivals(results: Results) -> list[str]:
+    if not results.rivals:
+        return []
+    return _section(
+        "Other models on the same labels",
+        "Errors on all held-out snapshots, as above.",
+        ("model", *_ERRORS),
+        [
+            (name, *_errors_of(found))
+            for name, found in {"the study's": results.errors["all"], **results.rivals}.items()
+        ],
     )
 
 
@@ -161,7 +188,25 @@ def _agreements(agreements: dict[str, Agreement]) -> list[str]:
         "Means over replicas; the difference in joint standard errors, and the standard error of paired differences."
     )
     columns = ("comparison", "observable", "time", "exact", "learned", "difference", "paired error")
-    return [*_section(title, notes, columns, rows), *text]
+    return [*_section(title, notes, columns, rows), *_profiles(agreements), *text]
+
+
+def _profiles(agreements: dict[str, Agreement]) -> list[str]:
+    rows = [
+        (
+            name, each.observable, f"{each.time:g}", each.n_points, f"{each.signal:.3g}", f"{each.difference:.2g}",
+            f"{each.error:.1g}", f"{each.paired_error:.1g}", f"{each.chi_square:.2f}",
+        )
+        for name, agreement in agreements.items()
+        for each in agreement.profiles
+    ]  # fmt: skip
+    return _section(
+        "Exact against learned profiles",
+        "Root mean squares over the distances: of the exact mean profile, of learned less exact, of the joint standard "
+        "error and of that of paired differences; and the mean square of the difference in joint standard errors.",
+        ("comparison", "profile", "time", "points", "exact", "difference", "error", "paired error", "chi square"),
+        rows,
+    )
 
 
 def _series(results: Results) -> list[str]:
@@ -184,15 +229,17 @@ def _observables(analyses: dict[str, TrajectoryAnalysis]) -> list[str]:
 def _cost(study: Study, stages: Stages) -> list[str]:
     rows = []
     for name, run in study.runs.items():
-        seconds = stages.seconds.get(f"run {name}", 0.0)
-        sites = run.system.build().n_sites * run.initial.replicas
-        rows.append(
-            (name, run.source, sites, run.n_steps, f"{1e6 * seconds / (sites * run.n_steps):.1f}", f"{seconds:.0f} s")
-        )
+        seconds, memory = stages.seconds.get(f"run {name}", 0.0), stages.memory.get(f"run {name}", 0.0)
+        spins = run.system.build().n_sites * run.initial.replicas
+        each = f"{1e6 * seconds / (spins * run.n_steps):.1f}"
+        rows.append((name, run.source, spins, run.n_steps, each, f"{seconds:.0f} s", f"{memory / 2**30:.2f} GiB"))
     others = ", ".join(f"{name} {value:.0f} s" for name, value in stages.seconds.items() if not name.startswith("run "))
-    columns = ("run", "source", "spins", "steps", "µs per spin and step", "wall time")
     return _section(
-        "Cost", f"Wall times, observables and interruptions included. Other stages: {others}.", columns, rows
+        "Cost",
+        "Wall times, observables and interruptions included, and the largest memory of the process during each run (on "
+        f"a GPU, what was allocated there). Other stages: {others}.",
+        ("run", "source", "spins", "steps", "µs per spin and step", "wall time", "memory"),
+        rows,
     )
 
 
@@ -206,7 +253,7 @@ def _section(title: str, text: str, columns: Sequence[str], rows: Iterable[Seque
 
 
 def _scalars(found: TrajectoryAnalysis) -> list[str]:
-    return [name for name in found.values if found.samples(name).ndim == 2]
+    return [name for name in found.values if found.independent(name).ndim == 2]
 
 
 def _value(found: TrajectoryAnalysis, name: str) -> str:

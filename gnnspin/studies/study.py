@@ -31,6 +31,12 @@ class StudyRun(SimulationConfig):
         default=(), description="known terms that are added to the source, such as a Zeeman field"
     )
 
+    @property
+    def n_samples(self) -> int:
+        """Independent samples: the packings of a union (replicas of one share its disorder), else the replicas."""
+        packings = self.system.count if self.system.kind == "amorphous" else 1
+        return packings if packings > 1 else self.initial.replicas
+
     def under(self, source: Mapping[str, Any]) -> SimulationConfig:
         """The simulation with its source put in, as `SourceConfig` takes it, and the known terms added to it."""
         values = {name: getattr(self, name) for name in self.model_fields_set - {"terms"}}
@@ -45,7 +51,9 @@ class Comparison(Config):
 
     exact: str = Field(description="name of a run under the exact solver")
     learned: str = Field(description="name of a run under the learned force field")
-    observables: tuple[str, ...] = Field(min_length=1, description="observables of both analyses")
+    observables: tuple[str, ...] = Field(
+        min_length=1, description="observables of both analyses; two_time_correlation where they have waiting_times"
+    )
     times: tuple[float, ...] = Field(min_length=1, description="times at which the means are compared")
 
 
@@ -88,6 +96,13 @@ class Series(Config):
     )
 
 
+class Rival(Config):
+    """Another model, trained on the labels of the study and measured on the same held-out ones."""
+
+    model: ModelConfig
+    training: TrainingConfig | None = Field(default=None, description="default: that of the study")
+
+
 class Study(Config):
     """A known system: labels, a model, runs under the exact and the learned field, their observables and comparison."""
 
@@ -99,6 +114,7 @@ class Study(Config):
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the labels the trainer validates on")
+    rivals: dict[str, Rival] = Field(default={}, description="other models, by the name they have in the report")
     pretrained: str | None = Field(default=None, description="model that comes with the package for this system")
     exact: SolverRecipe = Field(description="solver of the exact runs, and of the errors on the runs' own states")
     runs: dict[str, StudyRun]
@@ -147,13 +163,15 @@ class Study(Config):
             raise ValueError(f"comparisons.{label}: give an exact run as exact and a learned one as learned")
         if self.runs[each.exact].initial != self.runs[each.learned].initial:
             raise ValueError(f"comparisons.{label}: give both runs the same initial spins, replicas included")
-        if self.runs[each.exact].initial.replicas < 2:
-            raise ValueError(f"comparisons.{label}: errors of means need two replicas or more (initial.replicas)")
+        if self.runs[each.exact].n_samples < 2:
+            raise ValueError(
+                f"comparisons.{label}: errors of means need two replicas or more (initial.replicas), or two packings"
+            )
         for run in (each.exact, each.learned):
             self._require_measured(f"comparisons.{label}", run, each.observables)
 
     def _require_measured(self, key: str, run: str, observables: Iterable[str]) -> None:
-        known = self.analyses[run].observables if run in self.analyses else {}
+        known = self.analyses[run].names if run in self.analyses else ()
         missing = [name for name in observables if name not in known]
         if missing:
             raise ValueError(f"{key}: analyses.{run} lacks {', '.join(missing)}")

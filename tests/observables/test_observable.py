@@ -158,3 +158,11 @@ def test_functions_of_the_source_and_classes_share_the_registry() -> None:
         assert "magnetization" in old
     finally:
         Observable.registry._known.pop("test_first", None)
+
+
+def test_neighbour_correlation_leaves_out_sites_without_neighbours() -> None:
+    positions = [[0.0, 0.0, 0.0], [0.6, 0.0, 0.0], [5.0, 5.0, 5.0]]
+    system = gs.systems.SpinSystem(positions=positions, cell=None, pbc=False)
+    spins = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.6, 0.8], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    measured = Observable.recipe({"kind": "neighbor_correlation", "cutoff": 0.7}).build()(system, spins)
+    assert float(measured) == pytest.approx(0.8)
