@@ -1,121 +1,233 @@
-"""Search for the chemical potential of a given electron number from Green's functions at the poles."""
+"""Search for the chemical potential of a given electron number from Green's functions at few poles."""
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from gnnspin.core.errors import ConvergenceError
+from gnnspin.electrons.poles.combination import ColumnAndNeighbors
 from gnnspin.electrons.poles.rational import FermiPoles
-from gnnspin.electrons.roots import scalar_root
+from gnnspin.electrons.poles.rational_levels import RationalLevels
 
 FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
 
 _MAX_STEPS = 80
 _RESOLUTION = 1e-14
 
-#: Fewer levels than this within kT of mu: a gap. The estimate of their number errs by about a tenth of a level.
-_LEVELS_IN_A_GAP = 0.3
+#: Ratio of the widths at which the descent looks at the spectrum.
+_DESCENT = 3.0
+#: The descent aims at the middle of chemical potentials whose numbers differ by twice this many electrons.
+_COARSE_NUMBER = 0.03
+#: A column of poles serves chemical potentials within this many kT of its own.
+_REACH = 4.0
+#: Factor by which one more pole lowers the error of a combination, and the error per kT of distance without any.
+_GAIN, _DRIFT = 50.0, 0.02
+#: Combinations may err by this multiple of the tolerance, which the column itself obeys.
+_COMBINATION_MARGIN = 2.0
+#: Relative rounding error of Tr G.
+_ROUNDING = 1e-14
 
 
 class NumberSearch:
-    """Root of N(mu) - N_e inside a bracket, for one replica.
+    """Root of N(mu) - N_e for one replica: descent towards it, a column of poles near it, a few poles at it.
 
-    A step far from the root solves for it with the density of states that the Green's functions at hand imply; near
-    it, by secants. A step that leaves the bracket is replaced by bisection. The density matrix grows with mu, so an
-    excess of dN electrons changes no field by more than ``|J| |dN|``.
+    1. Descent: Tr G at a single point ``mu + i w``, w falling by a factor from the width of the spectrum to kT. After
+       every point mu becomes the chemical potential of `RationalLevels` at the temperature ``w / pi``.
+    2. Column: all poles of the Fermi function at this mu, within about kT of the root.
+    3. Refinement: the lowest poles at the root that the levels predict, as many as a `ColumnAndNeighbors` needs to
+       represent the Fermi function there; N of this combination corrects the root.
+
+    Where a column turns out far from the root, as from a given start, the descent resumes at the distance between them.
+    The density matrix grows with mu, so an excess of dN electrons changes no field by more than ``|J| |dN|``.
 
     Parameters
     ----------
     poles : FermiPoles
-        Poles at which the Green's functions are known.
+        Poles of the Fermi function.
     kT : float
         Temperature.
-    mu : float
-        First chemical potential.
-    bracket : (low, high)
-        Interval that contains the root.
+    n_electrons : float
+        N_e, above 0 and below `n_levels`.
     n_levels : int
         Number of levels; the noise of N is n_levels times the error of an occupation.
+    trace : float
+        Tr H.
+    bounds : (low, high)
+        Interval that contains every level.
     tolerance : float
         Largest excess |N - N_e|, reached unless the noise of N is larger and N is flat: any mu in a gap is right.
+    start : float, optional
+        Chemical potential of a first column; without it the search begins with a descent.
 
     Attributes
     ----------
+    stage : "descent", "column" or "refinement"
+        The purpose of the points asked for. Blocks of the last column and of later refinements make the result.
+    points : (k,) complex
+        z at which log-determinants and Tr G are to be given to `receive`; empty once the root is found.
     mu : float
         Chemical potential to be tried next, or the root.
-    weight : float
-        Once found: quantities at the root are ``last + weight * (last - one before)`` of those evaluated; 0 where the
-        last evaluation is at the root.
+    combination : Combination
+        Once found: weights of the column's and the refinement's Green's functions.
     """
 
     def __init__(
         self,
         poles: FermiPoles,
         kT: float,
-        mu: float,
-        bracket: tuple[float, float],
+        n_electrons: float,
         n_levels: int,
+        trace: float,
+        bounds: tuple[float, float],
         tolerance: float,
+        start: float | None = None,
     ) -> None:
-        self.poles, self.kT, self.mu, self.n_levels, self.tolerance = poles, kT, mu, n_levels, tolerance
-        self.low, self.high = bracket
-        self._last: tuple[float, float] | None = None
+        self.poles, self.kT, self.n_levels, self.trace, self.tolerance = poles, kT, n_levels, trace, tolerance
+        self.n_electrons, self.bounds = n_electrons, bounds
+        self.low, self.high = self._bracket(kT, 0.0)
+        self._known = np.empty(0, dtype=np.complex128), np.empty(0, dtype=np.complex128)
         self._steps = 0
-        self.weight = 0.0
+        self._widths: list[float] = []
+        self.mu = sum(bounds) / 2 if start is None else min(max(start, self.low), self.high)
+        if start is None:
+            self._descend((bounds[1] - bounds[0]) / 4)
+        else:
+            self._raise_column()
 
-    def found(self, excess: float, traces: NDArray[np.complex128]) -> bool:
-        """Whether `mu` is the root, given ``N(mu) - N_e`` and Tr G at the poles; if not, `mu` moves on.
+    def receive(self, log_dets: FloatArray, traces: ComplexArray) -> None:
+        """Take ln|det(z - H)| and Tr G at `points` and say what comes next.
 
         Raises
         ------
         ConvergenceError
             If the search does not end.
         """
-        last, self._last = self._last, (self.mu, excess)
-        points, weights = self.poles.density_of_states(self.kT * traces, self.n_levels)
-        if self._accepted(excess, last, float(weights @ (expit(0.5 - points) - expit(-0.5 - points)))):
-            return True
         self._steps += 1
-        if self._steps > _MAX_STEPS:
-            raise ConvergenceError(f"no mu found: N is off by {excess} at mu={self.mu}; raise kT or the tolerance")
-        self.low, self.high = (self.mu, self.high) if excess < 0 else (self.low, self.mu)
-        near = last is not None and abs(self.mu - last[0]) < self.kT / 2 and excess != last[1]
-        secant = last if near else None
-        proposal = self._secant(secant, excess) if secant else self._from_density(excess, points, weights)
-        inside = self.low < proposal < self.high
-        if secant and inside and self._is_linear(secant, excess):
-            self.weight = (proposal - self.mu) / (self.mu - secant[0])
-            self.mu = proposal
+        points, values = self._known
+        self._known = np.concatenate([points, self.points]), np.concatenate([values, traces])
+        self._levels = RationalLevels(*self._known, self.n_levels, self.trace)
+        if self.stage == "descent":
+            self._continue_descent()
+            return
+        if self.stage == "column":
+            self._origin, self._own = self.mu, slice(len(points), None)
+            self._log_dets = np.empty(0)
+        self._log_dets = np.concatenate([self._log_dets, log_dets])
+        self._use_neighbors()
+        self._refine()
+
+    @property
+    def number(self) -> float:
+        """Electrons in the levels of the combination."""
+        sums = self.combination.coefficients @ self._own_traces
+        return self.combination.constant * self.n_levels + float(sums.real)
+
+    @property
+    def band_energy(self) -> float:
+        """Tr H f(H) of the combination."""
+        points, values = (each[self._own] for each in self._known)
+        products = self.kT * (points * values - self.n_levels)
+        return self.combination.constant * self.trace + float((self.combination.coefficients @ products).real)
+
+    @property
+    def potential_change(self) -> float:
+        """Grand potential at the root minus that at the column's mu."""
+        sums = float((self.combination.potential_coefficients @ self._own_traces).real)
+        sums += float(self.combination.logarithms @ self._log_dets)
+        return self.kT * (self.combination.potential_constant * self.n_levels + sums)
+
+    @property
+    def column(self) -> float:
+        """Chemical potential of the last column."""
+        return self._origin
+
+    @property
+    def _own_traces(self) -> ComplexArray:
+        return self.kT * self._known[1][self._own]
+
+    def _bracket(self, kT: float, width: float) -> tuple[float, float]:
+        """Contains the chemical potentials of ``n_electrons -+ width`` at a temperature."""
+        low, high = self.bounds
+        empty, full = (self.n_electrons - width) / self.n_levels, (self.n_electrons + width) / self.n_levels
+        return low + kT * math.log(empty), high - kT * math.log1p(-full)
+
+    def _descend(self, width: float) -> None:
+        """Begin a descent at a width."""
+        lowest = float(self.poles.frequencies[0]) * self.kT
+        steps = max(0, math.ceil(math.log(width / lowest) / math.log(_DESCENT))) if width > lowest else 0
+        self._widths = [lowest * _DESCENT**step for step in range(steps, -1, -1)]
+        self._look()
+
+    def _look(self) -> None:
+        """Ask for the widest point of the descent that is left."""
+        self._ask("descent", [1j * self._widths.pop(0)])
+
+    def _continue_descent(self) -> None:
+        kT = max(self.kT, float(self.points.imag[0]) / math.pi)
+        width = min(_COARSE_NUMBER, self.n_electrons / 2, (self.n_levels - self.n_electrons) / 2)
+        self.mu = self._levels.chemical_potential(self.n_electrons, kT, self._bracket(kT, width), width)
+        if self._widths:
+            self._look()
+        else:
+            self._raise_column()
+
+    def _raise_column(self) -> None:
+        self._ask("column", 1j * self.kT * self.poles.frequencies)
+
+    def _ask(self, stage: Literal["descent", "column", "refinement"], offsets: object) -> None:
+        self.stage = stage
+        self.points: ComplexArray = self.mu + np.asarray(offsets, dtype=np.complex128)
+
+    def _use_neighbors(self) -> None:
+        neighbors = self._known[0][self._own][len(self.poles.frequencies) :]
+        low, high = ((end - self._origin) / self.kT for end in self.bounds)
+        self._fit = ColumnAndNeighbors(self.poles, (neighbors - self._origin) / self.kT, (low, high))
+
+    def _refine(self) -> None:
+        """Move mu until the combination there has the right number, or lacks the poles to say."""
+        limit = _COMBINATION_MARGIN * self.tolerance
+        while True:
+            self.combination = self._fit.at((self.mu - self._origin) / self.kT)
+            if self.combination.error > limit:
+                self._ask_for_neighbors()
+                return
+            excess = self.number - self.n_electrons
+            if self._accepted(excess):
+                self.points = np.empty(0, dtype=np.complex128)
+                return
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                raise ConvergenceError(f"no mu found: N is off by {excess} at mu={self.mu}; raise kT or the tolerance")
+            self.low, self.high = (self.mu, self.high) if excess < 0 else (self.low, self.mu)
+            number = self._levels.number(self.mu, self.kT) - excess
+            proposal = self._levels.chemical_potential(number, self.kT, (self.low, self.high))
+            self.mu = proposal if self.low < proposal < self.high else (self.low + self.high) / 2
+            if abs(self.mu - self._origin) > _REACH * self.kT:
+                self._descend(abs(self.mu - self._origin) / math.pi)
+                return
+
+    def _ask_for_neighbors(self) -> None:
+        """The lowest poles at mu, as many as experience says; more of them where that was not enough."""
+        distance = np.abs(self._known[0][self._own].real - self.mu).min() / self.kT
+        lacking = max(self.combination.error, _DRIFT * distance) / self.tolerance
+        count = max(1, math.ceil(math.log(lacking) / math.log(_GAIN)))
+        offsets = 1j * self.kT * self.poles.frequencies
+        fresh = [offset for offset in offsets if not np.any(self._known[0] == self.mu + offset)]
+        if not fresh:
+            self._raise_column()
+        else:
+            self._ask("refinement", fresh[:count])
+
+    def _accepted(self, excess: float) -> bool:
+        """Whether the excess is small enough, or rounding, or noise that no mu nearby can mend."""
+        rounding = _ROUNDING * float(np.abs(self.combination.coefficients * self._own_traces).sum())
+        if abs(excess) <= max(self.tolerance, rounding) or self.high - self.low <= _RESOLUTION * abs(self.mu):
             return True
-        self.mu = proposal if inside else (self.low + self.high) / 2
-        return False
-
-    def _secant(self, last: tuple[float, float], excess: float) -> float:
-        return self.mu - excess * (self.mu - last[0]) / (excess - last[1])
-
-    def _is_linear(self, last: tuple[float, float], excess: float) -> bool:
-        """Whether the secant through two excesses is as good as an evaluation at its root; N bends over kT."""
-        levels = self.kT * (excess - last[1]) / (self.mu - last[0])
-        return abs(excess * last[1]) <= self.tolerance * levels
-
-    def _accepted(self, excess: float, last: tuple[float, float] | None, levels: float) -> bool:
-        """Whether the excess is small enough, or is the noise of a flat N(mu) with few `levels` within kT of mu."""
-        stalled = last is not None and abs(excess) > abs(last[1]) / 2
-        in_noise = abs(excess) <= self.n_levels * self.tolerance and (stalled or levels < _LEVELS_IN_A_GAP)
-        return abs(excess) <= self.tolerance or in_noise or self.high - self.low <= _RESOLUTION * abs(self.mu)
-
-    def _from_density(self, excess: float, points: FloatArray, weights: FloatArray) -> float:
-        """Root for the density of states at hand; not a number where it has none in the bracket."""
-        here = float(weights @ expit(-points))
-
-        def imbalance(mu: float) -> tuple[float, float]:
-            occupation = expit((mu - self.mu) / self.kT - points)
-            slope = float(weights @ (occupation * (1 - occupation))) / self.kT
-            return float(weights @ occupation) - here + excess, slope
-
-        if not imbalance(self.low)[0] < 0 < imbalance(self.high)[0]:
-            return np.nan
-        failure = f"no mu found from the density of states between {self.low} and {self.high}"
-        return scalar_root(imbalance, self.low, self.high, self.mu, absolute=1e-3 * self.kT, failure=failure)
+        ends = max(self.low, self.mu - _REACH * self.kT), min(self.high, self.mu + _REACH * self.kT)
+        below, above = (self._levels.number(end, self.kT) for end in ends)
+        return above - below < abs(excess) <= self.n_levels * self.tolerance

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
@@ -49,24 +48,12 @@ def _fit_tolerance(tolerance: float, coupling: float, fixed_number: bool) -> flo
 
 @dataclass
 class PoleSums:
-    """At one mu per replica: ln|det| and Tr G at every pole (R, n), and the diagonal blocks of f(H) (R, M, 2, 2)."""
+    """Of every replica: number N (R,), Omega (R,), Tr H f(H) (R,) and the diagonal blocks of f(H) (R, M, 2, 2)."""
 
-    log_dets: Tensor
-    traces: Tensor
+    number: Tensor
+    omega: Tensor
+    band_energy: Tensor
     density_matrix: Tensor
-
-    def updated(self, replicas: Tensor, sums: PoleSums) -> PoleSums:
-        """These sums with those of some replicas replaced."""
-        return PoleSums(*(old.index_copy(0, replicas, new) for old, new in zip(self._all, sums._all, strict=True)))
-
-    def extrapolated(self, before: PoleSums, weights: Tensor) -> PoleSums:
-        """These sums plus ``weights`` (R,) times their change."""
-        pairs = zip(self._all, before._all, strict=True)
-        return PoleSums(*(new + weights.view(-1, *[1] * (new.ndim - 1)) * (new - old) for new, old in pairs))
-
-    @property
-    def _all(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.log_dets, self.traces, self.density_matrix
 
 
 class PolePart:
@@ -86,41 +73,34 @@ class PolePart:
         self.n_levels = hamiltonian.n_spin_orbitals
         site_coupling = np.bincount(hamiltonian.orbital_site, np.abs(hamiltonian.orbital_coupling))
         self.tolerance = _fit_tolerance(tolerance, float(site_coupling.max()), self.mu is None)
-        self.low, self.high = self._range()
-        reach = self.high - self.low if self.mu is None else max(self.high - self.mu, self.mu - self.low)
+        self.bounds = spectral_bounds(hamiltonian)
+        low, high = self._range()
+        reach = high - low if self.mu is None else max(high - self.mu, self.mu - low)
         self.poles = fermi_poles(rounded_width(reach / kT), self.tolerance)
         self.frequencies = torch.tensor(self.poles.frequencies * kT, device=device)
         self.residues = torch.tensor(self.poles.residues * kT, device=device)
         sites, vertex = np.unique(hamiltonian.orbital_site, return_inverse=True)
         self.inverse = SelectedInverse(hamiltonian.one_body, vertex, _lattice_coordinates(hamiltonian)[sites], device)
         self.trace = float(hamiltonian.one_body.diagonal().real.sum())
-        self.mu_start = self._first_mu() if mu_start is None else min(max(mu_start, self.low), self.high)
+        self.mu_start = mu_start
 
     def _range(self) -> tuple[float, float]:
         """Levels and chemical potentials that occur lie in this interval."""
-        low, high = spectral_bounds(self.hamiltonian)
+        low, high = self.bounds
         number = self.n_electrons
         if number is not None and 0 < number < self.n_levels:
             low += self.kT * math.log(number / self.n_levels)
             high -= self.kT * math.log1p(-number / self.n_levels)
         return low, high
 
-    def _first_mu(self) -> float:
-        """Chemical potential of a Gaussian density of states with the moments of H."""
-        if self.n_electrons is None or not 0 < self.n_electrons < self.n_levels:
-            return 0.0
-        one_body, coupling = self.hamiltonian.one_body, self.hamiltonian.orbital_coupling
-        mean = self.trace / self.n_levels
-        square = (float((abs(one_body) ** 2).sum()) + 2 * float((coupling**2).sum())) / self.n_levels
-        guess = mean + math.sqrt(max(square - mean**2, 0.0)) * float(ndtri(self.n_electrons / self.n_levels))
-        return min(max(guess, self.low), self.high)
-
     def potential(self, spins: Tensor) -> Tensor:
         """Omega or F of spins (R, n, 3), shape (R,)."""
         if self.mu is None:
             return self.solve(spins).energy
         mu = spins.new_full((len(spins),), self.mu)
-        return self._grand_potential(mu, self._log_dets(self.hamiltonian.exchange_blocks(spins), mu))
+        exchange = self.hamiltonian.exchange_blocks(spins)
+        pieces = [self.inverse(z, exchange[r], inverse=False)[0] for r, z in self._chunks(*self._column(mu))]
+        return self._grand_potential(mu, torch.cat(pieces).view(len(mu), -1))
 
     def solve(self, spins: Tensor) -> ElectronicState:
         """State for spins (R, n, 3)."""
@@ -129,37 +109,49 @@ class PolePart:
         exchange = self.hamiltonian.exchange_blocks(spins)
         if self.mu is not None:
             mu = spins.new_full((len(spins),), self.mu)
-            return self._state(mu, self._sums(exchange, mu))
+            return self._state(mu, self._at_fixed_potential(exchange, mu))
         return self._state(*self._at_fixed_number(exchange))
 
-    def _chunks(self, mu: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(replica, pole, z) of all pairs, as many at a time as fit in memory."""
-        shape = (len(mu), len(self.frequencies))
-        z = torch.complex(mu[:, None].expand(shape), self.frequencies.expand(shape)).flatten()
-        pairs = torch.cartesian_prod(*(torch.arange(n, device=self.device) for n in shape)).view(-1, 2)
+    def _chunks(self, replicas: Tensor, shifts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Replicas and z of pairs (B,), as many at a time as fit in memory."""
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
         size = max(1, budget // (16 * self.inverse.entries))
-        for pair, shift in zip(pairs.split(size), z.split(size), strict=True):
-            yield pair[:, 0], pair[:, 1], shift
+        return zip(replicas.split(size), shifts.split(size), strict=True)
 
-    def _log_dets(self, exchange: Tensor, mu: Tensor) -> Tensor:
-        pieces = [self.inverse(z, exchange[replica], inverse=False)[0] for replica, _, z in self._chunks(mu)]
-        return torch.cat(pieces).view(len(mu), -1)
-
-    def _sums(self, exchange: Tensor, mu: Tensor) -> PoleSums:
-        log_dets, traces, total = [], [], torch.zeros_like(exchange)
-        for replica, pole, z in self._chunks(mu):
-            log_det, blocks = self.inverse(z, exchange[replica])
+    def _greens_functions(
+        self, exchange: Tensor, replicas: Tensor, shifts: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """ln|det|, Tr G and diagonal blocks of G for pairs (B,) of a replica and a z, chunk by chunk."""
+        for replica, z in self._chunks(replicas, shifts):
+            log_dets, blocks = self.inverse(z, exchange[replica])
             assert blocks is not None
-            log_dets.append(log_det)
-            traces.append(blocks.diagonal(dim1=-2, dim2=-1).sum((-2, -1)))
-            total.index_add_(0, replica, self.residues[pole].view(-1, 1, 1, 1) * blocks)
-        density_matrix = (total + total.mH) / 2 + torch.eye(2, dtype=total.dtype, device=self.device) / 2
-        return PoleSums(torch.cat(log_dets).view(len(mu), -1), torch.cat(traces).view(len(mu), -1), density_matrix)
+            yield log_dets, blocks.diagonal(dim1=-2, dim2=-1).sum((-2, -1)), blocks
 
-    def _number(self, sums: PoleSums) -> Tensor:
-        """Electrons N (R,) at the chemical potential of the sums."""
-        return self.n_levels / 2 + sums.traces.real @ self.residues
+    def _column(self, mu: Tensor) -> tuple[Tensor, Tensor]:
+        """Replicas and z (R * n,) of all poles at one mu per replica."""
+        replicas = torch.arange(len(mu), device=self.device).repeat_interleave(len(self.frequencies))
+        return replicas, torch.complex(mu[:, None], self.frequencies.expand(len(mu), -1)).flatten()
+
+    def _at_fixed_potential(self, exchange: Tensor, mu: Tensor) -> PoleSums:
+        """Sums over a column of poles at chemical potentials (R,)."""
+        replicas, shifts = self._column(mu)
+        residues, total = self.residues.repeat(len(mu)), torch.zeros_like(exchange)
+        log_dets: list[Tensor] = []
+        traces: list[Tensor] = []
+        for log_det, trace, blocks in self._greens_functions(exchange, replicas, shifts):
+            done = sum(len(each) for each in traces)
+            part = slice(done, done + len(trace))
+            total.index_add_(0, replicas[part], residues[part].view(-1, 1, 1, 1) * blocks)
+            log_dets.append(log_det)
+            traces.append(trace)
+        found = torch.cat(traces).view(len(mu), -1)
+        products = shifts.view_as(found) * found - self.n_levels
+        return PoleSums(
+            number=self.n_levels / 2 + found.real @ self.residues,
+            omega=self._grand_potential(mu, torch.cat(log_dets).view(len(mu), -1)),
+            band_energy=self.trace / 2 + products.real @ self.residues,
+            density_matrix=_density_matrix(total, torch.full_like(mu, 0.5)),
+        )
 
     def _grand_potential(self, mu: Tensor, log_dets: Tensor) -> Tensor:
         """Omega (R,); ln(x^2 + omega^2) = 2 ln|z - e| - 2 ln kT for a level e."""
@@ -169,36 +161,51 @@ class PolePart:
 
     def _at_fixed_number(self, exchange: Tensor) -> tuple[Tensor, PoleSums]:
         """Chemical potentials (R,) that give the electron number, and the sums there."""
+        searches = [self._search() for _ in exchange]
+        log_dets: dict[int, Tensor] = {}
+        kept: dict[int, Tensor] = {}
+        active = list(range(len(searches)))
+        while active:
+            counts = [len(searches[r].points) for r in active]
+            replicas = torch.tensor(np.repeat(active, counts), device=self.device)
+            shifts = torch.tensor(np.concatenate([searches[r].points for r in active]), device=self.device)
+            pieces = zip(*self._greens_functions(exchange, replicas, shifts), strict=True)
+            for r, log_det, trace, blocks in zip(active, *(torch.cat(p).split(counts) for p in pieces), strict=True):
+                if searches[r].stage == "column":
+                    log_dets[r], kept[r] = log_det, blocks
+                elif searches[r].stage == "refinement":
+                    kept[r] = torch.cat([kept[r], blocks])
+                searches[r].receive(log_det.cpu().numpy(), trace.cpu().numpy())
+            active = [r for r in active if len(searches[r].points)]
+        return self._combined(searches, [log_dets[r] for r in range(len(searches))], kept)
+
+    def _search(self) -> NumberSearch:
         assert self.n_electrons is not None
-        search = [
-            NumberSearch(self.poles, self.kT, self.mu_start, (self.low, self.high), self.n_levels, self.tolerance)
-            for _ in exchange
-        ]
-        mu = exchange.real.new_full((len(exchange),), self.mu_start)
-        found = before = self._sums(exchange, mu)
-        sums = found
-        active = torch.arange(len(exchange), device=self.device)
-        while len(active):
-            excess = (self._number(sums) - self.n_electrons).tolist()
-            traces = sums.traces.cpu().numpy()
-            going_on = [not search[r].found(excess[k], traces[k]) for k, r in enumerate(active.tolist())]
-            mu[active] = torch.tensor([search[r].mu for r in active.tolist()], dtype=mu.dtype, device=self.device)
-            active = active[torch.tensor(going_on, device=self.device)]
-            if len(active):
-                sums = self._sums(exchange[active], mu[active])
-                before = before.updated(active, PoleSums(*(values[active] for values in found._all)))
-                found = found.updated(active, sums)
-        weights = torch.tensor([one.weight for one in search], dtype=mu.dtype, device=self.device)
-        found = found.extrapolated(before, weights)
-        return mu, found
+        given = (self.poles, self.kT, self.n_electrons, self.n_levels, self.trace, self.bounds, self.tolerance)
+        return NumberSearch(*given, self.mu_start)
+
+    def _combined(
+        self, searches: list[NumberSearch], log_dets: list[Tensor], kept: dict[int, Tensor]
+    ) -> tuple[Tensor, PoleSums]:
+        """Chemical potentials that were found, and the combinations of Green's functions there."""
+
+        def numbers(values: Iterable[float]) -> Tensor:
+            return torch.tensor(list(values), dtype=torch.float64, device=self.device)
+
+        total = []
+        for r, search in enumerate(searches):
+            weights = torch.tensor(self.kT * search.combination.coefficients, device=self.device)
+            total.append(torch.tensordot(weights, kept[r], dims=1))
+        change = numbers(search.potential_change for search in searches)
+        return numbers(search.mu for search in searches), PoleSums(
+            number=numbers(search.number for search in searches),
+            omega=self._grand_potential(numbers(s.column for s in searches), torch.stack(log_dets)) + change,
+            band_energy=numbers(search.band_energy for search in searches),
+            density_matrix=_density_matrix(torch.stack(total), numbers(s.combination.constant for s in searches)),
+        )
 
     def _state(self, mu: Tensor, sums: PoleSums) -> ElectronicState:
-        count = self._number(sums)
-        omega = self._grand_potential(mu, sums.log_dets)
-        band = (self.trace - self.n_levels * mu) / 2
-        band -= (sums.traces.imag * self.frequencies + self.n_levels) @ self.residues
-        internal = band + mu * count
-        fixed = self.n_electrons
+        fixed, count, omega = self.n_electrons, sums.number, sums.omega
         density, spin = density_and_spin(sums.density_matrix)
         return ElectronicState(
             energy=omega if fixed is None else omega + mu * fixed,
@@ -206,8 +213,8 @@ class PolePart:
             density=self.hamiltonian.site_density(density),
             mu=mu,
             n_electrons=count if fixed is None else torch.full_like(mu, fixed),
-            internal_energy=internal,
-            entropy=(internal - omega - mu * count) / self.kT,
+            internal_energy=sums.band_energy,
+            entropy=(sums.band_energy - omega - mu * count) / self.kT,
         )
 
     def _empty_or_full(self, spins: Tensor) -> ElectronicState:
@@ -225,6 +232,12 @@ class PolePart:
             internal_energy=energy,
             entropy=zero,
         )
+
+
+def _density_matrix(total: Tensor, constant: Tensor) -> Tensor:
+    """Blocks (R, M, 2, 2) of ``constant`` (R,) plus the Hermitian part of sums of Green's functions."""
+    identity = torch.eye(2, dtype=total.dtype, device=total.device)
+    return (total + total.mH) / 2 + constant.view(-1, 1, 1, 1) * identity
 
 
 def _lattice_coordinates(hamiltonian: SDHamiltonian) -> NDArray[np.float64]:

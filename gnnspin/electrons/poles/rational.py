@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,36 +78,6 @@ class FermiPoles:
     def potential(self, x: FloatArray) -> FloatArray:
         """The approximation of -ln(1 + exp(-x)) whose derivative is `occupation`, any shape."""
         return x / 2 - 0.5 * _logarithms(x, self.frequencies) @ self.residues + self.constant
-
-    def density_of_states(self, traces: NDArray[np.complex128], n_levels: int) -> tuple[FloatArray, FloatArray]:
-        """Points x and weights w of a density of states with given Green's functions at the poles.
-
-        ``sum_g w_g f(x_g - s)`` estimates the electron number at chemical potential ``mu + s kT``: the sum over the
-        poles with the residues that suit ``f(x - s)`` best. Good for |s| of order 1, rough beyond.
-
-        Parameters
-        ----------
-        traces : (n,) complex
-            ``kT Tr G(mu + i omega_j kT)``.
-        n_levels : int
-            Number of levels.
-
-        Returns
-        -------
-        (m,) and (m,)
-        """
-        points, inverse = self._refit
-        sums = np.concatenate([[n_levels], -traces.real, -traces.imag])
-        return points, sums @ inverse
-
-    @cached_property
-    def _refit(self) -> tuple[FloatArray, FloatArray]:
-        """Points (m,) of the interval and the pseudoinverse (2 n + 1, m) of [1, x, omega] / (x^2 + omega^2) there."""
-        half = _grid(self.width, _POINTS_PER_POLE * len(self.frequencies))
-        points = np.concatenate([-half[::-1], half])
-        odd = _odd_basis(points, self.frequencies)
-        even = self.frequencies / (points[:, None] ** 2 + self.frequencies**2)
-        return points, np.linalg.pinv(np.hstack([np.ones((len(points), 1)), odd, even]), rcond=1e-12)
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from gnnspin.electrons import ExactDiagonalization, ExponentialHopping, NearestN
 from gnnspin.electrons.poles import pole_sums as module
 from gnnspin.electrons.poles.pole_expansion import PoleExpansion
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
+from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 from gnnspin.systems import amorphous, honeycomb, simple_cubic, square, triangular, union
 
 ENSEMBLES = [{"mu": -1.1}, {"filling": 0.31}, {"n_electrons": 43.3}]
@@ -119,18 +120,81 @@ def test_fields_at_fixed_number_do_not_depend_on_what_was_solved_before():
     assert (among.field[0] - fresh.field).abs().max() < 1e-13
 
 
-def test_a_start_near_the_answer_saves_evaluations(monkeypatch):
-    evaluations = []
-    original = module.PolePart._sums
-    monkeypatch.setattr(module.PolePart, "_sums", lambda *given: evaluations.append(1) or original(*given))
+@pytest.fixture
+def inversions(monkeypatch):
+    """Number of matrices inverted in every call."""
+    counts, original = [], SelectedInverse.__call__
+
+    def counted(self, shifts, exchange, **given):
+        counts.append(len(shifts))
+        return original(self, shifts, exchange, **given)
+
+    monkeypatch.setattr(SelectedInverse, "__call__", counted)
+    return counts
+
+
+def test_a_start_near_the_answer_saves_evaluations(inversions):
     hamiltonian, spins = HAMILTONIANS["triangular"](), random_spins(64, seed=0)
-    state = PoleExpansion(hamiltonian, kT=0.05, filling=0.31).solve(spins)
-    cold = len(evaluations)
+    poles = PoleExpansion(hamiltonian, kT=0.05, filling=0.31)
+    state = poles.solve(spins)
+    cold = sum(inversions)
     near = PoleExpansion(hamiltonian, kT=0.05, filling=0.31, mu_start=float(state.mu))
     moved = normalize(spins + 1e-3 * random_spins(64, seed=1))
     field = near.field(moved)
-    assert len(evaluations) - cold < cold
-    assert (field - PoleExpansion(hamiltonian, kT=0.05, filling=0.31).field(moved)).norm(dim=-1).max() < 1e-8
+    assert sum(inversions) - cold < min(cold, 1.5 * near.n_poles)
+    assert (field - poles.field(moved)).norm(dim=-1).max() < 1e-8
+
+
+def cold_metals_and_insulators():
+    """Hamiltonian, spins, filling, kT: staircases N(mu), gaps, bands that are nearly empty and nearly full."""
+    double_exchange, frustrated = SDHamiltonian(square(8, 8), J=6.0), SDHamiltonian(triangular(6, 6), J=3.0)
+    ferromagnet, tetrahedral = (ordered(frustrated.system, name) for name in ("ferromagnet", "tetrahedral"))
+    amorphous_magnet = SDHamiltonian(amorphous(36, 3.5, 0.5, seed=0), ExponentialHopping(), J=6.0)
+    for kT in (0.002, 0.05):
+        yield double_exchange, random_spins(64, seed=0), 0.485, kT
+        yield double_exchange, random_spins(64, seed=0), 0.02, kT
+        yield frustrated, random_spins(36, seed=1), 0.97, kT
+        yield frustrated, normalize(tetrahedral + 0.1 * random_spins(36, seed=2)), 0.25, kT
+        yield frustrated, ferromagnet, 0.41, kT
+        yield amorphous_magnet, random_spins(36, seed=3), 0.5, kT
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-6])
+def test_fixed_number_takes_few_evaluations_and_agrees_with_diagonalisation(inversions, tolerance):
+    ratios = []
+    for hamiltonian, spins, filling, kT in cold_metals_and_insulators():
+        poles = PoleExpansion(hamiltonian, kT=kT, filling=filling, tolerance=tolerance)
+        inversions.clear()
+        state = poles.solve(spins)
+        ratios.append(sum(inversions) / poles.n_poles)
+        exact = ExactDiagonalization(hamiltonian, kT=kT, filling=filling).solve(spins)
+        assert (state.field - exact.field).norm(dim=-1).max() < tolerance
+        assert abs(state.energy - exact.energy) < tolerance * len(spins)
+        assert (state.density.sum() - state.n_electrons).abs() < tolerance
+    assert max(ratios) < 5
+    assert np.mean(ratios) < 3
+
+
+@pytest.mark.parametrize("distance", [-3.0, 0.3, 0.02])
+def test_any_start_leads_to_the_same_field(inversions, distance):
+    hamiltonian, spins = SDHamiltonian(square(8, 8), J=6.0), random_spins(64, seed=5)
+    exact = ExactDiagonalization(hamiltonian, kT=0.003, filling=0.485).solve(spins)
+    start = float(exact.mu) + distance
+    poles = PoleExpansion(hamiltonian, kT=0.003, filling=0.485, tolerance=1e-4, mu_start=start)
+    assert (poles.field(spins) - exact.field).norm(dim=-1).max() < 1e-4
+    assert sum(inversions) < 5 * poles.n_poles
+
+
+def test_replicas_at_fixed_number_equal_single_evaluations(monkeypatch):
+    system = square(8, 8)
+    spins = torch.stack([random_spins(64, seed=0), ordered(system, "ferromagnet"), random_spins(64, seed=1)])
+    poles = PoleExpansion(SDHamiltonian(system, J=6.0), kT=0.003, filling=0.485, tolerance=1e-4)
+    together = poles.solve(spins)
+    monkeypatch.setitem(module.CHUNK_BYTES, "cpu", 1)
+    for r, one in enumerate(spins):
+        alone = poles.solve(one)
+        torch.testing.assert_close(together.field[r], alone.field, rtol=0, atol=1e-10)
+        torch.testing.assert_close(together.energy[r], alone.energy, rtol=0, atol=1e-9)
 
 
 def test_gapped_state_at_fixed_number():

@@ -50,14 +50,6 @@ def test_rounded_widths_are_few_and_sufficient(width):
     assert rounded_width(rounded_width(width)) == pytest.approx(rounded_width(width))
 
 
-def test_density_of_states_predicts_the_number_nearby():
-    poles, levels = fermi_poles(100.0, 1e-9), np.random.default_rng(0).uniform(-90, 90, 400)
-    traces = (1 / (1j * poles.frequencies[:, None] - levels)).sum(1)
-    points, weights = poles.density_of_states(traces, len(levels))
-    for shift, allowed in ((0.0, 1e-6), (0.1, 0.02), (10.0, 4.0)):
-        assert weights @ expit(shift - points) == pytest.approx(expit(shift - levels).sum(), abs=allowed)
-
-
 @pytest.mark.parametrize(
     ("width", "tolerance", "message"), [(0.0, 1e-8, "width=0"), (10.0, 1e-13, "tolerance"), (10.0, 0.5, "tolerance")]
 )
