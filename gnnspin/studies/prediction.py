@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from gnnspin.labels.plan import make_plan
 from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
+from gnnspin.training import TrainingConfig
+from gnnspin.training.job import ModelConfig
 from gnnspin.trajectories import Trajectory
 
 #: A step of a training costs about as much as so many fields: field, loss and the gradient of both.
@@ -43,10 +46,11 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         for name, config in (("labels", study.labels), ("held_out", study.held_out)):
             missing = not (folder / f"{name}.h5").exists()
             seconds[name] = missing * _solves(config) * clock.label(config) / workers
-        plan = make_plan(study.labels)
-        snapshots = plan.n_snapshots * (1 - study.validation)
-        field = clock.learned(plan.systems[0])
-        seconds["training"] = study.training.max_epochs * snapshots * field * _FIELDS_PER_TRAINING_STEP
+    for name, model_config, training, path in _trainings(study, folder, model):
+        if not path.exists():
+            plan = make_plan(study.labels)
+            fields = training.max_epochs * plan.n_snapshots * (1 - study.validation) * _FIELDS_PER_TRAINING_STEP
+            seconds[name] = fields * clock.untrained(name, model_config, plan.systems[0])
     for name, run in study.runs.items():
         system = run.system.build()
         path = folder / "runs" / f"{name}.h5"
@@ -59,6 +63,14 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         solved = [] if done else solved_systems(study.runs[name].system.build(), errors)
         seconds[f"errors {name}"] = len(errors.times) * sum(clock.exact(system) for system in solved)
     return seconds
+
+
+def _trainings(study: Study, folder: Path, model: Path) -> Iterator[tuple[str, ModelConfig, TrainingConfig, Path]]:
+    """Name, model, training and file of the model and its rivals, if the study trains its own."""
+    if model.is_relative_to(folder):
+        yield "training", study.model, study.training, model
+        for name, rival in study.rivals.items():
+            yield f"rival {name}", rival.model, rival.training or study.training, folder / "rivals" / name / model.name
 
 
 def spoken(seconds: dict[str, float]) -> str:
@@ -120,7 +132,11 @@ class _Clock:
         """Of the force field, for all replicas at once."""
         if self._model.exists():
             return self._timed("learned", system, load(self._model, system), replicas)
-        return self._timed("learned", system, ForceField(self._study.model.build(system), system), replicas)
+        return self.untrained("learned", self._study.model, system, replicas)
+
+    def untrained(self, name: str, model: ModelConfig, system: SpinSystem, replicas: int = 1) -> float:
+        """Of a model before its training."""
+        return self._timed(name, system, ForceField(model.build(system), system), replicas)
 
     def _timed(self, kind: str, system: SpinSystem, source: FieldSource, replicas: int = 1) -> float:
         key = (kind, system.fingerprint, replicas)

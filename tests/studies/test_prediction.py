@@ -1,0 +1,41 @@
+"""Predicted wall times: fields of every stage, counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnnspin.studies import read_study, study_file
+from gnnspin.studies.prediction import predicted_seconds
+
+
+@pytest.fixture(autouse=True)
+def _one_second_per_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field takes a second, all replicas of a learned one together; one worker."""
+
+    def one(*given: Any) -> float:
+        return 1.0
+
+    monkeypatch.setattr("gnnspin.studies.prediction._Clock._timed", one)
+    monkeypatch.setattr("gnnspin.studies.prediction.default_workers", lambda: 1)
+
+
+def test_seconds_are_fields_of_two_per_step_and_of_every_label(tmp_path: Path) -> None:
+    study = read_study(study_file("spin-glass"))
+    seconds = predicted_seconds(study, tmp_path, tmp_path / "training" / "model.safetensors")
+    exact, learned = study.runs["exact_100"], study.runs["learned_100"]
+    assert seconds["run exact_100"] == 2 * exact.n_steps * exact.initial.replicas
+    assert seconds["run learned_100"] == 2 * learned.n_steps
+    assert seconds["labels"] == 10 * (20 + 2 * (20 + 2 * 160))  # packings (random + trajectories (saved + driven))
+    assert seconds["rival bonds alone"] == pytest.approx(20 * 600 * 0.9 * 6)
+    assert seconds["errors quench"] == 3
+
+
+def test_a_pretrained_model_has_no_labels_and_no_rivals(tmp_path: Path) -> None:
+    (tmp_path / "shipped.safetensors").touch()
+    seconds = predicted_seconds(
+        read_study(study_file("spin-glass")), tmp_path / "out", tmp_path / "shipped.safetensors"
+    )
+    assert {name.split()[0] for name in seconds} == {"run", "errors"}
