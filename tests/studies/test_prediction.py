@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gnnspin.studies import read_study, study_file
+from gnnspin.force_fields.pretrained import pretrained_path
+from gnnspin.studies import Study, read_study, study_file
 from gnnspin.studies.prediction import predicted_seconds
 
 
@@ -22,8 +23,17 @@ def _one_second_per_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gnnspin.studies.prediction.default_workers", lambda: 1)
 
 
+def _small() -> Study:
+    """The study of the glass with packings of ten sites."""
+    values = read_study(study_file("spin-glass")).model_dump(mode="json")
+    small = {"n_sites": 10, "box": 2.3}
+    for packings in (values["labels"]["systems"][0], *(run["system"] for run in values["runs"].values())):
+        packings |= small
+    return Study.model_validate(values)
+
+
 def test_seconds_are_fields_of_two_per_step_and_of_every_label(tmp_path: Path) -> None:
-    study = read_study(study_file("spin-glass"))
+    study = _small()
     seconds = predicted_seconds(study, tmp_path, tmp_path / "training" / "model.safetensors")
     exact, learned = study.runs["exact_100"], study.runs["learned_100"]
     assert seconds["run exact_100"] == 2 * exact.n_steps * exact.initial.replicas
@@ -34,8 +44,5 @@ def test_seconds_are_fields_of_two_per_step_and_of_every_label(tmp_path: Path) -
 
 
 def test_a_pretrained_model_has_no_labels_and_no_rivals(tmp_path: Path) -> None:
-    (tmp_path / "shipped.safetensors").touch()
-    seconds = predicted_seconds(
-        read_study(study_file("spin-glass")), tmp_path / "out", tmp_path / "shipped.safetensors"
-    )
+    seconds = predicted_seconds(_small(), tmp_path, pretrained_path("amorphous_sd_fast"))
     assert {name.split()[0] for name in seconds} == {"run", "errors"}
