@@ -1,14 +1,19 @@
-"""Analysis of sources and models: locality, response, symmetries, cost, and architectures compared."""
+"""Analysis of sources and models: locality, response, symmetries, cost, architectures; imported at first use."""
 
-from gnnspin.analysis.comparison import ComparisonConfig, compare
-from gnnspin.analysis.cost import FieldCost, field_cost
-from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
-from gnnspin.analysis.locality_figure import locality_figure
-from gnnspin.analysis.response import Agreement, response, response_agreement
-from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
-from gnnspin.analysis.trajectory import GrowthConfig, TrajectoryAnalysisConfig, analyze_trajectory
-from gnnspin.analysis.trajectory_report import write_analysis
-from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
+from typing import TYPE_CHECKING
+
+from gnnspin.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from gnnspin.analysis.comparison import ComparisonConfig, compare
+    from gnnspin.analysis.cost import FieldCost, field_cost
+    from gnnspin.analysis.field_response import Agreement, response, response_agreement
+    from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
+    from gnnspin.analysis.locality_plot import locality_figure
+    from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
+    from gnnspin.analysis.trajectory import GrowthConfig, TrajectoryAnalysisConfig, analyze_trajectory
+    from gnnspin.analysis.trajectory_report import write_analysis
+    from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 
 __all__ = [
     "Agreement",
@@ -32,3 +37,23 @@ __all__ = [
     "symmetry_violations",
     "write_analysis",
 ]
+
+_NAMES = {
+    "comparison": ("ComparisonConfig", "compare"),
+    "cost": ("FieldCost", "field_cost"),
+    "locality": ("Locality", "LocalityConfig", "analyze_locality", "conditional_variance"),
+    "locality_plot": ("locality_figure",),
+    "field_response": ("Agreement", "response", "response_agreement"),
+    "symmetries": ("SourceSymmetries", "source_symmetries", "symmetry_violations"),
+    "trajectory": ("GrowthConfig", "TrajectoryAnalysisConfig", "analyze_trajectory"),
+    "trajectory_report": ("write_analysis",),
+    "trajectory_result": ("TrajectoryAnalysis",),
+}
+
+__getattr__ = lazy_names(
+    __name__, {name: f"gnnspin.analysis.{module}" for module, names in _NAMES.items() for name in names}
+)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gnnspin.analysis.response import response
+from gnnspin.analysis.field_response import response
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.modes import independent_of_modes

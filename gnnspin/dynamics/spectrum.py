@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import get_window
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
@@ -143,7 +143,7 @@ class DynamicStructureFactor:
         self.wave_vectors, self.interval, self.n_samples = q, float(interval), n_samples
         angles = torch.from_numpy(q @ system.positions.T)
         self._phases = torch.polar(torch.ones_like(angles), -angles) / math.sqrt(system.n_sites)
-        self._window = torch.from_numpy(get_window(window, n_samples))
+        self._window = torch.from_numpy(scipy.signal.get_window(window, n_samples))
         self._advance = max(1, round(n_samples * (1 - overlap)))
         self._samples: list[Tensor] = []
         self._last_time = math.nan

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
@@ -325,7 +325,7 @@ def _result(
 ) -> GrowthFit:
     # the spread of resampled means is that of the mean times sqrt((n - 1) / n)
     error = resampled.std(0, ddof=1) * np.sqrt(independent / (independent - 1))
-    reach = float(student_t.ppf(0.975, independent - 1))
+    reach = float(stdtrit(independent - 1, 0.975))
     first, second = (
         Estimate(float(v), float(e), float(v - reach * e), float(v + reach * e))
         for v, e in zip(fitted, error, strict=True)

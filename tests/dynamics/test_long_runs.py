@@ -61,7 +61,7 @@ def check_no_trend(error: np.ndarray, bound: float) -> None:
 
 
 def test_learned_model_keeps_its_energy():
-    error = energy_error(learned(3), 100, 2)
+    error = energy_error(learned(3), 60, 2)
     assert 1e-8 < abs(error).max() < 0.003
 
 
@@ -88,10 +88,14 @@ def test_memory_per_step_is_flat(kind, n_steps):
         memory.append(resident_bytes())
         return 0
 
-    simulate(
-        source, random_spins(source.system.n_sites, seed=0), dt=0.1, n_steps=n_steps, damping=0.1, kT=0.01,
-        observers=[watch], observe_every=n_steps // 10,
-    )  # fmt: skip
+    gc.freeze()  # what other tests hold need not be searched
+    try:
+        simulate(
+            source, random_spins(source.system.n_sites, seed=0), dt=0.1, n_steps=n_steps, damping=0.1, kT=0.01,
+            observers=[watch], observe_every=n_steps // 10,
+        )  # fmt: skip
+    finally:
+        gc.unfreeze()
     assert max(memory[5:]) - memory[3] < 1_000_000
 
 
