@@ -55,10 +55,10 @@ def test_errors(tmp_path: Path) -> None:
         open_labels("published:nothing")
 
 
-@pytest.mark.parametrize(("trajectories", "blocks"), [(6, None), (2, None), (2, 15)])
+@pytest.mark.parametrize(("trajectories", "blocks"), [(6, None), (2, None), (2, 8)])
 def test_folds_hold_every_label_out_once(tmp_path: Path, trajectories: int, blocks: int | None) -> None:
     """Folds partition the labels; trajectories stay whole, or go in runs of successive steps."""
-    store = store_of(tmp_path / "a.h5", trajectories=trajectories, length=30, singles=20)
+    store = store_of(tmp_path / "a.h5", trajectories=trajectories, length=15, singles=20)
     folds = k_folds(store, 5, blocks=blocks, seed=1)
     held = sorted(int(k) for _, part in folds for k in part.indices)
     assert held == list(range(len(store)))

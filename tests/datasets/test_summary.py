@@ -42,8 +42,9 @@ def test_large_and_empty_sets(tmp_path: Path) -> None:
     for k in range(3):
         store.append(Label(system, random_spins(2, seed=k), random_spins(2, seed=k)))
     many = store.subset([k % 3 for k in range(1000)])
-    assert summary(many)["looked at"] == "200 of 1000 labels"
-    assert summary(many)["samplers"] == "not recorded"
+    found = summary(many)
+    assert found["looked at"] == "200 of 1000 labels"
+    assert found["samplers"] == "not recorded"
 
 
 @pytest.mark.parametrize(("topic", "words"), [("analyze", "gnnspin info locality"), ("evaluate", "MODEL LABELS")])

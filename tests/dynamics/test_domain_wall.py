@@ -11,7 +11,10 @@ import gnnspin as gs
 from gnnspin.dynamics import simulate
 
 
-@pytest.mark.parametrize(("integrator", "dt"), [("adaptive", 5.0), ("semi_implicit", 0.25), ("semi_implicit", 0.125)])
+@pytest.mark.parametrize(
+    ("integrator", "dt"),
+    [("adaptive", 5.0), ("semi_implicit", 0.25), pytest.param("semi_implicit", 0.125, marks=pytest.mark.slow)],
+)
 def test_width_and_energy_of_a_relaxed_wall(integrator, dt):
     J, K, n = 1.0, 0.02, 60
     width = math.sqrt(J / (2 * K))  # S_z = -tanh((x - x0) / width), energy 2 sqrt(2 J K)

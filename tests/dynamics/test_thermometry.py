@@ -26,8 +26,15 @@ def measured(terms) -> tuple[float, float]:
     return kT, residual.std(ddof=1) / math.sqrt(len(residual)) / per_replica[:, 1].mean()
 
 
-@pytest.mark.parametrize("kT", [0.2, 0.5, 1.2])
-@pytest.mark.parametrize("curvature", [False, True])
+@pytest.mark.parametrize(
+    ("kT", "curvature"),
+    [
+        (0.2, True),
+        (0.5, False),
+        (1.2, True),
+        *[pytest.param(kT, kT == 0.5, marks=pytest.mark.slow) for kT in (0.2, 0.5, 1.2)],
+    ],
+)
 def test_heat_bath_ensemble_has_the_temperature_of_the_bath(kT, curvature):
     system = triangular(6, 6)
     source = Heisenberg(system, J=-1.0) + Zeeman(system, [0, 0, 0.4])

@@ -26,9 +26,18 @@ LATTICES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("system", "max_sites"), LATTICES, ids=lambda value: repr(value))
-def test_tiles_are_the_whole(name: str, system: SpinSystem, max_sites: int) -> None:
+@pytest.mark.parametrize(
+    ("system", "max_sites", "name"),
+    [
+        pytest.param(
+            *lattice, name, marks=() if k == 0 or lattice in LATTICES[2 * k - 1 : 2 * k + 1] else pytest.mark.slow
+        )
+        for k, name in enumerate(MODELS)
+        for lattice in LATTICES
+    ],
+    ids=repr,
+)
+def test_tiles_are_the_whole(system: SpinSystem, max_sites: int, name: str) -> None:
     source = force_field(name, system, cutoff=1.1, **MODELS[name])
     spins = random_spins(system.n_sites, replicas=(2,), seed=1)
     energy, field = source.energy_and_field(spins)

@@ -20,6 +20,7 @@ from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.density import NeighborGeometry, prepare_geometry
 from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.blocks.tensor_coupling import TensorDensity, TensorProduct
+from gnnspin.models.blocks.tensor_linear import TensorLinear
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
 
@@ -189,9 +190,9 @@ class TensorLayer(nn.Module):
         even, odd = _copies(even_kinds, h.channels), _copies(odd_kinds, h.channels)
         self.even_message = TensorDensity(even_in, even, n_radial, angular, h.channels)
         self.odd_message = TensorDensity(odd_in, odd, n_radial, angular, h.channels)
-        self.even_self = o3.Linear(even_in, even)
-        self.odd_self = o3.Linear(odd_in, odd)
-        self.partner = o3.Linear(odd, odd)
+        self.even_self = TensorLinear(even_in, even)
+        self.odd_self = TensorLinear(odd_in, odd)
+        self.partner = TensorLinear(odd, odd)
         scalar = [o3.Irrep("0e")]
         self.odd_odd = TensorProduct(odd, odd, scalar if last else even_kinds, symmetric=True)
         self.even_even = TensorProduct(even, even, scalar if last else even_kinds, symmetric=True)
@@ -212,8 +213,8 @@ class TensorLayer(nn.Module):
         self.linear_energy = nn.Parameter(torch.zeros(n_scalars))
         self.network = site_network([n_scalars, h.hidden, h.hidden, 1 if last else 1 + h.channels + sum(self._n_gates)])
         if not last:
-            self.even_mix = o3.Linear(products, gated)
-            self.odd_mix = o3.Linear(odd_products, odd)
+            self.even_mix = TensorLinear(products, gated)
+            self.odd_mix = TensorLinear(odd_products, odd)
             self.register_buffer("even_copy", _copy_of_component(gated), persistent=False)
             self.register_buffer("odd_copy", _copy_of_component(odd), persistent=False)
         self._channels = h.channels

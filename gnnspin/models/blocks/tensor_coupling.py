@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gnnspin.models.blocks.bases import AngularBasis
 from gnnspin.models.blocks.density import NeighborDensity, NeighborGeometry
+from gnnspin.models.blocks.tensor_linear import TensorLinear
 
 
 class Coupling(nn.Module):
@@ -137,7 +138,7 @@ class TensorDensity(Coupling):
                     self._paths.append((k, degree))
                     coupled += [(channels, ir) for ir in results]
         self._blocks = [ir.dim for _, ir in coupled]
-        self.mix = o3.Linear(o3.Irreps(coupled), irreps_out)
+        self.mix = TensorLinear(o3.Irreps(coupled), irreps_out)
 
     def forward(self, tensors: Tensor, data: NeighborGeometry) -> Tensor:
         """Coupled sums (R, N, A, D') of tensors (R, N, A, D)."""

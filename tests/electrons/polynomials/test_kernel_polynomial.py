@@ -101,7 +101,7 @@ PROBES = [
 
 @pytest.mark.parametrize("probes", PROBES)
 @pytest.mark.parametrize("ensemble", [*ENSEMBLES, {"n_electrons": 20.5}])
-@pytest.mark.parametrize("n_moments", [30, 90])
+@pytest.mark.parametrize("n_moments", [30, pytest.param(90, marks=pytest.mark.slow)])
 def test_field_is_the_gradient_of_the_estimated_energy(probes, ensemble, n_moments):
     """Also for a series that is far from converged and probes that are far from exact."""
     source = solver(n_moments=n_moments, **probes, **ensemble)
