@@ -17,23 +17,23 @@ MODELS = {
     "oriented_cluster_expansion": {"layers": 2, "filters": 3, "channels": 2, "scalars": 2, "factors": 3, "hidden": 6},
     "moment_network": {"hopping": {"kind": "nearest_neighbor"}, "J": 2.0, "hops": 2, "hidden": 6},
 }
+FIRST, SECOND, THIRD = MODELS
+#: Lattices with the sites per tile and the models that are always tried there.
 LATTICES = [
-    (gs.systems.square(30, 7), 140),
-    (gs.systems.square(17, 23, pbc=False), 200),
-    (gs.systems.triangular(16, 19), 190),
-    (gs.systems.honeycomb(14, 5, pbc=(False, True)), 100),
-    (gs.systems.chain(50), 20),
+    (gs.systems.square(30, 7), 140, (FIRST, THIRD)),
+    (gs.systems.square(17, 23, pbc=False), 200, (FIRST, SECOND)),
+    (gs.systems.triangular(16, 19), 190, (FIRST,)),
+    (gs.systems.honeycomb(14, 5, pbc=(False, True)), 100, (FIRST, SECOND, THIRD)),
+    (gs.systems.chain(50), 20, (FIRST, SECOND, THIRD)),
 ]
 
 
 @pytest.mark.parametrize(
     ("system", "max_sites", "name"),
     [
-        pytest.param(
-            *lattice, name, marks=() if k == 0 or lattice in LATTICES[2 * k - 1 : 2 * k + 1] else pytest.mark.slow
-        )
-        for k, name in enumerate(MODELS)
-        for lattice in LATTICES
+        pytest.param(system, max_sites, name, marks=() if name in always else pytest.mark.slow)
+        for system, max_sites, always in LATTICES
+        for name in MODELS
     ],
     ids=repr,
 )

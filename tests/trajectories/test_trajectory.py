@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -175,24 +176,18 @@ def test_resume_refuses_another_source_or_other_observers(tmp_path):
         resume(tmp_path / "a.h5", ring(6), n_steps=-1, observers=OBSERVERS)
 
 
-WRITER = """
-import sys, torch
-sys.path.insert(0, sys.argv[2])
-from trajectories.test_trajectory import OPTIONS, start, ring
-from gnnspin.dynamics import simulate
-torch.set_num_threads(1)
-simulate(ring(6), start(), n_steps=int(sys.argv[3]), save_every=3, trajectory=sys.argv[1], **OPTIONS)
-"""
+def write(path: Path, n_steps: int) -> None:
+    simulate(ring(6), start(), n_steps=n_steps, save_every=3, trajectory=path, **OPTIONS)
 
 
 def run_and_kill(path: Path, n_steps: int, frames: int, delay: float) -> int:
     """Kill a writing process `delay` seconds after it stored `frames` frames; frames that were readable just before."""
-    tests = Path(__file__).parents[1]
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(tests), str(n_steps)])
+    process = get_context("fork").Process(target=write, args=(path, n_steps))
+    process.start()
     try:
         seen, deadline = 0, time.monotonic() + 600
         while seen < frames:
-            assert process.poll() is None
+            assert process.is_alive()
             assert time.monotonic() < deadline
             if path.exists():
                 with Trajectory(path) as trajectory:
@@ -202,8 +197,9 @@ def run_and_kill(path: Path, n_steps: int, frames: int, delay: float) -> int:
         with Trajectory(path) as trajectory:
             seen = len(trajectory)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
     return seen
 
 
@@ -221,12 +217,14 @@ def check_recovery(tmp_path: Path, delay: float) -> None:
     assert_same_file(path, tmp_path / "whole.h5")
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of fork, from Python 3.12
 def test_killed_run_is_readable_and_resumes_bit_for_bit(tmp_path):
     check_recovery(tmp_path, delay=0.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", np.random.default_rng(0).uniform(0, 1.5, 10).round(4).tolist())
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_killed_at_a_random_moment(tmp_path, delay):
     check_recovery(tmp_path, delay)
 
