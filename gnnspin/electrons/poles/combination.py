@@ -46,7 +46,7 @@ class Combination:
 class ColumnAndNeighbors:
     """Poles of the Fermi function at one chemical potential, and others near them.
 
-    Least squares on a grid of the interval. A column alone represents shifts up to about its error times 50 kT; with
+    Least squares on a grid of the interval. A column alone errs by about 0.02 times the shift; with
     its lowest poles repeated at the shifted chemical potential the error falls 50-fold with every pole.
 
     Parameters

@@ -43,6 +43,7 @@ class NumberSearch:
        represent the Fermi function there; N of this combination corrects the root.
 
     Where a column turns out far from the root, as from a given start, the descent resumes at the distance between them.
+    Every root of the levels is corrected by the number known at its start, inside a bracket that bisection shrinks.
     The density matrix grows with mu, so an excess of dN electrons changes no field by more than ``|J| |dN|``.
 
     Parameters
@@ -60,7 +61,8 @@ class NumberSearch:
     bounds : (low, high)
         Interval that contains every level.
     tolerance : float
-        Largest excess |N - N_e|, reached unless the noise of N is larger and N is flat: any mu in a gap is right.
+        Largest excess |N - N_e|, and largest error of an occupation at the column's mu; twice that at the root. A larger
+        excess, up to `n_levels` times the tolerance, is noise where N is flatter than that: any mu in a gap is right.
     start : float, optional
         Chemical potential of a first column; without it the search begins with a descent.
 
