@@ -61,8 +61,8 @@ class NumberSearch:
     bounds : (low, high)
         Interval that contains every level.
     tolerance : float
-        Largest excess |N - N_e|, and largest error of an occupation at the column's mu; twice that at the root. A larger
-        excess, up to `n_levels` times the tolerance, is noise where N is flatter than that: any mu in a gap is right.
+        Largest excess |N - N_e|, and largest error of an occupation at the column's mu; twice that at the root. An
+        excess up to `n_levels` times this is noise where N is flatter than that: any mu in a gap is right.
     start : float, optional
         Chemical potential of a first column; without it the search begins with a descent.
 
