@@ -16,6 +16,7 @@ SYSTEMS = {
     "double_exchange_square": gs.systems.square(10, 10),
     "kondo_square_random": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
+    "skyrmion_triangular": gs.systems.triangular(24, 24),
     "tetrahedral": gs.systems.triangular(10, 10),
     "tetrahedral_fast": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
@@ -36,11 +37,11 @@ def test_symmetries_hold_in_single_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_torque_has_the_size_of_the_labels(name: str) -> None:
-    """A few hundredths of the hopping on random spins, as in every one of these systems."""
+    """A few hundredths of the hopping on random spins, some thousandths at weak coupling."""
     source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
     spins = random_spins(source.system.n_sites, seed=2)
     size = float(torque(spins, source.field(spins)).square().mean().sqrt())
-    assert 0.005 < size < 0.15
+    assert (0.003 if name == "skyrmion_triangular" else 0.005) < size < 0.15
 
 
 def test_fields_are_those_of_the_exact_solver() -> None:
