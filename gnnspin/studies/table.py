@@ -14,6 +14,7 @@ STUDIES = {
     "120-degree": "triangular s-d model at half filling, J = 6: 120-degree order and the growth of its domains",
     "skyrmion-crystal": "triangular s-d model with third neighbours, J = 0.5: skyrmion crystals in a magnetic field",
     "spin-glass": "amorphous s-d model at half filling, J = 6: correlations, slow growth and aging of a metallic glass",
+    "double-exchange": "square double-exchange model, J = 6, filling 0.485: ferromagnetic puddles that grow and freeze",
     "tetrahedral": "triangular s-d model near quarter filling, J = 3: growth of the domains of chirality",
 }
 
