@@ -13,6 +13,7 @@ from gnnspin.force_fields import model_card, pretrained
 SYSTEMS = {
     "amorphous_sd": gs.systems.amorphous(60, 4.2, 0.5, seed=3),
     "amorphous_sd_fast": gs.systems.amorphous(60, 4.2, 0.5, seed=3),
+    "double_exchange_published": gs.systems.square(10, 10),
     "double_exchange_square": gs.systems.square(10, 10),
     "kondo_square_random": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
