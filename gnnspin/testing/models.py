@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,7 +81,7 @@ class ModelPhysics:
         """Force field of the model under test on the system `key`; the test is skipped where the system is left out."""
         if key not in self.systems:
             pytest.skip(f"not for {key} systems")
-        return force_field(self.name, SYSTEMS[key], **self.hyperparameters)
+        return copy.deepcopy(_source(type(self), key))
 
     @pytest.fixture(params=list(SYSTEMS))
     def key(self, request: pytest.FixtureRequest) -> str:
@@ -98,7 +100,8 @@ class ModelPhysics:
         """Fields change sign with all spins if, and only if, the model claims time reversal."""
         source = self.source(key)
         spins = random_spins(source.system.n_sites, seed=1)
-        held = close(source.field(-spins), -source.field(spins), source.field(spins))
+        field = source.field(spins)
+        held = close(source.field(-spins), -field, field)
         assert held == ("time_reversal" in source.model.symmetries)
 
     @pytest.mark.parametrize("lattice", list(ORDER))
@@ -135,9 +138,9 @@ class ModelPhysics:
         spins = random_spins(source.system.n_sites, seed=1)
         field, step = source.field(spins), 1e-4
         for site, axis in ((0, 0), (3, 1), (source.system.n_sites - 1, 2)):
-            e = torch.zeros_like(spins)
-            e[site, axis] = step
-            values = [float(source.energy(spins + k * e)) for k in (-2, -1, 1, 2)]
+            moved = spins.repeat(4, 1, 1)
+            moved[:, site, axis] += step * torch.tensor([-2, -1, 1, 2])
+            values = source.energy(moved).tolist()
             gradient = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
             assert gradient == pytest.approx(-float(field[site, axis]), abs=1e-7)
 
@@ -198,6 +201,11 @@ class ModelPhysics:
         depends = gradient.norm(dim=-1) > 0
         assert bool(depends[18:23].all())
         assert not bool(depends[:10].any())
+
+
+@lru_cache(maxsize=len(SYSTEMS))
+def _source(suite: type[ModelPhysics], key: str) -> ForceField:
+    return force_field(suite.name, SYSTEMS[key], **suite.hyperparameters)
 
 
 def assert_paths_agree(model: SpinModel, system: SpinSystem) -> None:

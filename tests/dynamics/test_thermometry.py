@@ -61,14 +61,14 @@ def test_anisotropy_needs_the_curvature(term):
     run = sample(
         Metropolis(source, kT, width=1.0, seed=2),
         random_spins(16, replicas=(60,), seed=0),
-        n_sweeps=150,
+        n_sweeps=90,
         observe_every=5,
         observers=observers,
     )
-    found, error = measured(run.observables["full"][10:])
+    found, error = measured(run.observables["full"][6:])
     assert error < 0.03 * kT
     assert abs(found - kT) < 3 * error
-    wrong, error = measured(run.observables["plain"][10:])
+    wrong, error = measured(run.observables["plain"][6:])
     assert abs(wrong - kT) > 5 * error
 
 
