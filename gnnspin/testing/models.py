@@ -81,7 +81,7 @@ class ModelPhysics:
         """Force field of the model under test on the system `key`; the test is skipped where the system is left out."""
         if key not in self.systems:
             pytest.skip(f"not for {key} systems")
-        return copy.deepcopy(_source(type(self), key))
+        return copy.deepcopy(_source(type(self), key))  # type: ignore[arg-type]  # a class is hashable
 
     @pytest.fixture(params=list(SYSTEMS))
     def key(self, request: pytest.FixtureRequest) -> str:

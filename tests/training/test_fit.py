@@ -53,21 +53,21 @@ def square() -> SpinSystem:
 def test_learns_a_classical_model(tmp_path: Path, square: SpinSystem) -> None:
     """The exact answer lies in the model's linear part: torque and energy must become accurate."""
     train, test = labels(tmp_path / "a.h5", [square], 24), labels(tmp_path / "b.h5", [square], 6, seed=1)
-    config = TrainingConfig(max_epochs=25, learning_rate=0.02, energy_weight=0.1, batch_size=2)
+    config = TrainingConfig(max_epochs=14, learning_rate=0.02, energy_weight=0.1, batch_size=2)
     result = fit(model(square), train, test, config, directory=tmp_path / "run", progress=False)
     errors = evaluate(result.force_field, test)
     assert errors.torque_r2 > 0.999
     assert errors.energy_rmse_per_site is not None
     assert errors.energy_rmse_per_site < 0.02
     assert not result.interrupted
-    assert result.history["epoch"] == list(range(25))
+    assert result.history["epoch"] == list(range(14))
     assert result.history["train_loss"][-1] < 0.01 * result.history["train_loss"][0]
 
 
 @pytest.mark.parametrize("loss", ["field", "mixed"])
 def test_field_losses_fix_the_parallel_part(tmp_path: Path, square: SpinSystem, loss: str) -> None:
-    train = labels(tmp_path / "a.h5", [square], 16)
-    config = TrainingConfig(max_epochs=10, learning_rate=0.02, loss=loss, field_weight=1.0)
+    train = labels(tmp_path / "a.h5", [square], 12)
+    config = TrainingConfig(max_epochs=6, learning_rate=0.02, loss=loss, field_weight=1.0)
     result = fit(model(square), train, train, config, directory=tmp_path / "run", progress=False)
     assert evaluate(result.force_field, train).field_r2 > 0.99
 

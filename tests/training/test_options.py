@@ -176,7 +176,7 @@ def test_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cross_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every label is predicted once, by a model that has not seen it; a finished fold is not repeated."""
     store = labels(tmp_path / "a.h5", 20)
-    config = TrainingConfig(max_epochs=8, learning_rate=0.02)
+    config = TrainingConfig(max_epochs=5, learning_rate=0.02)
     result = cross_validate(MODEL, store, config, folds=3, directory=tmp_path / "cv", progress=False)
     assert sum(fold.n_snapshots for fold in result.folds) == 20
     assert [fold.n_snapshots for fold in result.folds] == [7, 7, 6]
