@@ -1,12 +1,17 @@
-"""Tensors in tests are small: one thread is fastest, and results do not depend on the machine's cores."""
+"""Tensors in tests are small: one thread is fastest, and results do not depend on the machine's cores.
+
+Ctrl-C interrupts, also where the tests were started in the background of a shell that ignores it.
+"""
 
 from __future__ import annotations
 
 import gc
+import signal
 
 import torch
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # what collection imports and builds lives as long as the process: searching it for garbage again and again is in vain
 gc.disable()
 

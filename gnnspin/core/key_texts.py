@@ -37,7 +37,7 @@ def key_lines(
     printed : set of pydantic classes, optional
         Those that stand above already and are not repeated; it grows.
     expand : bool
-        Print the parameters of everything that a key may name by its kind, not the kinds alone. Below such parameters,
+        Print the parameters of everything that a key may name by its kind, not the kinds alone; below the first level
         only the kinds are named.
     """
     printed = set() if printed is None else printed
@@ -57,7 +57,7 @@ def key_lines(
                 yield f"{' ' * (indent + 2)}kind: {_kind(leaf)}; {_summary(leaf)}"
             elif len(nested) > 1:
                 yield f"{' ' * (indent + 2)}({_summary(leaf)})"
-            yield from key_lines(leaf, indent + 4, printed, expand=expand and not issubclass(leaf, Recipe))
+            yield from key_lines(leaf, indent + 4, printed, expand=False)
 
 
 def _line(name: str, field: FieldInfo, choices: list[str | int], kinds: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -58,7 +59,11 @@ class Stages:
 def _forget_peak() -> None:
     """Start the peak of this process anew, where the system can (Linux)."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        control = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        try:
+            os.write(control, b"5")
+        finally:
+            os.close(control)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -68,7 +73,7 @@ def _peak_since() -> float:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return float(torch.cuda.max_memory_allocated())
     with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return 1024 * float(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     return _peak_memory()
 
