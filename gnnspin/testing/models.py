@@ -139,7 +139,7 @@ class ModelPhysics:
         field, step = source.field(spins), 1e-4
         for site, axis in ((0, 0), (3, 1), (source.system.n_sites - 1, 2)):
             moved = spins.repeat(4, 1, 1)
-            moved[:, site, axis] += step * torch.tensor([-2, -1, 1, 2])
+            moved[:, site, axis] += step * torch.tensor([-2, -1, 1, 2], dtype=spins.dtype)
             values = source.energy(moved).tolist()
             gradient = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
             assert gradient == pytest.approx(-float(field[site, axis]), abs=1e-7)

@@ -69,7 +69,7 @@ def test_anisotropy_needs_the_curvature(term):
     assert error < 0.03 * kT
     assert abs(found - kT) < 3 * error
     wrong, error = measured(run.observables["plain"][6:])
-    assert abs(wrong - kT) > 5 * error
+    assert abs(wrong - kT) > 3 * error
 
 
 def test_langevin_dynamics_reaches_the_temperature_of_its_bath():
