@@ -29,7 +29,7 @@ def manganese_silicide(length: int) -> SpinSystem:
 SYSTEMS = {
     "square": (gs.systems.square(7, 7), (1.1, 1.5, 2.1)),
     "triangular": (gs.systems.triangular(7, 7), (1.1, 1.8, 2.1)),
-    "simple_cubic": (gs.systems.simple_cubic(5, 5, 5), (1.1, 1.5, 1.8)),
+    "simple_cubic": (gs.systems.simple_cubic(4, 4, 4), (1.1, 1.5, 1.8)),
     "honeycomb": (gs.systems.honeycomb(5, 5), (1.1, 1.8, 2.1)),
     "kagome": (gs.systems.kagome(4, 4), (1.1, 1.8, 2.1)),
     "pyrochlore": (gs.systems.pyrochlore(3, 3, 3), (1.1, 1.8, 2.1)),
@@ -201,11 +201,12 @@ class TestInvariance:
             bispectrum_references=2,
         )
         spins = random_spins(system.n_sites, seed=1)
-        own = features(module, spins, system)
+        geometry = module.prepare(system)
+        own = module(geometry, spins[None])
         for site in range(system.n_basis):
-            for image in site_symmetries(system, site, planar=name in PLANAR):
-                moved = torch.empty_like(spins).index_copy(0, image, spins)
-                assert close(features(module, moved, system)[image], own)
+            for images in torch.stack(site_symmetries(system, site, planar=name in PLANAR)).split(16):
+                found = module(geometry, spins[images.argsort(dim=-1)])
+                assert close(found.take_along_dim(images[..., None], dim=1), own.expand_as(found))
 
     def test_equivalent_sites_of_a_chiral_crystal(self) -> None:
         """Screw axes of MnSi carry features from one site of the cell to the others."""
