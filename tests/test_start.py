@@ -46,6 +46,16 @@ def test_info_imports_neither_trainer_nor_figures_nor_studies() -> None:
     assert not {"lightning", "matplotlib", "gnnspin.studies.study", "gnnspin.labels"} & loaded
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["gnnspin.labels.generate", "gnnspin.analysis.cost"])
+def test_processes_of_workers_and_of_costs_import_what_they_use(module: str) -> None:
+    assert not {"lightning", "matplotlib", "scipy.stats", "scipy.signal"} & loaded_by(f"import {module}")
+
+
+def test_ownership_needs_no_numbers() -> None:
+    assert not HEAVY & loaded_by("from gnnspin.runs import owned, write_json")
+
+
 def test_the_table_of_studies_is_light_and_complete() -> None:
     """Reading the table loads no study; every entry has a file with all sizes."""
     assert not {"torch", "gnnspin.studies.study"} & loaded_by("from gnnspin.studies import STUDIES\nlist(STUDIES)")
