@@ -12,7 +12,6 @@ from pydantic.fields import FieldInfo
 
 from gnnspin.core.described import Described, Recipe, RecipeOf
 
-
 #: More kinds than these are named alone below the first level.
 _FEW = 12
 
@@ -51,7 +50,11 @@ def key_lines(
         leaves = [each for part in (field.annotation, *field.metadata) for each in _leaves(part)]
         models = [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
         nested = [leaf for leaf in models if leaf is not Recipe]
-        named = [] if expand and (indent == 2 or len(nested) <= _FEW) else [_kind(leaf) for leaf in nested if issubclass(leaf, Recipe)]
+        named = (
+            []
+            if expand and (indent == 2 or len(nested) <= _FEW)
+            else [_kind(leaf) for leaf in nested if issubclass(leaf, Recipe)]
+        )
         choices = [value for value in leaves if isinstance(value, str | int)]
         yield " " * indent + _line(name, field, choices, named)
         fresh = [] if named else [leaf for leaf in nested if leaf not in printed]
