@@ -207,5 +207,13 @@ def _bond_products(graph: Data, spins: Tensor) -> Tensor:
     neighbour, centre = graph.edge_index.to(spins.device)
     flat = spins.reshape(-1, *spins.shape[-2:])
     block = max(1, _BLOCK // len(centre))
-    parts = [(part[:, centre] * part[:, neighbour]).sum(-1) for part in flat.split(block)]
-    return torch.cat(parts).reshape(*spins.shape[:-2], len(centre))
+    parts = [_products(part.permute(2, 1, 0).contiguous(), centre, neighbour) for part in flat.split(block)]
+    return torch.cat(parts, dim=-1).T.reshape(*spins.shape[:-2], len(centre))
+
+
+def _products(components: Tensor, centre: Tensor, neighbour: Tensor) -> Tensor:
+    """Products (E, R) of components (3, N, R): rows of replicas are gathered, which is several times faster."""
+    first, *others = (x.index_select(0, centre) * x.index_select(0, neighbour) for x in components)
+    for each in others:
+        first += each
+    return first
