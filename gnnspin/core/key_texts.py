@@ -12,9 +12,6 @@ from pydantic.fields import FieldInfo
 
 from gnnspin.core.described import Described, Recipe, RecipeOf
 
-#: More kinds than these are named alone below the first level.
-_FEW = 12
-
 
 def kind_text(described: type[Described]) -> str:
     """Parameters of a class that configurations name by its kind."""
@@ -40,8 +37,8 @@ def key_lines(
     printed : set of pydantic classes, optional
         Those that stand above already and are not repeated; it grows.
     expand : bool
-        Print the parameters of everything that a key may name by its kind, not the kinds alone; below the first level
-        only the kinds are named.
+        Print the parameters of everything that a key may name by its kind, not the kinds alone; below anything that
+        is itself chosen by its kind, only the kinds are named.
     """
     printed = set() if printed is None else printed
     for name, field in config.model_fields.items():
@@ -50,11 +47,7 @@ def key_lines(
         leaves = [each for part in (field.annotation, *field.metadata) for each in _leaves(part)]
         models = [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
         nested = [leaf for leaf in models if leaf is not Recipe]
-        named = (
-            []
-            if expand and (indent == 2 or len(nested) <= _FEW)
-            else [_kind(leaf) for leaf in nested if issubclass(leaf, Recipe)]
-        )
+        named = [] if expand else [_kind(leaf) for leaf in nested if issubclass(leaf, Recipe)]
         choices = [value for value in leaves if isinstance(value, str | int)]
         yield " " * indent + _line(name, field, choices, named)
         fresh = [] if named else [leaf for leaf in nested if leaf not in printed]
@@ -64,7 +57,7 @@ def key_lines(
                 yield f"{' ' * (indent + 2)}kind: {_kind(leaf)}; {_summary(leaf)}"
             elif len(nested) > 1:
                 yield f"{' ' * (indent + 2)}({_summary(leaf)})"
-            yield from key_lines(leaf, indent + 4, printed, expand=expand and not issubclass(leaf, Recipe))
+            yield from key_lines(leaf, indent + 4, printed, expand=expand and not _kind(leaf))
 
 
 def _line(name: str, field: FieldInfo, choices: list[str | int], kinds: list[str]) -> str:
