@@ -1,13 +1,20 @@
-"""Tensors in tests are small: one thread is fastest, and results do not depend on the machine's cores.
+"""Matrices in tests are small: one thread is fastest, and results do not depend on the machine's cores.
 
-Ctrl-C interrupts, also where the tests were started in the background of a shell that ignores it. Initial weights are the
-same in every run and whatever ran before.
+Threads of BLAS are set before numpy and scipy are imported, and what tests start inherits it: two test processes whose
+libraries each take all cores wait for one another most of the time.
+
+Ctrl-C interrupts, also where the tests were started in the background of a shell that ignores it. Initial weights are
+the same in every run and whatever ran before.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import signal
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
