@@ -41,9 +41,9 @@ for sys.argv[1:] in {commands}:
 
 
 @pytest.mark.slow
-def test_info_imports_neither_trainer_nor_figures_nor_studies() -> None:
+def test_info_imports_neither_trainer_nor_figures_nor_studies_nor_schedulers() -> None:
     loaded = loaded_by("from gnnspin.information import describe\ndescribe(None)")
-    assert not {"lightning", "matplotlib", "gnnspin.studies.study", "gnnspin.labels"} & loaded
+    assert not {"lightning", "matplotlib", "gnnspin.studies.study", "distributed"} & loaded
 
 
 @pytest.mark.slow
