@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -24,6 +25,8 @@ class State:
         here; 0 after other steps.
     substep : float
         Length that the adaptive step will try next; 0 if it has not run.
+    memory : mapping of str to (..., N, 3) tensors
+        What a step remembers of the steps before it; checkpoints hold it.
     """
 
     spins: Tensor
@@ -31,3 +34,4 @@ class State:
     step: int = 0
     residual: float = 0.0
     substep: float = 0.0
+    memory: Mapping[str, Tensor] = field(default_factory=dict)

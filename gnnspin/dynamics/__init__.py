@@ -4,6 +4,7 @@ from gnnspin.core.moved import moved_names
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.integrators import INTEGRATORS, register_integrator
 from gnnspin.dynamics.loop import Run
+from gnnspin.dynamics.multistep import extrapolated_midpoint_step
 from gnnspin.dynamics.observers import register_observer
 from gnnspin.dynamics.parameters import StepParameters, per_part
 from gnnspin.dynamics.protocols import Anneal, Protocol, Quench, Ramp, Table
@@ -29,6 +30,7 @@ __all__ = [
     "TimeStepWarning",
     "adaptive_step",
     "energy_per_site",
+    "extrapolated_midpoint_step",
     "gilbert_form",
     "heun_step",
     "per_part",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -128,12 +128,18 @@ class Drive:
         )
         return Terms(noise, amplitude, damping, self.scale, self.parameters.noise == "both")
 
-    def finish(self, spins: Tensor, residual: float = 0.0, substep: float = 0.0) -> State:
+    def finish(
+        self,
+        spins: Tensor,
+        residual: float = 0.0,
+        substep: float = 0.0,
+        memory: Mapping[str, Tensor] | None = None,
+    ) -> State:
         """The state after the step; pinned spins are what they were."""
         if self.parameters.pinned is not None:
             spins = torch.where(self.parameters.pinned, self.spins, spins)
         state = self.state
-        return State(vectors(spins), state.time + self.parameters.dt, state.step + 1, residual, substep)
+        return State(vectors(spins), state.time + self.parameters.dt, state.step + 1, residual, substep, memory or {})
 
 
 def _is_finite(planes: Tensor) -> bool:

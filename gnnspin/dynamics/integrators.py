@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gnnspin.core.registry import Registry
 from gnnspin.dynamics.adaptive import adaptive_step
+from gnnspin.dynamics.multistep import extrapolated_midpoint_step
 from gnnspin.dynamics.steps import Step, heun_step, rotation_step, semi_implicit_step, spherical_midpoint_step
 
 #: Step of each integrator by name; other installed packages add theirs by the entry points ``gnnspin.integrators``.
@@ -13,6 +14,7 @@ INTEGRATORS: Registry[Step] = Registry("integrator", "gnnspin.integrators")
 
 for _name, _step in (
     ("adaptive", adaptive_step),
+    ("extrapolated_midpoint", extrapolated_midpoint_step),
     ("heun", heun_step),
     ("rotation", rotation_step),
     ("semi_implicit", semi_implicit_step),

@@ -28,7 +28,7 @@ from gnnspin.systems.config import SystemConfig
 from gnnspin.trajectories.trajectory import Trajectory
 
 #: Arguments of `simulate` that a configuration gives by other keys, or not at all.
-_OTHERWISE = ("source", "spins", "observers", "trajectory", "notes", "progress")
+_OTHERWISE = ("source", "correction", "spins", "observers", "trajectory", "notes", "progress")
 
 _Options: Any = options_of(simulate, "SimulationOptions", without=_OTHERWISE)
 
@@ -48,6 +48,9 @@ class SimulationConfig(_Options):
     system: SystemConfig
     source: SourceConfig
     initial: InitialConfig = InitialConfig()
+    correction: SourceConfig | None = Field(
+        default=None, description="a more accurate source, by which the field is corrected every correct_every steps"
+    )
     n_steps: Annotated[int, Field(gt=0, description="number of steps"), MAY_CHANGE]
     damping: Numbers = Field(default=0.1, description="dimensionless damping lambda; per replica or site as a list")
     observers: Annotated[dict[str, Recipe], NamedObservables()] = Field(
@@ -84,12 +87,13 @@ class SimulationConfig(_Options):
             raise StoreError(f"{path} exists; choose another output, or --resume to continue it")
         system = self.system.build()
         source = self.source.build(system)
+        correction = None if self.correction is None else self.correction.build(system)
         observers = named_observables(self.observers, source)
         spins = self.initial.build(system, getattr(torch, self.dtype))
         if path.exists():
             steps = self._steps_left(path, spins)
-            return resume(path, source, n_steps=steps, observers=observers, progress=progress)
-        options = {name: getattr(self, name) for name in _Options.model_fields}
+            return resume(path, source, n_steps=steps, observers=observers, correction=correction, progress=progress)
+        options = {name: getattr(self, name) for name in _Options.model_fields} | {"correction": correction}
         options["kT"] = self.kT.build() if isinstance(self.kT, Recipe) else self.kT
         notes = {_NOTE: self.model_dump(mode="json"), _CONTENT: self.initial.content()}
         return simulate(source, spins, **options, observers=observers, trajectory=path, notes=notes, progress=progress)

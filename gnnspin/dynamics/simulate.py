@@ -20,8 +20,10 @@ from gnnspin.core.spins import as_spins, normalize
 from gnnspin.core.state import State
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.algebra import components, vectors
+from gnnspin.dynamics.correction import CORRECTION, CorrectedStep, correction_size
 from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.loop import Run, integrate
+from gnnspin.dynamics.multistep import begun
 from gnnspin.dynamics.observers import ObserversOfRun, resolved_observers
 from gnnspin.dynamics.parameters import PER_SITE, NoiseTerms, StepParameters, pinned_mask
 from gnnspin.dynamics.protocols import (
@@ -33,7 +35,7 @@ from gnnspin.dynamics.protocols import (
 )
 from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.timestep import suggest_timestep
-from gnnspin.trajectories.observers import ObservableLog, named_observers
+from gnnspin.trajectories.observers import ObservableLog, Observer, named_observers
 from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
@@ -54,6 +56,8 @@ def simulate(
     noise: NoiseTerms = "precession",
     integrator: str = "semi_implicit",
     tolerance: float | None = None,
+    correction: FieldSource | None = None,
+    correct_every: int = 5,
     seed: int = 0,
     replicas: Sequence[int] | None = None,
     pinned: ArrayLike | Tensor | None = None,
@@ -98,6 +102,12 @@ def simulate(
         reaches every multiple of dt in substeps of its own.
     tolerance : float, optional
         Of the spherical midpoint's iteration, or of the adaptive step's error; see `StepParameters`.
+    correction : FieldSource, optional
+        An expensive, more accurate source of the same system, such as an exact solver, beside a cheap `source`: what
+        the cheap field lacks is measured every `correct_every` steps and added, extrapolated linearly in time. Its
+        size, the root-mean-square torque error of `source` by component, is recorded as the observable "correction".
+    correct_every : int
+        Steps between measurements of the correction.
     seed : int
         The noise is a function of (seed, replica, step, site) and of nothing else.
     replicas : sequence of int, optional
@@ -158,6 +168,7 @@ def simulate(
     step = INTEGRATORS[integrator]
     if trajectory is not None:
         refuse_existing(trajectory)
+    correcting = None if correction is None else _correcting(step, correction, correct_every, source, vacancies)
     source, pinned = _diluted(source, vacancies, pinned, start)
     parameters = StepParameters.checked(
         start,
@@ -176,15 +187,27 @@ def simulate(
     _require_cold(step, parameters, start)
     if dt == "auto":
         parameters = _with_suggested_step(parameters, source, start, step, accuracy)
-    log = ObservableLog(named_observers(resolved_observers(observers, source)))
+    step = correcting or step
+    log = ObservableLog(_observers(observers, source, corrected=correcting is not None))
     state = State(vectors(components(normalize(start))), time=float(start_time))
+    with torch.no_grad():
+        state = begun(step, state, source, parameters)
     log.observe(state)
     writer = None
     if trajectory is not None:
         settings = _settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})}
+        if correcting is not None:
+            settings["correction"] = _described_correction(correcting)
         values = _stored_values(state, parameters)
         writer = TrajectoryWriter.create(
-            trajectory, source, state, log, settings=settings, parameters=values, save_dtype=save_dtype
+            trajectory,
+            source,
+            state,
+            log,
+            settings=settings,
+            parameters=values,
+            save_dtype=save_dtype,
+            others=() if correcting is None else (correcting.correction,),
         )
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
@@ -197,6 +220,7 @@ def resume(
     n_steps: int | None = None,
     kT: TemperatureFunction | None = None,
     observers: ObserversOfRun = None,
+    correction: FieldSource | None = None,
     progress: bool = True,
 ) -> Run:
     """Continue the run in a trajectory file from its newest checkpoint, as if it had never stopped.
@@ -217,6 +241,8 @@ def resume(
         Needed where the run was started with a function that is not a `Protocol`; must bear the same name.
     observers : as in `simulate`
         The same names as before.
+    correction : FieldSource, optional
+        That of the run; default: rebuilt from the file, as the source.
     progress : bool
         Show a progress bar on a terminal.
 
@@ -236,16 +262,17 @@ def resume(
     if n_steps is not None and n_steps < 0:
         raise InvalidInput(f"n_steps={n_steps} must not be negative")
     with Trajectory(path) as stored:
-        source = stored.rebuild_source() if source is None else _given_source(source, stored)
-        named = named_observers(resolved_observers(observers, source))
+        source = stored.rebuild_source() if source is None else _given_source(source, stored, stored.source)
         settings, state = stored.settings, stored.state
+        step = _corrected(INTEGRATORS[settings["integrator"]], correction, stored)
+        named = _observers(observers, source, corrected="correction" in settings)
         log = ObservableLog.restored(named, stored.observable_steps, stored.observable_times, stored.observables)
         parameters = _restored_parameters(stored, kT)
-    state = replace(state, spins=vectors(components(state.spins.to(settings["device"]))))
+    memory = {name: _laid_out(values, settings["device"]) for name, values in state.memory.items()}
+    state = replace(state, spins=_laid_out(state.spins, settings["device"]), memory=memory)
     last_step = settings["last_step"] if n_steps is None else state.step + n_steps
     schedule = Schedule(max(last_step, state.step), settings["observe_every"], settings["save_every"])
     writer = TrajectoryWriter.reopen(path, state, log, schedule)
-    step = INTEGRATORS[settings["integrator"]]
     return integrate(state, source, parameters, step, schedule, log, writer, progress)
 
 
@@ -258,6 +285,43 @@ def _diluted(
     diluted = Diluted(source, vacancies)
     vacant = torch.from_numpy(diluted.vacant)
     return diluted, vacant if pinned is None else pinned_mask(pinned, spins).cpu() | vacant
+
+
+def _correcting(
+    step: Step, correction: FieldSource, every: int, source: FieldSource, vacancies: ArrayLike | Tensor | None
+) -> CorrectedStep:
+    """The step with corrections, whose source is diluted as that of the run."""
+    if correction.system.fingerprint != source.system.fingerprint:
+        raise InvalidInput(
+            f"correction is a source on {correction.system}, the source is on {source.system}; build both on one system"
+        )
+    return CorrectedStep(step, correction if vacancies is None else Diluted(correction, vacancies), every)
+
+
+def _corrected(step: Step, correction: FieldSource | None, stored: Trajectory) -> Step:
+    """The step of a stored run, with its corrections if it had any."""
+    described = stored.settings.get("correction")
+    if described is None:
+        if correction is not None:
+            raise InvalidInput(f"{stored.path} is a run without a correction; leave correction out")
+        return step
+    if correction is None:
+        correction = stored.rebuild_correction()
+    else:
+        correction = _given_source(correction, stored, described["source"])
+    assert correction is not None
+    return CorrectedStep(step, correction, described["every"])
+
+
+def _described_correction(step: CorrectedStep) -> dict[str, Any]:
+    source = step.correction
+    return {"every": step.every, "source": source.specification(), "device": str(source.device)}
+
+
+def _observers(observers: ObserversOfRun, source: FieldSource, *, corrected: bool) -> dict[str, Observer]:
+    """Observers by name, the size of the correction among them."""
+    named = named_observers(resolved_observers(observers, source))
+    return {**named, CORRECTION: correction_size} if corrected else named
 
 
 def _settings(
@@ -282,14 +346,19 @@ def _stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
     return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
 
 
-def _given_source(source: FieldSource, stored: Trajectory) -> FieldSource:
+def _given_source(source: FieldSource, stored: Trajectory, specification: Mapping[str, Any]) -> FieldSource:
     """The user's source, diluted as the stored one was."""
-    described = written_out(stored.source)
+    described = written_out(specification)
     if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
         source = Diluted(source, described["vacant"])
     require_same_system(source.system, stored.system)
-    require_same_source(source, stored.source)
+    require_same_source(source, specification)
     return source
+
+
+def _laid_out(values: Tensor, device: str) -> Tensor:
+    """Vectors in memory as the steps keep them: sums over them are then the same to the last bit."""
+    return vectors(components(values.to(device)))
 
 
 def _restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> StepParameters:

@@ -82,14 +82,15 @@ def semi_implicit_step(state: State, source: FieldSource, parameters: StepParame
     drive = Drive(state, source, parameters)
     midpoint = drive.local(_sib_midpoint, drive.spins, drive.field(drive.spins, state.time))
     field = drive.field(midpoint, state.time + 0.5 * parameters.dt)
-    return drive.finish(drive.local(_sib_end, drive.spins, midpoint, field))
+    return drive.finish(drive.local(end_from_midpoint, drive.spins, midpoint, field))
 
 
 def _sib_midpoint(terms: Terms, spins: Vectors, field: Vectors) -> Vectors:
     return normalized(plus(spins, 0.5 * terms.scale, velocity(terms, spins, field)))
 
 
-def _sib_end(terms: Terms, spins: Vectors, midpoint: Vectors, field: Vectors) -> Vectors:
+def end_from_midpoint(terms: Terms, spins: Vectors, midpoint: Vectors, field: Vectors) -> Vectors:
+    """The solution S' of ``S' = S + dt (S + S')/2 x Omega`` with Omega from the field at the midpoint."""
     return normalized(cayley(spins, scaled(rotation(terms, midpoint, field), 0.5 * terms.scale)))
 
 

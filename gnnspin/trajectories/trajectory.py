@@ -164,8 +164,16 @@ class Trajectory:
         InvalidInput
             If the file does not hold all of it, or what is rebuilt differs.
         """
+        return self._rebuilt(self.source, self.settings["source_device"])
+
+    def rebuild_correction(self) -> FieldSource | None:
+        """The source of the run's corrections, see `gnnspin.dynamics.simulate`, or None; errors as `rebuild_source`."""
+        stored = self.settings.get("correction")
+        return None if stored is None else self._rebuilt(stored["source"], stored["device"])
+
+    def _rebuilt(self, specification: dict[str, Any], device: str) -> FieldSource:
         weights = {name: data[...].tobytes() for name, data in self._file.get("weights", {}).items()}
-        return rebuild_source(StoredSource(self.source, self.system, weights, self.settings["source_device"]))
+        return rebuild_source(StoredSource(specification, self.system, weights, device))
 
     def close(self) -> None:
         """Close the file."""
@@ -286,9 +294,12 @@ def read_system(file: h5py.File) -> SpinSystem:
     return union(parts)
 
 
-def checksum(spins: NDArray[Any]) -> int:
-    """CRC-32 of the bytes of `spins`."""
-    return zlib.crc32(spins.tobytes())
+def checksum(*arrays: NDArray[Any]) -> int:
+    """CRC-32 of the bytes of `arrays`, one after the other."""
+    found = 0
+    for array in arrays:
+        found = zlib.crc32(array.tobytes(), found)
+    return found
 
 
 def newest_checkpoint(file: h5py.File) -> tuple[State, int, int]:
@@ -300,13 +311,16 @@ def newest_checkpoint(file: h5py.File) -> tuple[State, int, int]:
         If neither slot is intact.
     """
     records, slots = file["checkpoint/record"], file["checkpoint/spins"]
-    records.refresh()
-    slots.refresh()
+    remembered: dict[str, h5py.Dataset] = dict(file["checkpoint"].get("memory", {}))
+    for dataset in (records, slots, *remembered.values()):
+        dataset.refresh()
     rows = records[...]
     for slot in np.lexsort(rows[:, 2::-1].T)[::-1]:
         step, frames, observations, expected, *bits = (int(value) for value in rows[slot])
         spins = slots[int(slot)]
-        if step >= 0 and checksum(spins) == expected:
+        memory = {name: remembered[name][int(slot)] for name in sorted(remembered)}
+        if step >= 0 and checksum(spins, *memory.values()) == expected:
             moment, substep = np.array(bits, dtype=np.int64).view(np.float64).tolist()
-            return State(torch.from_numpy(spins), moment, step, substep=substep), frames, observations
+            tensors = {name: torch.from_numpy(values) for name, values in memory.items()}
+            return State(torch.from_numpy(spins), moment, step, substep=substep, memory=tensors), frames, observations
     raise StoreError(f"{file.filename} holds no intact checkpoint")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,13 @@ class TrajectoryWriter:
 
         spins (T, ..., N, 3)   step (T,)   time (T,)
         observables/step (O,)  observables/time (O,)  observables/<name> (O, ...)
-        checkpoint/spins (2, ..., N, 3)   checkpoint/record (2, 6)
+        checkpoint/spins (2, ..., N, 3)   checkpoint/record (2, 6)   checkpoint/memory/<name> (2, ..., N, 3)
         parameters/damping  parameters/kT  parameters/pinned  system/<part>/<array>  weights/<digest>
         attributes: format, format_version, gnnspin_version, source (JSON), settings (JSON)
 
     The two checkpoint slots hold the newest states in full precision and are written in turn; a record is
-    (step, frames, observations, CRC-32 of the spins, bits of the time, bits of the next substep), so that
-    a torn slot is recognised.
+    (step, frames, observations, CRC-32 of the spins and of what the steps remember, bits of the time, bits of the next
+    substep), so that a torn slot is recognised.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class TrajectoryWriter:
         settings: dict[str, Any],
         parameters: dict[str, Any],
         save_dtype: str = "float32",
+        others: Sequence[FieldSource] = (),
     ) -> TrajectoryWriter:
         """Create the file and store the first state, frame and observation.
 
@@ -101,6 +102,8 @@ class TrajectoryWriter:
             Values per site or replica, stored as arrays.
         save_dtype : str
             Precision of stored frames.
+        others : sequence of FieldSource
+            Sources besides the first that the settings describe; the weights of their models are stored too.
 
         Raises
         ------
@@ -115,7 +118,7 @@ class TrajectoryWriter:
         path = Path(path)
         with _owning(path, "write") as ownership, replaced(path) as new:
             file = h5py.File(new, "w", libver="latest")
-            _write_header(file, source, settings, parameters)
+            _write_header(file, [source, *others], settings, parameters)
             _create_datasets(file, state, log, save_dtype)
             file.swmr_mode = True
             writer = cls(path, file, ownership)
@@ -193,10 +196,14 @@ class TrajectoryWriter:
     def _checkpoint(self, state: State) -> None:
         slot = self._checkpoints % 2
         spins = _numpy(state.spins)
+        memory = {name: _numpy(state.memory[name]) for name in sorted(self._file["checkpoint"].get("memory", ()))}
         self._file["checkpoint/spins"][slot] = spins
+        for name, values in memory.items():
+            self._file[f"checkpoint/memory/{name}"][slot] = values
         self._file.flush()
         self._file["checkpoint/record"][slot] = [
-            state.step, self._frames, self._observations, checksum(spins), _bits(state.time), _bits(state.substep)
+            state.step, self._frames, self._observations, checksum(spins, *memory.values()),
+            _bits(state.time), _bits(state.substep),
         ]  # fmt: skip
         self._file.flush()
         self._checkpoints += 1
@@ -248,17 +255,20 @@ def _put(dataset: h5py.Dataset, row: int, values: Any) -> None:
     dataset[row:] = values
 
 
-def _write_header(file: h5py.File, source: FieldSource, settings: dict[str, Any], parameters: dict[str, Any]) -> None:
+def _write_header(
+    file: h5py.File, sources: Sequence[FieldSource], settings: dict[str, Any], parameters: dict[str, Any]
+) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["gnnspin_version"] = __version__
-    file.attrs["source"] = json.dumps(source.specification())
+    file.attrs["source"] = json.dumps(sources[0].specification())
     file.attrs["settings"] = json.dumps(settings)
     for name, value in parameters.items():
         file[f"parameters/{name}"] = value.cpu().numpy() if isinstance(value, Tensor) else value
-    for digest, content in model_weights(source).items():
+    weights = {digest: content for source in sources for digest, content in model_weights(source).items()}
+    for digest, content in weights.items():
         file[f"weights/{digest}"] = np.frombuffer(content, dtype=np.uint8)
-    for number, part in enumerate(source.system.parts):
+    for number, part in enumerate(sources[0].system.parts):
         for name, array in part.arrays().items():
             file[f"system/{number}/{name}"] = array
 
@@ -273,6 +283,8 @@ def _create_datasets(file: h5py.File, state: State, log: ObservableLog, save_dty
     for name, rows in log.rows.items():
         _growing(file, f"observables/{name}", rows[0].shape, rows[0].dtype)
     file.create_dataset("checkpoint/spins", (2, *shape), _numpy(state.spins[..., :0, :]).dtype)
+    for name, values in state.memory.items():
+        file.create_dataset(f"checkpoint/memory/{name}", (2, *shape), _numpy(values[..., :0, :]).dtype)
     file.create_dataset("checkpoint/record", data=np.full((2, 6), -1))
 
 

@@ -13,7 +13,7 @@ from gnnspin.core import random_spins, thermal_noise
 from gnnspin.dynamics import drive, resume, simulate
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-STEPS = ["heun", "rotation", "semi_implicit", "spherical_midpoint"]
+STEPS = ["extrapolated_midpoint", "heun", "rotation", "semi_implicit", "spherical_midpoint"]
 
 
 @pytest.mark.parametrize("noise", ["precession", "both"])

@@ -21,7 +21,9 @@ def exact(system):
     return gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(system, rule, J=3.0), kT=0.05, filling=0.5)
 
 
-@pytest.mark.parametrize("integrator", ["heun", "rotation", "semi_implicit", "spherical_midpoint"])
+@pytest.mark.parametrize(
+    "integrator", ["extrapolated_midpoint", "heun", "rotation", "semi_implicit", "spherical_midpoint"]
+)
 def test_union_of_amorphous_systems_equals_each_alone(integrator):
     parts = amorphous()
     system = gs.systems.union(parts)

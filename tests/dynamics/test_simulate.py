@@ -151,7 +151,10 @@ def test_ctrl_c_finishes_the_step_and_restores_the_handler():
         ({"n_steps": -1}, "n_steps=-1"),
         ({"observe_every": 0}, "observe_every=0"),
         ({"save_every": 0}, "save_every=0"),
-        ({"integrator": "euler"}, "'euler' is unknown; known: adaptive, heun, rotation, semi_implicit, spher"),
+        (
+            {"integrator": "euler"},
+            "'euler' is unknown; known: adaptive, extrapolated_midpoint, heun, rotation, semi_implicit, spher",
+        ),
         ({"seed": -1}, "seed=-1"),
         ({"replicas": [0]}, "2 distinct"),
         ({"replicas": [1, 1]}, "2 distinct"),

@@ -90,6 +90,12 @@ def test_number_of_field_evaluations(integrator, evaluations):
     assert source.evaluations == 5 * evaluations
 
 
+def test_extrapolated_midpoint_evaluates_one_field_per_step_and_one_to_begin():
+    source = ring(4)
+    simulate(source, random_spins(4, seed=0), dt=0.1, n_steps=5, damping=0.1, integrator="extrapolated_midpoint")
+    assert source.evaluations == 5 + 1
+
+
 @pytest.mark.parametrize("integrator", ALL)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_spins_stay_on_the_sphere_and_keep_their_dtype(integrator, dtype):

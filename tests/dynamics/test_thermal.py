@@ -72,7 +72,7 @@ def test_paramagnet_follows_the_langevin_function_closely(integrator, ratio):
     assert abs(mean - langevin(ratio)) < 3 * error
 
 
-@pytest.mark.parametrize("integrator", ["heun", "semi_implicit"])
+@pytest.mark.parametrize("integrator", ["extrapolated_midpoint", "heun", "semi_implicit"])
 def test_pair_correlation_is_that_of_boltzmann(integrator):
     kT, replicas = 0.7, 2000
     spins = random_spins(2, replicas=(replicas,), seed=4)

@@ -41,7 +41,9 @@ def test_rate_form_has_its_slope():
 
 
 @pytest.mark.parametrize("form", [review_form(0.8), gilbert_form(0.8)], ids=["review", "gilbert"])
-@pytest.mark.parametrize("integrator", ["heun", "rotation", "semi_implicit", "spherical_midpoint"])
+@pytest.mark.parametrize(
+    "integrator", ["extrapolated_midpoint", "heun", "rotation", "semi_implicit", "spherical_midpoint"]
+)
 def test_noise_in_both_terms_diffuses_like_the_canonical_noise(form, integrator):
     # <S(t).S(0)> = exp(-2 lambda gamma kT t), gamma the one of the Landau-Lifshitz form
     n_sites, kT, duration = 20_000, 1.0, 0.4

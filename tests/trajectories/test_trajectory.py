@@ -129,7 +129,7 @@ def test_open_reader_follows_the_writer(tmp_path):
     assert run.observables["follow"].tolist() == [0, 1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("integrator", ["semi_implicit", "spherical_midpoint"])
+@pytest.mark.parametrize("integrator", ["extrapolated_midpoint", "semi_implicit", "spherical_midpoint"])
 def test_interrupted_run_resumes_bit_for_bit(tmp_path, integrator):
     options = OPTIONS | {"n_steps": 30, "save_every": 4, "integrator": integrator}
 
