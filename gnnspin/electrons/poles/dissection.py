@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Parts with no more rows than this are eliminated at once.
-LEAF_ROWS = 40
+LEAF_ROWS = 64
 
 #: A separator with more than this fraction of the vertices is not worth cutting.
 _LARGEST_SEPARATOR = 0.4

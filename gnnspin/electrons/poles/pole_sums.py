@@ -26,6 +26,10 @@ CHUNK_BYTES = {"cpu": 2**27, "cuda": 2**33}
 #: Spectral bounds are widened by this factor; accepted spins may be that much longer than 1.
 _MARGIN = 1.001
 
+#: Fields are computed in single precision where the tolerance is this many times ``eps W / kT``, W the spectral width:
+#: the error of that is then less than a hundredth of the tolerance.
+_SINGLE = 4.0
+
 #: At fixed electron number occupations are approximated better by this factor.
 _NUMBER_MARGIN = 20.0
 
@@ -72,10 +76,12 @@ class PolePart:
         self.mu, self.n_electrons = constraint.get("mu"), constraint.get("n_electrons")
         self.n_levels = hamiltonian.n_spin_orbitals
         site_coupling = np.bincount(hamiltonian.orbital_site, np.abs(hamiltonian.orbital_coupling))
+        fields_tolerance = tolerance
         self.tolerance = _fit_tolerance(tolerance, float(site_coupling.max()), self.mu is None)
         self.bounds = spectral_bounds(hamiltonian)
         low, high = self._range()
         reach = high - low if self.mu is None else max(high - self.mu, self.mu - low)
+        self.single = fields_tolerance >= _SINGLE * torch.finfo(torch.float32).eps * reach / kT
         self.poles = fermi_poles(rounded_width(reach / kT), self.tolerance)
         self.frequencies = torch.tensor(self.poles.frequencies * kT, device=device)
         self.residues = torch.tensor(self.poles.residues * kT, device=device)
@@ -99,32 +105,43 @@ class PolePart:
             return self.solve(spins).energy
         mu = spins.new_full((len(spins),), self.mu)
         exchange = self.hamiltonian.exchange_blocks(spins)
-        pieces = [self.inverse(z, exchange[r], inverse=False)[0] for r, z in self._chunks(*self._column(mu))]
+        chunks = self._chunks(*self._column(mu), dtype=exchange.dtype)
+        pieces = [self.inverse(z, exchange[r], inverse=False)[0] for r, z in chunks]
         return self._grand_potential(mu, torch.cat(pieces).view(len(mu), -1))
 
-    def solve(self, spins: Tensor) -> ElectronicState:
-        """State for spins (R, n, 3)."""
+    def field(self, spins: Tensor) -> Tensor:
+        """Fields (R, n, 3) of spins (R, n, 3), in single precision where the tolerance allows."""
+        return self.solve(spins, single=self.single).field
+
+    def solve(self, spins: Tensor, *, single: bool = False) -> ElectronicState:
+        """State for spins (R, n, 3); from Green's functions in single precision all but its field is less accurate."""
         if self.n_electrons in (0, self.n_levels):
             return self._empty_or_full(spins)
         exchange = self.hamiltonian.exchange_blocks(spins)
+        if single:
+            exchange = exchange.to(torch.complex64)
         if self.mu is not None:
             mu = spins.new_full((len(spins),), self.mu)
             return self._state(mu, self._at_fixed_potential(exchange, mu))
         return self._state(*self._at_fixed_number(exchange))
 
-    def _chunks(self, replicas: Tensor, shifts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _chunks(self, replicas: Tensor, shifts: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
         """Replicas and z of pairs (B,), as many at a time as fit in memory."""
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
-        size = max(1, budget // (16 * self.inverse.entries))
-        return zip(replicas.split(size), shifts.split(size), strict=True)
+        size = max(1, budget // (dtype.itemsize * self.inverse.entries))
+        return zip(replicas.split(size), shifts.to(dtype).split(size), strict=True)
 
     def _greens_functions(
         self, exchange: Tensor, replicas: Tensor, shifts: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """ln|det|, Tr G and diagonal blocks of G for pairs (B,) of a replica and a z, chunk by chunk."""
-        for replica, z in self._chunks(replicas, shifts):
-            log_dets, blocks = self.inverse(z, exchange[replica])
-            assert blocks is not None
+        """ln|det|, Tr G and diagonal blocks of G for pairs (B,) of a replica and a z, chunk by chunk.
+
+        The precision is that of `exchange`, the results are in double precision.
+        """
+        for replica, z in self._chunks(replicas, shifts, exchange.dtype):
+            log_dets, found = self.inverse(z, exchange[replica])
+            assert found is not None
+            blocks = found.to(torch.complex128)
             yield log_dets, blocks.diagonal(dim1=-2, dim2=-1).sum((-2, -1)), blocks
 
     def _column(self, mu: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,7 +152,7 @@ class PolePart:
     def _at_fixed_potential(self, exchange: Tensor, mu: Tensor) -> PoleSums:
         """Sums over a column of poles at chemical potentials (R,)."""
         replicas, shifts = self._column(mu)
-        residues, total = self.residues.repeat(len(mu)), torch.zeros_like(exchange)
+        residues, total = self.residues.repeat(len(mu)), torch.zeros_like(exchange, dtype=torch.complex128)
         log_dets: list[Tensor] = []
         traces: list[Tensor] = []
         for log_det, trace, blocks in self._greens_functions(exchange, replicas, shifts):

@@ -37,26 +37,33 @@ IntArray = NDArray[np.int64]
 #: Fronts are padded to a common size as long as the work grows by no more than this factor.
 _PADDING = 1.25
 
+#: Blocks of more rows are inverted by halves, mostly in matrix products; smaller ones by LU factors.
+_LU_ROWS = 16
+
 
 @dataclass
 class _Link:
-    """Children of one group whose parents are in another: where their boundaries lie in the parents' fronts."""
+    """Children of one group whose parents are in another: where their boundaries lie in the parents' fronts.
+
+    `members` is None where they are all of their group.
+    """
 
     child: int
-    members: Tensor
+    members: Tensor | None
     positions: Tensor
 
 
 @dataclass
 class _Group:
-    """Fronts worked on together: ``count`` matrices of p pivot and b boundary rows, flattened to count * (p + b)^2."""
+    """Fronts worked on together: ``count`` matrices of p pivot and b boundary rows, flattened to count * (p + b)^2.
+
+    `start` holds their own entries of -K and ones on the diagonal of padded rows, in every precision asked for.
+    """
 
     count: int
     p: int
     b: int
-    padding: Tensor
-    entries: Tensor
-    values: Tensor
+    start: dict[torch.dtype, Tensor]
     orbitals: Tensor
     blocks: Tensor
     children: list[_Link]
@@ -65,6 +72,12 @@ class _Group:
     def size(self) -> int:
         """Rows of a front."""
         return self.p + self.b
+
+    def started(self, dtype: torch.dtype) -> Tensor:
+        """Own entries in one precision."""
+        if dtype not in self.start:
+            self.start[dtype] = self.start[torch.complex128].to(dtype)
+        return self.start[dtype]
 
 
 class SelectedInverse:
@@ -79,7 +92,7 @@ class SelectedInverse:
     positions : (n_vertices, k), optional
         Coordinates along which the graph may be cut.
     device : torch.device
-        Where the algebra runs, in complex128.
+        Where the algebra runs.
 
     Attributes
     ----------
@@ -113,20 +126,20 @@ class SelectedInverse:
 
     @torch.no_grad()
     def __call__(self, shifts: Tensor, exchange: Tensor, *, inverse: bool = True) -> tuple[Tensor, Tensor | None]:
-        """log|det(z - K - X)| and the diagonal 2x2 blocks of the inverse.
+        """log|det(z - K - X)| and the diagonal 2x2 blocks of the inverse, in the precision of the arguments.
 
         Parameters
         ----------
-        shifts : (B,) complex128
+        shifts : (B,) complex128 or complex64
             z of every matrix, off the real axis.
-        exchange : (B, M, 2, 2) complex128
+        exchange : (B, M, 2, 2) of the same dtype
             X of every matrix.
         inverse : bool
             Whether the blocks are wanted.
 
         Returns
         -------
-        (B,) float64 and (B, M, 2, 2) complex128 or None
+        (B,) float64 and (B, M, 2, 2) of the same dtype, or None
         """
         diagonal = shifts[:, None, None, None] * torch.eye(2, dtype=shifts.dtype, device=self.device) - exchange
         logarithm = torch.zeros(len(shifts), dtype=torch.float64, device=self.device)
@@ -150,33 +163,62 @@ class SelectedInverse:
             blocks[:, group.orbitals] = flat[:, group.blocks].unflatten(-1, (2, 2))
             for link in group.children:
                 child = self._groups[link.child]
+                cut = flat.index_select(1, link.positions).view(batch, -1, child.b, child.b)
+                if link.members is None:
+                    outer[link.child] = cut
+                    continue
                 if link.child not in outer:
                     outer[link.child] = flat.new_empty(batch, child.count, child.b, child.b)
-                cut = flat.index_select(1, link.positions)
-                outer[link.child][:, link.members] = cut.view(batch, -1, child.b, child.b)
+                outer[link.child][:, link.members] = cut
         return blocks
 
 
 def _assembled(group: _Group, diagonal: Tensor, updates: dict[int, Tensor]) -> Tensor:
     """Fronts (B, count, p + b, p + b): own entries of the matrix plus what the children left."""
     batch, size = len(diagonal), group.size
-    flat = diagonal.new_zeros(batch, group.count * size * size)
-    flat[:, group.entries] = group.values
-    flat[:, group.padding] = 1.0
+    flat = group.started(diagonal.dtype).repeat(batch, 1)
     flat[:, group.blocks] += diagonal[:, group.orbitals].flatten(2)
     for link in group.children:
-        flat.index_add_(1, link.positions, updates[link.child][:, link.members].flatten(1))
+        update = updates[link.child] if link.members is None else updates[link.child][:, link.members]
+        flat.index_add_(1, link.positions, update.flatten(1))
     return flat.view(batch, group.count, size, size)
 
 
 def _eliminated(front: Tensor, p: int) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], Tensor]:
     """log|det A_PP| (B,), the factors (S, U, L) and the update A_BB - A_BP U."""
-    factorised, pivots, _ = torch.linalg.lu_factor_ex(front[..., :p, :p])
-    log_det = factorised.diagonal(dim1=-2, dim2=-1).abs().log().sum((-2, -1))
-    identity = torch.eye(p, dtype=front.dtype, device=front.device).expand_as(factorised)
-    inverse = torch.linalg.lu_solve(factorised, pivots, identity)
-    upper, lower = inverse @ front[..., :p, p:], front[..., p:, :p] @ inverse
-    return log_det, (inverse, upper, lower), front[..., p:, p:] - front[..., p:, :p] @ upper
+    batch, count = front.shape[:2]
+    flat = front.flatten(0, 1)
+    inverse, log_dets = _inverted(flat[:, :p, :p])
+    upper, lower = torch.bmm(inverse, flat[:, :p, p:]), torch.bmm(flat[:, p:, :p], inverse)
+    update = torch.baddbmm(flat[:, p:, p:], flat[:, p:, :p], upper, alpha=-1)
+    factors = tuple(each.unflatten(0, (batch, count)) for each in (inverse, upper, lower))
+    return log_dets.view(batch, count).sum(-1), factors, update.unflatten(0, (batch, count))
+
+
+def _inverted(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverses (n, p, p) and log|det| (n,) float64, by halves: their Schur complements are as well conditioned.
+
+    ``[[A, B], [C, D]]`` with ``S = D - C A^-1 B`` has the inverse
+    ``[[A^-1 + A^-1 B S^-1 C A^-1, -A^-1 B S^-1], [-S^-1 C A^-1, S^-1]]`` and the determinant ``|A| |S|``.
+    """
+    size = blocks.shape[-1]
+    if size <= _LU_ROWS:
+        factorised, pivots, _ = torch.linalg.lu_factor_ex(blocks)
+        identity = torch.eye(size, dtype=blocks.dtype, device=blocks.device).expand_as(factorised)
+        log_det = factorised.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1, dtype=torch.float64)
+        return torch.linalg.lu_solve(factorised, pivots, identity), log_det
+    half = size // 2
+    b, c = blocks[:, :half, half:], blocks[:, half:, :half]
+    first, first_log = _inverted(blocks[:, :half, :half])
+    right, left = torch.bmm(first, b), torch.bmm(c, first)
+    last, last_log = _inverted(torch.baddbmm(blocks[:, half:, half:], c, right, alpha=-1))
+    corner = torch.bmm(right, last)
+    inverse = torch.empty_like(blocks)
+    inverse[:, :half, :half] = torch.baddbmm(first, corner, left)
+    inverse[:, :half, half:] = -corner
+    inverse[:, half:, :half] = -torch.bmm(last, left)
+    inverse[:, half:, half:] = last
+    return inverse, first_log + last_log
 
 
 def _front_inverse(group: _Group, factor: tuple[Tensor, Tensor, Tensor], outer: Tensor | None) -> Tensor:
@@ -184,15 +226,21 @@ def _front_inverse(group: _Group, factor: tuple[Tensor, Tensor, Tensor], outer: 
     inverse, upper, lower = factor
     if outer is None:
         return inverse
-    corner = outer @ lower
-    pivots = inverse + upper @ corner
-    full = inverse.new_empty(*inverse.shape[:2], group.size, group.size)
-    full[..., : group.p, : group.p] = pivots
+    inverse, upper, lower, outer = (each.flatten(0, 1) for each in (inverse, upper, lower, outer))
+    corner = _negative_product(outer, lower)
+    full = inverse.new_empty(len(inverse), group.size, group.size)
+    full[..., : group.p, : group.p] = torch.baddbmm(inverse, upper, corner, alpha=-1)
     if group.children:
-        full[..., group.p :, : group.p] = -corner
-        full[..., : group.p, group.p :] = -(upper @ outer)
+        full[..., group.p :, : group.p] = corner
+        full[..., : group.p, group.p :] = _negative_product(upper, outer)
         full[..., group.p :, group.p :] = outer
-    return full
+    return full.unflatten(0, (-1, group.count))
+
+
+def _negative_product(a: Tensor, b: Tensor) -> Tensor:
+    """``-a b`` of batches of matrices."""
+    shape = len(a), a.shape[1], b.shape[2]
+    return torch.baddbmm(a.new_empty(1).expand(shape), a, b, beta=0, alpha=-1)
 
 
 def _plan(fronts: list[Front], row_vertex: IntArray, matrix: csr_array, device: torch.device) -> list[_Group]:
@@ -271,12 +319,21 @@ class _Layout:
                 slots, positions = links.setdefault(index, ([], []))
                 slots.append(child_slot)
                 positions.append((base + place[:, None] * size + place).ravel())
-        tensors = {name: torch.from_numpy(np.concatenate(parts)).to(device) for name, parts in pieces.items()}
+        arrays = {name: np.concatenate(parts) for name, parts in pieces.items()}
+        start = np.zeros(len(group) * size * size, dtype=np.complex128)
+        start[arrays["entries"]] = arrays["values"]
+        start[arrays["padding"]] = 1.0
+        tensors = {name: torch.from_numpy(arrays[name]).to(device) for name in ("orbitals", "blocks")}
         children = [
-            _Link(index, torch.tensor(slots, device=device), torch.from_numpy(np.concatenate(positions)).to(device))
+            _Link(
+                index,
+                None if slots == list(range(len(members[index]))) else torch.tensor(slots, device=device),
+                torch.from_numpy(np.concatenate(positions)).to(device),
+            )
             for index, (slots, positions) in links.items()
         ]
-        return _Group(len(group), p, b, children=children, **tensors)
+        starts = {torch.complex128: torch.from_numpy(start).to(device)}
+        return _Group(len(group), p, b, start=starts, children=children, **tensors)
 
     def _place(self, front: int, p: int) -> IntArray:
         """Position of every row in a front with p pivot rows; valid for the rows of this front only."""
