@@ -18,7 +18,7 @@ from gnnspin.electrons.state import ElectronicState
 
 
 class PoleExpansion(EquilibriumSource, kind="pole_expansion"):
-    """Field source that sums Green's functions at the poles of a rational Fermi function; float64, any sparse H.
+    """Field source that sums Green's functions at the poles of a rational Fermi function; any sparse H.
 
     The density matrix is ``f(H) = 1/2 + kT sum_j R_j Re G(z_j)`` with ``G(z) = (z - H)^-1`` at the poles
     ``z_j = mu + i omega_j kT`` of `rational.fermi_poles` and Re the Hermitian part; only its diagonal blocks are
@@ -26,6 +26,10 @@ class PoleExpansion(EquilibriumSource, kind="pole_expansion"):
     ``Omega = Tr(H - mu)/2 - kT sum_j R_j ln|det(z_j - H)| + const``, of which the returned field is the exact gradient.
     At fixed electron number `NumberSearch` finds mu with about two evaluations' worth of Green's functions; at the mu
     found, f(H) and Omega are combinations of those at nearby poles, and the energy is ``F = Omega + mu N``.
+
+    All is in double precision, but for `field` (and `torque`, and dynamics) where the tolerance leaves room: Green's
+    functions in single precision, which cost half as much, err by less than a twentieth of ``tolerance`` if that is at
+    least ``5e-7 W / kT``, W the width of the spectrum. Field and energy then agree to the tolerance only.
 
     Cost grows as N^1.5 in two dimensions and N^2 in three; on a graph that connects everything with everything the
     selected inversion is a dense inverse per pole (`dense` is then True), and `ExactDiagonalization` is the better

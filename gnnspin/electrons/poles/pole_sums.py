@@ -27,7 +27,7 @@ CHUNK_BYTES = {"cpu": 2**27, "cuda": 2**33}
 _MARGIN = 1.001
 
 #: Fields are computed in single precision where the tolerance is this many times ``eps W / kT``, W the spectral width:
-#: the error of that is then less than a hundredth of the tolerance.
+#: rounding is then less than a twentieth of the tolerance.
 _SINGLE = 4.0
 
 #: At fixed electron number occupations are approximated better by this factor.

@@ -73,6 +73,23 @@ def test_fields_of_24_by_24_agree_with_diagonalisation(lattice, ensemble):
     assert (PoleExpansion(hamiltonian, kT=0.01, **ensemble).field(spins) - exact).norm(dim=-1).max() < 1e-8
 
 
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+@pytest.mark.parametrize(("name", "kT", "tolerance"), [("square", 0.003, 1e-2), ("two orbitals", 0.02, 1e-3)])
+def test_fields_in_single_precision_are_right_far_below_the_tolerance(name, kT, tolerance, ensemble):
+    hamiltonian = HAMILTONIANS[name]()
+    poles = PoleExpansion(hamiltonian, kT=kT, tolerance=tolerance, **ensemble)
+    spins = random_spins(hamiltonian.system.n_sites, replicas=(2,), seed=2)
+    difference = (poles.field(spins) - poles.energy_and_field(spins)[1]).norm(dim=-1).max()
+    assert 0 < difference < 0.05 * tolerance
+
+
+def test_tight_tolerances_and_low_temperatures_take_double_precision():
+    hamiltonian, spins = HAMILTONIANS["square"](), random_spins(64, seed=2)
+    for kT, tolerance in ((0.02, 1e-5), (1e-3, 1e-3)):
+        poles = PoleExpansion(hamiltonian, kT=kT, mu=-1.1, tolerance=tolerance)
+        assert torch.equal(poles.field(spins), poles.energy_and_field(spins)[1])
+
+
 @pytest.mark.slow
 def test_amorphous_magnet_of_100_sites_at_low_temperature():
     hamiltonian = SDHamiltonian(amorphous(100, 5.0, 0.5, seed=0), ExponentialHopping(), J=6.0)
