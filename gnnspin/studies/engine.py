@@ -193,7 +193,7 @@ class _Work:
     def _draw(self) -> None:
         for name, each in self.study.maps.items():
             with Trajectory(self.trajectory(each.run)) as run:
-                draw_maps(run, each, self.folder / f"{name}.png")
+                draw_maps(run, each, self.folder / f"{name}.png", self.exact)
         for name in self.study.spectra:
             with Trajectory(self.trajectory(name)) as run:
                 draw_spectrum(run, self.folder / f"structure_factor_{name}.png")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import normalize
 from gnnspin.observables import (
     bond_order,
@@ -29,16 +30,31 @@ _QUANTITIES: dict[str, Callable[[SpinSystem, Tensor], Tensor]] = {
 }
 
 
-def draw_maps(run: Trajectory, config: MapConfig, path: Path) -> None:
-    """Draw a quantity per site of a run's first replica at several times."""
+#: Quantities of the electrons, from their number per site.
+_ELECTRONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "electron_density": lambda density: density,
+    "hole_density": lambda density: 1 - density,
+}
+
+
+def draw_maps(run: Trajectory, config: MapConfig, path: Path, exact: Callable[[SpinSystem], FieldSource]) -> None:
+    """Draw a quantity per site of a run's first replica at several times.
+
+    Densities of electrons, and of holes in one electron per site, are those of the exact solver on the run's spins.
+    """
     frames = [int(np.abs(run.times - time).argmin()) for time in config.times]
     titles = [f"time {run.times[frame]:g}" for frame in frames]
     spins = torch.stack([_spins(run, frame) for frame in frames])
+    label = config.quantity.replace("_", " ")
+    if config.quantity in _ELECTRONS:
+        density = exact(run.system).solve(spins).density  # type: ignore[attr-defined]
+        lattice_map(run.system, _ELECTRONS[config.quantity](density), path, titles=titles, label=label)
+        return
     if config.quantity not in _QUANTITIES:
         spin_map(run.system, spins, path, what=config.quantity, titles=titles)
         return
     values = torch.stack([_QUANTITIES[config.quantity](run.system, each) for each in spins])
-    lattice_map(run.system, values, path, titles=titles, label=config.quantity.replace("_", " "))
+    lattice_map(run.system, values, path, titles=titles, label=label)
 
 
 def draw_spectrum(run: Trajectory, path: Path) -> None:

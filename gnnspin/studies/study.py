@@ -76,10 +76,19 @@ class OwnErrorsConfig(Config):
 
 
 class MapConfig(Config):
-    """Maps of a quantity per site at several times of a run."""
+    """Maps of a quantity per site at several times of a run; densities of the electrons are solved exactly."""
 
     run: str
-    quantity: Literal["scalar_chirality", "vector_chirality", "bond_order", "spins", "S_z", "topological_charge"]
+    quantity: Literal[
+        "scalar_chirality",
+        "vector_chirality",
+        "bond_order",
+        "spins",
+        "S_z",
+        "topological_charge",
+        "electron_density",
+        "hole_density",
+    ]
     times: tuple[float, ...] = Field(min_length=1, max_length=4)
 
 

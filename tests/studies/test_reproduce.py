@@ -32,7 +32,11 @@ TINY = {
     "analyses": {"quench": {"growth": None}},  # too small for a law
     "errors": {"learned_24": [0, 10]},
     "comparisons": {"exact_and_learned": {"times": [5, 10]}},
-    "maps": {"chirality": {"times": [5, 40]}, "texture": {"run": "quench", "quantity": "spins", "times": [40]}},
+    "maps": {
+        "chirality": {"times": [5, 40]},
+        "texture": {"run": "quench", "quantity": "spins", "times": [40]},
+        "holes": {"run": "learned_12", "quantity": "hole_density", "times": [5]},
+    },
     "series": {
         "sizes": {
             "parameter": "edge",
@@ -73,6 +77,7 @@ def test_leaves_a_report_and_every_file_it_names(tiny: Path, tmp_path: Path) -> 
         "structure_factor_quench.png",
         "exact_and_learned_angle.png",
         "texture.png",
+        "holes.png",
         "sizes_neighbor_correlation.png",
     ):
         assert figure in report
