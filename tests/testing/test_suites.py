@@ -66,6 +66,12 @@ class TestSemiImplicit(IntegratorPhysics):
     integrator = "semi_implicit"
 
 
+class TestExtrapolatedMidpoint(IntegratorPhysics):
+    """A step that remembers."""
+
+    integrator = "extrapolated_midpoint"
+
+
 class Wrong(FieldSource):
     """Twice the field of its energy, different from call to call, with fields of replicas mixed up."""
 
