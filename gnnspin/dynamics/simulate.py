@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.dilution import Diluted
@@ -25,18 +25,23 @@ from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.loop import Run, integrate
 from gnnspin.dynamics.multistep import begun
 from gnnspin.dynamics.observers import ObserversOfRun, resolved_observers
-from gnnspin.dynamics.parameters import PER_SITE, NoiseTerms, StepParameters, pinned_mask
+from gnnspin.dynamics.parameters import NoiseTerms, StepParameters, pinned_mask
 from gnnspin.dynamics.protocols import (
     Protocol,
     TemperatureFunction,
-    describe_temperature,
-    protocol_from,
-    same_temperature,
 )
 from gnnspin.dynamics.steps import Step, semi_implicit_step
+from gnnspin.dynamics.stored import (
+    described_correction,
+    given_source,
+    restored_parameters,
+    restored_state,
+    restored_step,
+    run_settings,
+    stored_values,
+)
 from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.trajectories.observers import ObservableLog, Observer, named_observers
-from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
 from gnnspin.trajectories.writer import TrajectoryWriter, refuse_existing
@@ -195,10 +200,10 @@ def simulate(
     log.observe(state)
     writer = None
     if trajectory is not None:
-        settings = _settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})}
+        settings = run_settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})}
         if correcting is not None:
-            settings["correction"] = _described_correction(correcting)
-        values = _stored_values(state, parameters)
+            settings["correction"] = described_correction(correcting)
+        values = stored_values(state, parameters)
         writer = TrajectoryWriter.create(
             trajectory,
             source,
@@ -262,14 +267,12 @@ def resume(
     if n_steps is not None and n_steps < 0:
         raise InvalidInput(f"n_steps={n_steps} must not be negative")
     with Trajectory(path) as stored:
-        source = stored.rebuild_source() if source is None else _given_source(source, stored, stored.source)
-        settings, state = stored.settings, stored.state
-        step = _corrected(INTEGRATORS[settings["integrator"]], correction, stored)
+        source = stored.rebuild_source() if source is None else given_source(source, stored, stored.source)
+        settings, state = stored.settings, restored_state(stored)
+        step = restored_step(INTEGRATORS[settings["integrator"]], correction, stored)
         named = _observers(observers, source, corrected="correction" in settings)
         log = ObservableLog.restored(named, stored.observable_steps, stored.observable_times, stored.observables)
-        parameters = _restored_parameters(stored, kT)
-    memory = {name: _laid_out(values, settings["device"]) for name, values in state.memory.items()}
-    state = replace(state, spins=_laid_out(state.spins, settings["device"]), memory=memory)
+        parameters = restored_parameters(stored, kT)
     last_step = settings["last_step"] if n_steps is None else state.step + n_steps
     schedule = Schedule(max(last_step, state.step), settings["observe_every"], settings["save_every"])
     writer = TrajectoryWriter.reopen(path, state, log, schedule)
@@ -298,94 +301,10 @@ def _correcting(
     return CorrectedStep(step, correction if vacancies is None else Diluted(correction, vacancies), every)
 
 
-def _corrected(step: Step, correction: FieldSource | None, stored: Trajectory) -> Step:
-    """The step of a stored run, with its corrections if it had any."""
-    described = stored.settings.get("correction")
-    if described is None:
-        if correction is not None:
-            raise InvalidInput(f"{stored.path} is a run without a correction; leave correction out")
-        return step
-    if correction is None:
-        correction = stored.rebuild_correction()
-    else:
-        correction = _given_source(correction, stored, described["source"])
-    assert correction is not None
-    return CorrectedStep(step, correction, described["every"])
-
-
-def _described_correction(step: CorrectedStep) -> dict[str, Any]:
-    source = step.correction
-    return {"every": step.every, "source": source.specification(), "device": str(source.device)}
-
-
 def _observers(observers: ObserversOfRun, source: FieldSource, *, corrected: bool) -> dict[str, Observer]:
     """Observers by name, the size of the correction among them."""
     named = named_observers(resolved_observers(observers, source))
     return {**named, CORRECTION: correction_size} if corrected else named
-
-
-def _settings(
-    source: FieldSource, state: State, parameters: StepParameters, schedule: Schedule, integrator: str
-) -> dict[str, Any]:
-    """Settings of a run as a trajectory file holds them, in JSON; `_restored_parameters` reads them."""
-    return {
-        **parameters.stored(),
-        "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,
-        "integrator": integrator,
-        "last_step": schedule.last_step,
-        "observe_every": schedule.observe_every,
-        "save_every": schedule.save_every,
-        "device": str(state.spins.device),
-        "source_device": str(source.device),
-    }
-
-
-def _stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
-    """Settings that may differ from site to site."""
-    values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
-    return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
-
-
-def _given_source(source: FieldSource, stored: Trajectory, specification: Mapping[str, Any]) -> FieldSource:
-    """The user's source, diluted as the stored one was."""
-    described = written_out(specification)
-    if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
-        source = Diluted(source, described["vacant"])
-    require_same_system(source.system, stored.system)
-    require_same_source(source, specification)
-    return source
-
-
-def _laid_out(values: Tensor, device: str) -> Tensor:
-    """Vectors in memory as the steps keep them: sums over them are then the same to the last bit."""
-    return vectors(components(values.to(device)))
-
-
-def _restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> StepParameters:
-    settings = stored.settings
-    sizes = tuple(part.n_sites for part in stored.system.parts)
-    names = {field.name for field in fields(StepParameters)} - set(PER_SITE)
-    values = {name: value for name, value in settings.items() if name in names}
-    return StepParameters(
-        **values | {"replicas": None if settings["replicas"] is None else tuple(settings["replicas"])},
-        damping=_restored(stored.damping, settings["device"]),
-        kT=_restored_temperature(stored, kT),
-        part_sizes=sizes if len(sizes) > 1 else None,
-        pinned=None if stored.pinned is None else torch.from_numpy(stored.pinned).to(settings["device"]),
-    )
-
-
-def _restored_temperature(stored: Trajectory, kT: TemperatureFunction | None) -> float | Tensor | TemperatureFunction:
-    described = stored.settings["kT"]
-    if kT is None:
-        return _restored(stored.kT, stored.settings["device"]) if described is None else protocol_from(described)
-    if described is None or not same_temperature(kT, described):
-        raise InvalidInput(f"kT is {describe_temperature(kT)}, the stored run has {described or stored.kT.tolist()}")
-    return kT
-
-
-def _restored(value: NDArray[Any], device: str) -> float | Tensor:
-    return float(value) if value.ndim == 0 else torch.from_numpy(value).to(device)
 
 
 def _with_suggested_step(

@@ -29,6 +29,7 @@ def processor_time(work: Callable[[], object], repetitions: int) -> float:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[24, 48, 96])
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-1, 1e-2, 1e-4, 1e-8])

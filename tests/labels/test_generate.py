@@ -182,7 +182,7 @@ def test_errors_come_before_the_output_is_made(tmp_path):
         ({"samplers": [{"kind": "relaxation", "count": 1, "n_steps": 5, "save_every": 2}]}, "multiple of save_every"),
         (
             {"samplers": [{"kind": "relaxation", "count": 1, "n_steps": 2, "save_every": 2, "integrator": "euler"}]},
-            "known: adaptive, heun",
+            "known: adaptive, extrapolated_midpoint, heun",
         ),
     ],
 )

@@ -41,6 +41,7 @@ def test_local_cluster_gives_the_serial_store(serial: Path, tmp_path: Path) -> N
     assert path.read_bytes() == serial.read_bytes()
 
 
+@pytest.mark.slow
 def test_scheduler_by_address_and_a_lost_worker(serial: Path, tmp_path: Path) -> None:
     """A worker is killed while it works: the run goes on and the store is the same."""
     from distributed import LocalCluster

@@ -185,6 +185,7 @@ def test_tolerance_is_met_and_not_wasted(name, tolerance, ensemble):
         assert error > tolerance * 1e-3
 
 
+@pytest.mark.slow
 def test_stochastic_error_follows_its_own_estimate():
     """The exact torque lies within the scatter of probe sets: squared error over squared estimate averages to one."""
     hamiltonian, spins = SDHamiltonian(triangular(12, 12), J=3.0), random_spins(144, seed=1)

@@ -1,0 +1,117 @@
+"""A run as its trajectory file describes it: what is written at its start, and what `resume` makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnspin.core.dilution import Diluted
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.source import FieldSource
+from gnnspin.core.state import State
+from gnnspin.dynamics.algebra import components, vectors
+from gnnspin.dynamics.correction import CorrectedStep
+from gnnspin.dynamics.parameters import PER_SITE, StepParameters
+from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
+from gnnspin.dynamics.steps import Step
+from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
+from gnnspin.trajectories.schedule import Schedule
+from gnnspin.trajectories.trajectory import Trajectory
+
+
+def run_settings(
+    source: FieldSource, state: State, parameters: StepParameters, schedule: Schedule, integrator: str
+) -> dict[str, Any]:
+    """Settings of a run as a trajectory file holds them, in JSON; `restored_parameters` reads them."""
+    return {
+        **parameters.stored(),
+        "kT": describe_temperature(parameters.kT) if callable(parameters.kT) else None,
+        "integrator": integrator,
+        "last_step": schedule.last_step,
+        "observe_every": schedule.observe_every,
+        "save_every": schedule.save_every,
+        "device": str(state.spins.device),
+        "source_device": str(source.device),
+    }
+
+
+def stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
+    """Settings that may differ from site to site."""
+    values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
+    return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
+
+
+def given_source(source: FieldSource, stored: Trajectory, specification: Mapping[str, Any]) -> FieldSource:
+    """The user's source, diluted as the stored one was."""
+    described = written_out(specification)
+    if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
+        source = Diluted(source, described["vacant"])
+    require_same_system(source.system, stored.system)
+    require_same_source(source, specification)
+    return source
+
+
+def restored_state(stored: Trajectory) -> State:
+    """The newest state, on the device of the run and laid out as the steps do."""
+    state, device = stored.state, stored.settings["device"]
+    memory = {name: _laid_out(values, device) for name, values in state.memory.items()}
+    return replace(state, spins=_laid_out(state.spins, device), memory=memory)
+
+
+def _laid_out(values: Tensor, device: str) -> Tensor:
+    """Vectors in memory as the steps keep them: sums over them are then the same to the last bit."""
+    return vectors(components(values.to(device)))
+
+
+def restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> StepParameters:
+    """Parameters of a stored run; `kT` where the file holds no more than the name of a function."""
+    settings = stored.settings
+    sizes = tuple(part.n_sites for part in stored.system.parts)
+    names = {field.name for field in fields(StepParameters)} - set(PER_SITE)
+    values = {name: value for name, value in settings.items() if name in names}
+    return StepParameters(
+        **values | {"replicas": None if settings["replicas"] is None else tuple(settings["replicas"])},
+        damping=_restored(stored.damping, settings["device"]),
+        kT=_restored_temperature(stored, kT),
+        part_sizes=sizes if len(sizes) > 1 else None,
+        pinned=None if stored.pinned is None else torch.from_numpy(stored.pinned).to(settings["device"]),
+    )
+
+
+def _restored_temperature(stored: Trajectory, kT: TemperatureFunction | None) -> float | Tensor | TemperatureFunction:
+    described = stored.settings["kT"]
+    if kT is None:
+        return _restored(stored.kT, stored.settings["device"]) if described is None else protocol_from(described)
+    if described is None or not same_temperature(kT, described):
+        raise InvalidInput(f"kT is {describe_temperature(kT)}, the stored run has {described or stored.kT.tolist()}")
+    return kT
+
+
+def _restored(value: NDArray[Any], device: str) -> float | Tensor:
+    return float(value) if value.ndim == 0 else torch.from_numpy(value).to(device)
+
+
+def restored_step(step: Step, correction: FieldSource | None, stored: Trajectory) -> Step:
+    """The step of a stored run, with its corrections if it had any."""
+    described = stored.settings.get("correction")
+    if described is None:
+        if correction is not None:
+            raise InvalidInput(f"{stored.path} is a run without a correction; leave correction out")
+        return step
+    if correction is None:
+        correction = stored.rebuild_correction()
+    else:
+        correction = given_source(correction, stored, described["source"])
+    assert correction is not None
+    return CorrectedStep(step, correction, described["every"])
+
+
+def described_correction(step: CorrectedStep) -> dict[str, Any]:
+    """Corrections of a run as its settings hold them."""
+    source = step.correction
+    return {"every": step.every, "source": source.specification(), "device": str(source.device)}
