@@ -32,13 +32,11 @@ from gnnspin.dynamics.protocols import (
 )
 from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.stored import (
-    described_correction,
     given_source,
+    new_writer,
     restored_parameters,
     restored_state,
     restored_step,
-    run_settings,
-    stored_values,
 )
 from gnnspin.dynamics.timestep import suggest_timestep
 from gnnspin.trajectories.observers import ObservableLog, Observer, named_observers
@@ -173,7 +171,7 @@ def simulate(
     step = INTEGRATORS[integrator]
     if trajectory is not None:
         refuse_existing(trajectory)
-    correcting = None if correction is None else _correcting(step, correction, correct_every, source, vacancies)
+    running = step if correction is None else _correcting(step, correction, correct_every, source, vacancies)
     source, pinned = _diluted(source, vacancies, pinned, start)
     parameters = StepParameters.checked(
         start,
@@ -192,29 +190,17 @@ def simulate(
     _require_cold(step, parameters, start)
     if dt == "auto":
         parameters = _with_suggested_step(parameters, source, start, step, accuracy)
-    step = correcting or step
-    log = ObservableLog(_observers(observers, source, corrected=correcting is not None))
+    log = ObservableLog(_observers(observers, source, corrected=correction is not None))
     state = State(vectors(components(normalize(start))), time=float(start_time))
     with torch.no_grad():
-        state = begun(step, state, source, parameters)
+        state = begun(running, state, source, parameters)
     log.observe(state)
     writer = None
     if trajectory is not None:
-        settings = run_settings(source, state, parameters, schedule, integrator) | {"notes": dict(notes or {})}
-        if correcting is not None:
-            settings["correction"] = described_correction(correcting)
-        values = stored_values(state, parameters)
-        writer = TrajectoryWriter.create(
-            trajectory,
-            source,
-            state,
-            log,
-            settings=settings,
-            parameters=values,
-            save_dtype=save_dtype,
-            others=() if correcting is None else (correcting.correction,),
+        writer = new_writer(
+            trajectory, source, state, log, schedule, parameters, integrator, running, notes or {}, save_dtype
         )
-    return integrate(state, source, parameters, step, schedule, log, writer, progress)
+    return integrate(state, source, parameters, running, schedule, log, writer, progress)
 
 
 @independent_of_modes

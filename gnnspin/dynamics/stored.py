@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +20,39 @@ from gnnspin.dynamics.correction import CorrectedStep
 from gnnspin.dynamics.parameters import PER_SITE, StepParameters
 from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
 from gnnspin.dynamics.steps import Step
+from gnnspin.trajectories.observers import ObservableLog
 from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
+from gnnspin.trajectories.writer import TrajectoryWriter
 
 
-def run_settings(
+def new_writer(
+    path: str | Path,
+    source: FieldSource,
+    state: State,
+    log: ObservableLog,
+    schedule: Schedule,
+    parameters: StepParameters,
+    integrator: str,
+    step: Step,
+    notes: Mapping[str, Any],
+    save_dtype: str,
+) -> TrajectoryWriter:
+    """The trajectory file of a run that begins; errors as from `TrajectoryWriter.create`."""
+    settings = {**_settings(source, state, parameters, schedule, integrator), "notes": dict(notes)}
+    others: list[FieldSource] = []
+    if isinstance(step, CorrectedStep):
+        others = [step.correction]
+        description = {"source": step.correction.specification(), "device": str(step.correction.device)}
+        settings["correction"] = {"every": step.every, **description}
+    values = _values_of_sites(state, parameters)
+    return TrajectoryWriter.create(
+        path, source, state, log, settings=settings, parameters=values, save_dtype=save_dtype, others=others
+    )
+
+
+def _settings(
     source: FieldSource, state: State, parameters: StepParameters, schedule: Schedule, integrator: str
 ) -> dict[str, Any]:
     """Settings of a run as a trajectory file holds them, in JSON; `restored_parameters` reads them."""
@@ -40,7 +68,7 @@ def run_settings(
     }
 
 
-def stored_values(state: State, parameters: StepParameters) -> dict[str, Any]:
+def _values_of_sites(state: State, parameters: StepParameters) -> dict[str, Any]:
     """Settings that may differ from site to site."""
     values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
     return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
@@ -109,9 +137,3 @@ def restored_step(step: Step, correction: FieldSource | None, stored: Trajectory
         correction = given_source(correction, stored, described["source"])
     assert correction is not None
     return CorrectedStep(step, correction, described["every"])
-
-
-def described_correction(step: CorrectedStep) -> dict[str, Any]:
-    """Corrections of a run as its settings hold them."""
-    source = step.correction
-    return {"every": step.every, "source": source.specification(), "device": str(source.device)}
