@@ -18,6 +18,7 @@ from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
+from gnnspin.force_fields.native import NativeChoice, on_this_machine
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import architecture, build
@@ -47,7 +48,8 @@ class ForceField(FieldSource, kind="force_field"):
     """A learned field source: the energies and fields of a model; no energy where the model has none.
 
     Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
-    other. Evaluates in float32 unless told otherwise.
+    other. Evaluates in float32 unless told otherwise; on a CPU by code compiled for this machine where the architecture
+    has it, see `native`.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ class ForceField(FieldSource, kind="force_field"):
         self.system = system
         self.provenance = provenance or {}
         self._tiling: Tiling | None = None
+        self._native = NativeChoice()
         self._prepared = model.prepare(system)
         self.model.check_species(system)
         self.has_energy = self.model.conservative
@@ -105,6 +108,24 @@ class ForceField(FieldSource, kind="force_field"):
         if not self.model.compiles:
             raise InvalidInput(f"{self.model.name} does not go through torch.compile; use it as it is")
         self.model.compile(**options)
+        self._native.wanted = False
+        return self
+
+    def native(self, wanted: bool = True) -> ForceField:
+        """Evaluate by code compiled for this machine, or, with ``False``, by the model in torch; in place.
+
+        Energies and fields agree to rounding. The code is C++, needs a compiler (``c++``, ``g++``, ``clang++`` or what
+        ``CXX`` names), is built in some seconds at the first field and kept under ``~/.cache/gnnspin``. Without this
+        call it is used on 400 sites or more where it can be built, unless the environment says ``GNNSPIN_NATIVE=0``.
+
+        Raises
+        ------
+        InvalidInput
+            At the next field, if there is none for this architecture on this system.
+        NoCompiler
+            At the next field, if it cannot be built.
+        """
+        self._native.wanted = wanted
         return self
 
     @independent_of_modes
@@ -161,6 +182,11 @@ class ForceField(FieldSource, kind="force_field"):
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
+        if on_this_machine(spins):
+            system = self.system if self._tiling is None else self._tiling.window
+            native = self._native.field(self.model, system, spins.dtype)
+            if native is not None:
+                return native(spins.detach(), field=field)
         if not field:
             with torch.no_grad():
                 return self.model(self.data, spins), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,14 @@ SYMMETRIES = frozenset({"spin_rotation", "time_reversal", "translation", "point_
 
 #: What an architecture can do beyond energies and fields; see `SpinModel.capabilities`.
 Capability = Literal["compiles", "linear", "site_resolved", "vectors"]
+
+
+class NativeField(Protocol):
+    """Evaluation of a model on one system by code outside of torch; see `SpinModel.native`."""
+
+    def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
+        """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
+        ...
 
 
 class SpinModel(nn.Module, ABC):
@@ -107,6 +115,17 @@ class SpinModel(nn.Module, ABC):
         replicas = spins.shape[:-2]
         energies = self.dimensionless_energies(data, spins.reshape(-1, *spins.shape[-2:]))
         return (self.energy_scale * energies + self.energy_shift).reshape(*replicas, -1)
+
+    def native(self, system: SpinSystem, dtype: torch.dtype) -> NativeField | None:
+        """Energies and fields on `system` by code compiled for this machine; None where there is none. Default: none.
+
+        Raises
+        ------
+        NoCompiler
+            If there is such code, and no compiler for it.
+        """
+        del system, dtype
+        return None
 
     def forward(self, data: Any, spins: Tensor) -> Tensor:
         """`site_energies`; what `torch.nn.Module.compile` compiles."""

@@ -18,6 +18,7 @@ from gnnspin.models.blocks.lattice_kernels import KernelGeometry, Orientations, 
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion, LayeredHyperparameters
 from gnnspin.models.blocks.oriented_layer import OrientedLayer, OrientedSize
 from gnnspin.models.blocks.unit_cell import UnitCell
+from gnnspin.models.native import NativeOriented
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.distances import LENGTH_TOLERANCE
@@ -200,6 +201,10 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     def _layer_geometry(self, data: OrientedGeometry, k: int) -> KernelGeometry:
         return data.kernels[min(k, 1)]
+
+    def native(self, system: SpinSystem, dtype: torch.dtype) -> NativeOriented | None:
+        """Energies and fields by a kernel in C++, on lattices that are no smaller than the model's own kernels."""
+        return NativeOriented(self, system, dtype) if self.prepare(system).stencil else None
 
     def site_vectors(self, data: OrientedGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer, mean of all orientations; needs ``vector_output=True``."""

@@ -14,6 +14,7 @@ from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import InvalidInput
 from gnnspin.graphs.radius import MATCH_TOLERANCE, radius_graph
 from gnnspin.models.blocks.density import LatticeStencil, convolve
+from gnnspin.models.blocks.padded_rows import Neighborhood
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.distances import no_neighbor
@@ -109,6 +110,12 @@ class LatticeKernel(nn.Module):
         found = _stencil(system, self.cutoff, self.displacements) if stencil and is_lattice(system) else None
         return KernelGeometry(found, _slots(system, self.cutoff, self.displacements) if found is None else None)
 
+    def neighborhood(self, system: SpinSystem) -> Neighborhood:
+        """Place of the neighbour at each displacement, for every site of the unit cell of a lattice."""
+        cells, center, neighbor, vectors = cell_neighbors(system, self.cutoff)
+        index = _indices(self.displacements, vectors, repr(system)).numpy()
+        return Neighborhood.of(cells, center, neighbor, index, len(self.displacements))
+
     def forward(self, features: Tensor, geometry: KernelGeometry) -> Tensor:
         """Messages (B, G, C_out, N) of features (B, G, C_in, N), or (B, 1, C_in, N) equal in all orientations."""
         n_orientations = len(self.images)
@@ -143,8 +150,11 @@ class OrientationMixing(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Mixtures (B, G, C, N) of features (B, G, C, N)."""
-        matrix = self.weight[:, :, self.quotient].permute(2, 0, 3, 1).flatten(2, 3).flatten(0, 1)
-        return (matrix @ features.flatten(1, 2)).reshape(features.shape)
+        return (self.matrix() @ features.flatten(1, 2)).reshape(features.shape)
+
+    def matrix(self) -> Tensor:
+        """Matrix (G C, G C) that mixes orientations and channels."""
+        return self.weight[:, :, self.quotient].permute(2, 0, 3, 1).flatten(2, 3).flatten(0, 1)
 
 
 def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:

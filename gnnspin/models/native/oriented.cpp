@@ -1,0 +1,456 @@
+// Energies and fields of the oriented cluster expansion; the equations stand in oriented_cluster_expansion.py.
+// Built for one precision REAL and blocks of REGISTERS vector registers.
+//
+// Everything but the messages is local to a site and an orientation, and is computed for a block of B sites without
+// leaving the first cache. Vectors and scalars handed on are kept in arrays (orientation, channel, 3, position); the
+// way back computes the inside of a block anew from them.
+//
+// A position is a place in rows that are padded on both sides by a halo, which repeats the other end of the row
+// (periodic) or is zero (open), so that the neighbours of a block of sites are a block of positions.
+#include <vector>
+
+#include "blocks.hpp"
+
+extern "C" {
+struct Rows {
+    int64_t count, length, halo, periodic, positions;
+    const int64_t* first;  // position of the first site of each row
+};
+struct Layer {
+    int64_t orientations, kinds, in_vectors, in_scalars, filters, factors, terms, channels, scalars, hidden;
+    int64_t invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
+    const int64_t *neighbors, *reverse;  // (rows, displacements): position of the neighbour of a row's first site
+    const void* kernel;       // (G, filters, D in_vectors)
+    const void* kernel_back;  // (G, in_vectors, D filters); of the first layer (D in_vectors, G filters)
+    const void *own, *own_back;          // (filters, in_vectors) and its transpose
+    const void *mixing, *mixing_back;    // (G in_vectors, G in_vectors): identity included
+    const void *scalar_kernel, *scalar_kernel_back, *scalar_mixing, *scalar_mixing_back;
+    const void *factor_mixing, *factor_mixing_back;  // (factors, kinds + filters)
+    const void *vector_mixing, *vector_mixing_back;  // (terms channels, kinds + filters)
+    const void *first, *first_bias, *first_back;     // (hidden + 1, invariants), the last row the linear energy
+    const void *second, *second_bias, *second_back;
+    const void *third, *third_bias, *third_back;
+    // Arrays of positions: what the layer receives, mixed over orientations, and adjoints.
+    void *vectors, *mixed_vectors, *scalars_in, *mixed_scalars;
+    void *d_vectors, *d_scalars, *d_messages /* of the first layer: of its neighbours' vectors, (D in_vectors) */, *d_scalar_messages, *d_mixed_scalars;
+    void *sites, *d_spins;
+};
+}
+
+template <typename T> const T* as(const void* p) { return static_cast<const T*>(p); }
+template <typename T> T* as(void* p) { return static_cast<T*>(p); }
+
+// Copies the ends of each row into its halo.
+template <typename T> void fill_halo(const Rows& rows, T* features, int64_t channels) {
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows.count; ++r)
+        for (int64_t c = 0; c < channels; ++c) {
+            T* row = features + c * rows.positions + rows.first[r];
+            for (int64_t k = 0; k < rows.halo; ++k) {  // no longer than the row
+                row[-1 - k] = rows.periodic ? row[rows.length - 1 - k] : T(0);
+                row[rows.length + k] = rows.periodic ? row[k] : T(0);
+            }
+        }
+}
+
+template <typename T, int NV> struct Block {
+    static constexpr int B = NV * Lanes<T>::count;
+    static constexpr int B3 = 3 * B;
+    const Layer& l;
+    const Rows& rows;
+    int64_t G, K, C, F, P;
+    const T* spins;  // (3, positions)
+    const T* kinds;  // (kinds, positions)
+    std::vector<T> memory;
+    std::vector<const T*> pointers;
+    T *X, *u, *inv, *z1, *a1, *z2, *a2, *out, *mixed, *v, *s;
+    T *dA_all, *dX, *du, *dinv, *d1, *dout, *dmixed, *dv, *S, *dS, *total;
+
+    Block(const Layer& layer, const Rows& given, const T* all_spins, const T* all_kinds)
+        : l(layer), rows(given), G(l.orientations), K(l.kinds), C(l.in_vectors), F(l.filters), P(l.factors),
+          spins(all_spins), kinds(all_kinds) {
+        const int64_t n = K + F, H = l.hidden, M = l.terms * l.channels;
+        const int64_t sizes[] = {3 * n, 3 * P, l.invariants, H + 1, H, H, H, l.outputs, 3 * M, 3 * l.channels,
+                                 l.scalars, 3 * G * F, 3 * n, 3 * P, l.invariants, H + 1, l.outputs, 3 * M, 3 * l.channels, 3, 3,
+                                 l.site_outputs};
+        T** places[] = {&X, &u, &inv, &z1, &a1, &z2, &a2, &out, &mixed, &v, &s,
+                        &dA_all, &dX, &du, &dinv, &d1, &dout, &dmixed, &dv, &S, &dS, &total};
+        int64_t sum = 0;
+        for (int64_t size : sizes) sum += size + 1;
+        memory.resize(sum * B);
+        T* next = memory.data();
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); ++k) {
+            *places[k] = next;
+            next += (sizes[k] + 1) * B;
+        }
+        pointers.resize(l.displacements * (C + F + l.in_scalars));
+    }
+
+    int64_t vector_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * 3 * rows.positions; }
+    int64_t scalar_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * rows.positions; }
+
+    // Rows (displacement, channel) of the neighbours of block p of row r; `step` from one channel to the next.
+    int64_t gather(const int64_t* table, int64_t r, int64_t p, const T* features, int64_t channels, int64_t step) {
+        int64_t n = 0;
+        for (int64_t d = 0; d < l.displacements; ++d) {
+            const T* at = features + table[r * l.displacements + d] + p;
+            for (int64_t c = 0; c < channels; ++c) pointers[n++] = at + c * step;
+        }
+        return n;
+    }
+
+    void load(const T* from, int64_t channels, T* to) const {
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * B, from + c * rows.positions, sizeof(T) * B);
+    }
+    void store(const T* from, int64_t channels, T* to) const {
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * rows.positions, from + c * B, sizeof(T) * B);
+    }
+
+    void start(int64_t at) {
+        load(spins + at, 3, S);
+        for (int64_t k = 0; k < K; ++k)
+            for (int x = 0; x < 3; ++x)
+                for (int b = 0; b < B; ++b) X[k * B3 + x * B + b] = S[x * B + b] * kinds[k * rows.positions + at + b];
+        std::memset(total, 0, sizeof(T) * B * l.site_outputs);
+        std::memset(dS, 0, sizeof(T) * B3);
+    }
+
+    // Messages, products, the site network, and what is handed on, of orientation g.
+    void forward(int64_t r, int64_t p, int64_t g) {
+        const int64_t at = rows.first[r] + p, N = rows.positions;
+        const T* input = as<T>(l.is_first ? l.vectors : l.mixed_vectors) + (l.is_first ? 0 : vector_at(g, 0, C));
+        const int64_t n = gather(l.neighbors, r, p, input, C, 3 * N);
+        T* A = X + K * B3;
+        for (int x = 0; x < 3; ++x) {
+            product<T, NV, ZERO>(as<T>(l.kernel) + g * F * n, F, n, Scattered<T>{pointers.data(), x * N}, A + x * B, B3);
+            if (!l.is_first)
+                product<T, NV, ADD>(as<T>(l.own), F, C, Strided<T>{input + x * N + at, 3 * N}, A + x * B, B3);
+        }
+        product3<T, NV, ZERO>(as<T>(l.factor_mixing), P, K + F, X, u);
+        T* next = inv;
+        for (int64_t k = 0; k < P; ++k, next += B) {
+            const T* a = u + k * B3;
+            for (int b = 0; b < B; ++b) next[b] = a[b] * a[b] + a[B + b] * a[B + b] + a[2 * B + b] * a[2 * B + b];
+        }
+        for (int64_t k = 0; k < P; ++k, next += B) {
+            const T *a = u + k * B3, *o = u + (k ? k - 1 : P - 1) * B3;
+            for (int b = 0; b < B; ++b) next[b] = a[b] * o[b] + a[B + b] * o[B + b] + a[2 * B + b] * o[2 * B + b];
+        }
+        for (int64_t f = 0; f < F; ++f, next += B) {
+            const T* a = A + f * B3;
+            for (int b = 0; b < B; ++b) next[b] = S[b] * a[b] + S[B + b] * a[B + b] + S[2 * B + b] * a[2 * B + b];
+        }
+        if (l.in_scalars) {
+            const T* scalars = as<T>(l.mixed_scalars) + scalar_at(g, 0, l.in_scalars);
+            load(scalars + at, l.in_scalars, next);
+            next += l.in_scalars * B;
+            const int64_t m = gather(l.neighbors, r, p, scalars, l.in_scalars, N);
+            product<T, NV, ZERO>(as<T>(l.scalar_kernel) + g * l.in_scalars * m, l.in_scalars, m,
+                                 Scattered<T>{pointers.data(), 0}, next, B);
+            next += l.in_scalars * B;
+        }
+        if (!l.time_reversal)
+            for (int64_t k = 0; k < P; ++k, next += B) {
+                const T *a = u + k * B3, *o = u + (k ? k - 1 : P - 1) * B3;
+                for (int b = 0; b < B; ++b)
+                    next[b] = S[b] * (a[B + b] * o[2 * B + b] - a[2 * B + b] * o[B + b]) +
+                              S[B + b] * (a[2 * B + b] * o[b] - a[b] * o[2 * B + b]) +
+                              S[2 * B + b] * (a[b] * o[B + b] - a[B + b] * o[b]);
+            }
+        const int64_t H = l.hidden;
+        product<T, NV, BIAS>(as<T>(l.first), H + 1, l.invariants, Strided<T>{inv, B}, z1, B, as<T>(l.first_bias));
+        for (int64_t h = 0; h < H; ++h) silu<T, B>(z1 + h * B, a1 + h * B);
+        product<T, NV, BIAS>(as<T>(l.second), H, H, Strided<T>{a1, B}, z2, B, as<T>(l.second_bias));
+        for (int64_t h = 0; h < H; ++h) silu<T, B>(z2 + h * B, a2 + h * B);
+        product<T, NV, BIAS>(as<T>(l.third), l.outputs, H, Strided<T>{a2, B}, out, B, as<T>(l.third_bias));
+        const T share = T(1) / T(G);
+        for (int b = 0; b < B; ++b) total[b] += share * z1[H * B + b];
+        for (int64_t b = 0; b < l.site_outputs * B; ++b) total[b] += share * out[b];
+        if (!l.emits) return;
+        std::memcpy(s, out + l.site_outputs * B, sizeof(T) * B * l.scalars);
+        product3<T, NV, ZERO>(as<T>(l.vector_mixing), l.terms * l.channels, K + F, X, mixed);
+        std::memset(v, 0, sizeof(T) * B3 * l.channels);
+        const T* gate = out + (l.site_outputs + l.scalars) * B;
+        for (int64_t m = 0; m < l.terms; ++m)
+            for (int64_t c = 0; c < l.channels; ++c, gate += B) {
+                const T* a = mixed + (m * l.channels + c) * B3;
+                T* to = v + c * B3;
+                if (l.time_reversal || m + 1 < l.terms) {
+                    for (int x = 0; x < 3; ++x)
+                        for (int b = 0; b < B; ++b) to[x * B + b] += gate[b] * a[x * B + b];
+                } else {
+                    for (int b = 0; b < B; ++b) {
+                        to[b] += gate[b] * (S[B + b] * a[2 * B + b] - S[2 * B + b] * a[B + b]);
+                        to[B + b] += gate[b] * (S[2 * B + b] * a[b] - S[b] * a[2 * B + b]);
+                        to[2 * B + b] += gate[b] * (S[b] * a[B + b] - S[B + b] * a[b]);
+                    }
+                }
+            }
+    }
+
+    // Division by sqrt(1 + n), n the squared size of a channel; or, with `d`, the adjoint of it, in place of d.
+    void bound(T* features, int64_t channels, int64_t components, T* d) const {
+        if (!channels) return;
+        T size[B], along[B];
+        for (int b = 0; b < B; ++b) size[b] = along[b] = 0;
+        for (int64_t k = 0; k < channels * components; ++k)
+            for (int b = 0; b < B; ++b) {
+                size[b] += features[k * B + b] * features[k * B + b];
+                if (d) along[b] += features[k * B + b] * d[k * B + b];
+            }
+        const T share = T(1) / T(channels);
+        for (int b = 0; b < B; ++b) size[b] = T(1) / std::sqrt(T(1) + size[b] * share);
+        if (!d) {
+            for (int64_t k = 0; k < channels * components; ++k)
+                for (int b = 0; b < B; ++b) features[k * B + b] *= size[b];
+            return;
+        }
+        for (int b = 0; b < B; ++b) along[b] *= share * size[b] * size[b] * size[b];
+        for (int64_t k = 0; k < channels * components; ++k)
+            for (int b = 0; b < B; ++b) d[k * B + b] = size[b] * d[k * B + b] - along[b] * features[k * B + b];
+    }
+
+    // Hands the bounded vectors and scalars of orientation g on.
+    void emit(int64_t at, int64_t g, T* vectors, T* scalars) {
+        bound(v, l.channels, 3, nullptr);
+        bound(s, l.scalars, 1, nullptr);
+        store(v, 3 * l.channels, vectors + vector_at(g, 0, l.channels) + at);
+        store(s, l.scalars, scalars + scalar_at(g, 0, l.scalars) + at);
+    }
+
+    // Adjoints of the messages, scalars and spins, after `forward` of the same orientation.
+    void backward(int64_t at, int64_t g, const T* d_sites, const T* next_vectors, const T* next_scalars) {
+        const int64_t H = l.hidden, M = l.terms * l.channels;
+        const T share = T(1) / T(G);
+        std::memset(dX, 0, sizeof(T) * B3 * (K + F));
+        for (int64_t o = 0; o < l.site_outputs; ++o)
+            for (int b = 0; b < B; ++b) dout[o * B + b] = share * d_sites[o * rows.positions + at + b];
+        if (l.emits) {
+            load(next_vectors + vector_at(g, 0, l.channels) + at, 3 * l.channels, dv);
+            load(next_scalars + scalar_at(g, 0, l.scalars) + at, l.scalars, dout + l.site_outputs * B);
+            bound(v, l.channels, 3, dv);
+            bound(s, l.scalars, 1, dout + l.site_outputs * B);
+            gates_back();
+            product3<T, NV, ADD>(as<T>(l.vector_mixing_back), K + F, M, dmixed, dX);
+        }
+        product<T, NV, ZERO>(as<T>(l.third_back), H, l.outputs, Strided<T>{dout, B}, d1, B);
+        for (int64_t b = 0; b < H * B; ++b) z2[b] *= d1[b];
+        product<T, NV, ZERO>(as<T>(l.second_back), H, H, Strided<T>{z2, B}, d1, B);
+        for (int64_t b = 0; b < H * B; ++b) z1[b] *= d1[b];
+        std::memcpy(z1 + H * B, dout, sizeof(T) * B);
+        product<T, NV, ZERO>(as<T>(l.first_back), l.invariants, H + 1, Strided<T>{z1, B}, dinv, B);
+        invariants_back(at, g);
+        product3<T, NV, ADD>(as<T>(l.factor_mixing_back), K + F, P, du, dX);
+        if (l.is_first) std::memcpy(dA_all + g * F * B3, dX + K * B3, sizeof(T) * B3 * F);
+        else store(dX + K * B3, 3 * F, as<T>(l.d_messages) + vector_at(g, 0, F) + at);
+        for (int64_t k = 0; k < K; ++k)
+            for (int x = 0; x < 3; ++x)
+                for (int b = 0; b < B; ++b)
+                    dS[x * B + b] += dX[k * B3 + x * B + b] * kinds[k * rows.positions + at + b];
+    }
+
+    void gates_back() {
+        const T* gate = out + (l.site_outputs + l.scalars) * B;
+        T* d_gate = dout + (l.site_outputs + l.scalars) * B;
+        for (int64_t m = 0; m < l.terms; ++m)
+            for (int64_t c = 0; c < l.channels; ++c, gate += B, d_gate += B) {
+                const T *a = mixed + (m * l.channels + c) * B3, *d = dv + c * B3;
+                T* to = dmixed + (m * l.channels + c) * B3;
+                if (l.time_reversal || m + 1 < l.terms) {
+                    for (int b = 0; b < B; ++b) {
+                        d_gate[b] = a[b] * d[b] + a[B + b] * d[B + b] + a[2 * B + b] * d[2 * B + b];
+                        for (int x = 0; x < 3; ++x) to[x * B + b] = gate[b] * d[x * B + b];
+                    }
+                    continue;
+                }
+                for (int b = 0; b < B; ++b) {  // v += gate S x a
+                    const T s0 = S[b], s1 = S[B + b], s2 = S[2 * B + b];
+                    const T a0 = a[b], a1_ = a[B + b], a2_ = a[2 * B + b];
+                    const T d0 = d[b], d1_ = d[B + b], d2 = d[2 * B + b];
+                    d_gate[b] = d0 * (s1 * a2_ - s2 * a1_) + d1_ * (s2 * a0 - s0 * a2_) + d2 * (s0 * a1_ - s1 * a0);
+                    const T w = gate[b];
+                    to[b] = w * (d1_ * s2 - d2 * s1);
+                    to[B + b] = w * (d2 * s0 - d0 * s2);
+                    to[2 * B + b] = w * (d0 * s1 - d1_ * s0);
+                    dS[b] += w * (a1_ * d2 - a2_ * d1_);
+                    dS[B + b] += w * (a2_ * d0 - a0 * d2);
+                    dS[2 * B + b] += w * (a0 * d1_ - a1_ * d0);
+                }
+            }
+    }
+
+    void invariants_back(int64_t at, int64_t g) {
+        const T* next = dinv;
+        for (int64_t k = 0; k < P; ++k) {
+            const int64_t before = k ? k - 1 : P - 1, after = k + 1 < P ? k + 1 : 0;
+            const T *a = u + k * B3, *o = u + before * B3, *n = u + after * B3;
+            const T *square = next + k * B, *with_before = next + (P + k) * B, *with_after = next + (P + after) * B;
+            for (int x = 0; x < 3; ++x)
+                for (int b = 0; b < B; ++b)
+                    du[k * B3 + x * B + b] = T(2) * square[b] * a[x * B + b] + with_before[b] * o[x * B + b] +
+                                             with_after[b] * n[x * B + b];
+        }
+        next += 2 * P * B;
+        const T* A = X + K * B3;
+        T* dA = dX + K * B3;
+        for (int64_t f = 0; f < F; ++f, next += B)
+            for (int x = 0; x < 3; ++x)
+                for (int b = 0; b < B; ++b) {
+                    dA[f * B3 + x * B + b] += next[b] * S[x * B + b];
+                    dS[x * B + b] += next[b] * A[f * B3 + x * B + b];
+                }
+        if (l.in_scalars) {
+            store(next, l.in_scalars, as<T>(l.d_mixed_scalars) + scalar_at(g, 0, l.in_scalars) + at);
+            next += l.in_scalars * B;
+            store(next, l.in_scalars, as<T>(l.d_scalar_messages) + scalar_at(g, 0, l.in_scalars) + at);
+            next += l.in_scalars * B;
+        }
+        if (l.time_reversal) return;
+        for (int64_t k = 0; k < P; ++k, next += B) {  // S . (u_k x u_(k-1))
+            const int64_t before = k ? k - 1 : P - 1;
+            const T *a = u + k * B3, *o = u + before * B3;
+            T *da = du + k * B3, *d_o = du + before * B3;
+            for (int b = 0; b < B; ++b) {
+                const T w = next[b], s0 = S[b], s1 = S[B + b], s2 = S[2 * B + b];
+                const T a0 = a[b], a1_ = a[B + b], a2_ = a[2 * B + b], o0 = o[b], o1 = o[B + b], o2 = o[2 * B + b];
+                dS[b] += w * (a1_ * o2 - a2_ * o1);
+                dS[B + b] += w * (a2_ * o0 - a0 * o2);
+                dS[2 * B + b] += w * (a0 * o1 - a1_ * o0);
+                da[b] += w * (o1 * s2 - o2 * s1);
+                da[B + b] += w * (o2 * s0 - o0 * s2);
+                da[2 * B + b] += w * (o0 * s1 - o1 * s0);
+                d_o[b] += w * (s1 * a2_ - s2 * a1_);
+                d_o[B + b] += w * (s2 * a0 - s0 * a2_);
+                d_o[2 * B + b] += w * (s0 * a1_ - s1 * a0);
+            }
+        }
+    }
+
+    // Adjoints of the spins that the first layer's messages came from, by displacement, of all orientations together.
+    void send_back(int64_t at) {
+        for (int x = 0; x < 3; ++x)
+            product<T, NV, ZERO>(as<T>(l.kernel_back), l.displacements * C, G * F, Strided<T>{dA_all + x * B, B3},
+                                 as<T>(l.d_messages) + x * rows.positions + at, 3 * rows.positions);
+    }
+
+    // Adjoints of what the layer received, from those of the messages around block p of row r.
+    void collect(int64_t r, int64_t p, T* buffer) {
+        const int64_t at = rows.first[r] + p, N = rows.positions, Q = l.in_scalars;
+        if (l.is_first) {
+            for (int64_t c = 0; c < C; ++c)
+                for (int x = 0; x < 3; ++x) {
+                    T sum[B] = {};
+                    for (int64_t d = 0; d < l.displacements; ++d) {
+                        const T* from = as<T>(l.d_messages) + ((d * C + c) * 3 + x) * N;
+                        from += l.reverse[r * l.displacements + d] + p;
+                        for (int b = 0; b < B; ++b) sum[b] += from[b];
+                    }
+                    store(sum, 1, as<T>(l.d_vectors) + (c * 3 + x) * N + at);
+                }
+            return;
+        }
+        for (int x = 0; x < 3; ++x) {
+            for (int64_t g = 0; g < G; ++g) {
+                const T* d = as<T>(l.d_messages) + vector_at(g, 0, F) + x * N;
+                const int64_t n = gather(l.reverse, r, p, d, F, 3 * N);
+                product<T, NV, ZERO>(as<T>(l.kernel_back) + g * C * n, C, n, Scattered<T>{pointers.data(), 0},
+                                     buffer + g * C * B, B);
+                product<T, NV, ADD>(as<T>(l.own_back), C, F, Strided<T>{d + at, 3 * N}, buffer + g * C * B, B);
+            }
+            product<T, NV, ZERO>(as<T>(l.mixing_back), G * C, G * C, Strided<T>{buffer, B},
+                                 as<T>(l.d_vectors) + x * N + at, 3 * N);
+        }
+        if (!Q) return;
+        for (int64_t g = 0; g < G; ++g) {
+            const int64_t n = gather(l.reverse, r, p, as<T>(l.d_scalar_messages) + scalar_at(g, 0, Q), Q, N);
+            load(as<T>(l.d_mixed_scalars) + scalar_at(g, 0, Q) + at, Q, buffer + g * Q * B);
+            product<T, NV, ADD>(as<T>(l.scalar_kernel_back) + g * Q * n, Q, n, Scattered<T>{pointers.data(), 0},
+                                buffer + g * Q * B, B);
+        }
+        product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * Q, G * Q, Strided<T>{buffer, B},
+                             as<T>(l.d_scalars) + at, N);
+    }
+
+    // Mixtures of the orientations of what the layer received.
+    void mix(int64_t at) {
+        const int64_t N = rows.positions;
+        for (int x = 0; x < 3; ++x)
+            product<T, NV, ZERO>(as<T>(l.mixing), G * C, G * C, Strided<T>{as<T>(l.vectors) + x * N + at, 3 * N},
+                                 as<T>(l.mixed_vectors) + x * N + at, 3 * N);
+        if (l.in_scalars)
+            product<T, NV, ZERO>(as<T>(l.scalar_mixing), G * l.in_scalars, G * l.in_scalars,
+                                 Strided<T>{as<T>(l.scalars_in) + at, N}, as<T>(l.mixed_scalars) + at, N);
+    }
+};
+
+// Calls `work(row, first site)` for the blocks of all rows; the last block of a row may overlap the one before, where
+// it writes the same numbers.
+template <int B, typename Work> void for_blocks(const Rows& rows, Work work) {
+    const int64_t per_row = (rows.length + B - 1) / B, last = rows.length > B ? rows.length - B : 0;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t k = 0; k < rows.count * per_row; ++k) {
+        const int64_t r = k / per_row, p = (k % per_row) * B;
+        work(r, p < last ? p : last);
+    }
+}
+
+template <typename T, int NV>
+void run(const Rows& rows, const Layer* layers, int64_t count, const T* spins, const T* kinds, const T* d_sites,
+         int64_t from, int64_t back, int64_t threads) {
+    constexpr int B = Block<T, NV>::B;
+#pragma omp parallel num_threads(threads)
+    {
+        for (int64_t k = from; k < count; ++k) {
+            const Layer& l = layers[k];
+            Block<T, NV> block(l, rows, spins, kinds);
+            if (!l.is_first) {
+                for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.mix(rows.first[r] + p); });
+                fill_halo(rows, as<T>(l.mixed_vectors), l.orientations * l.in_vectors * 3);
+                fill_halo(rows, as<T>(l.mixed_scalars), l.orientations * l.in_scalars);
+            }
+            if (back && k == count - 1) break;  // its blocks are computed on the way back
+            for_blocks<B>(rows, [&](int64_t r, int64_t p) {
+                const int64_t at = rows.first[r] + p;
+                block.start(at);
+                for (int64_t g = 0; g < l.orientations; ++g) {
+                    block.forward(r, p, g);
+                    if (l.emits) block.emit(at, g, as<T>(layers[k + 1].vectors), as<T>(layers[k + 1].scalars_in));
+                }
+                block.store(block.total, l.site_outputs, as<T>(l.sites) + at);
+            });
+        }
+        if (back) {
+            for (int64_t k = count - 1; k >= 0; --k) {
+                const Layer& l = layers[k];
+                Block<T, NV> block(l, rows, spins, kinds);
+                const T* next_vectors = l.emits ? as<T>(layers[k + 1].d_vectors) : nullptr;
+                const T* next_scalars = l.emits ? as<T>(layers[k + 1].d_scalars) : nullptr;
+                for_blocks<B>(rows, [&](int64_t r, int64_t p) {
+                    const int64_t at = rows.first[r] + p;
+                    block.start(at);
+                    for (int64_t g = 0; g < l.orientations; ++g) {
+                        block.forward(r, p, g);
+                        block.backward(at, g, d_sites, next_vectors, next_scalars);
+                    }
+                    if (l.is_first) block.send_back(at);
+                    block.store(block.total, l.site_outputs, as<T>(l.sites) + at);
+                    block.store(block.dS, 3, as<T>(l.d_spins) + at);
+                });
+                fill_halo(rows, as<T>(l.d_messages),
+                          3 * (l.is_first ? l.displacements * l.in_vectors : l.orientations * l.filters));
+                fill_halo(rows, as<T>(l.d_scalar_messages), l.orientations * l.in_scalars);
+                std::vector<T> buffer((l.orientations * (l.in_vectors + l.in_scalars) + 1) * B);
+                for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.collect(r, p, buffer.data()); });
+            }
+        }
+    }
+}
+
+extern "C" {
+// Layers from number `from` on; with `back` the way back through all layers follows, of adjoints (outputs, positions).
+void oriented(const Rows* rows, const Layer* layers, int64_t count, const REAL* spins, const REAL* kinds,
+              const REAL* d_sites, int64_t from, int64_t back, int64_t threads) {
+    run<REAL, REGISTERS>(*rows, layers, count, spins, kinds, d_sites, from, back, threads);
+}
+int64_t block_length() { return REGISTERS * Lanes<REAL>::count; }
+}

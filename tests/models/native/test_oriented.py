@@ -1,0 +1,137 @@
+"""The native kernel of the oriented expansion against the model itself, in double precision."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.core.errors import InvalidInput
+from gnnspin.models.native import NoCompiler
+from gnnspin.models.native.library import NativeLibrary, _compiler
+
+try:
+    _compiler()
+except NoCompiler:  # the plain path then is the only one
+    pytest.skip("there is no C++ compiler", allow_module_level=True)
+
+SMALL = {"filters": 5, "channels": 3, "scalars": 2, "factors": 4, "hidden": 7}
+
+
+def _force_field(system, cutoff=2.0, **hyperparameters):
+    """A model with random weights, measured features, and neither linear energy nor shift of zero."""
+    model = gs.models.for_system("oriented_cluster_expansion", system, cutoff, **{**SMALL, **hyperparameters}).double()
+    spins = torch.as_tensor(gs.core.random_spins(system.n_sites, seed=1))[None].double()
+    model.calibrate(gs.core.move_arrays(model.prepare(system), dtype=torch.float64), spins)
+    with torch.no_grad():
+        model.energy_scale.fill_(0.7)
+        model.energy_shift.fill_(-0.3)
+        for layer in model.layers:
+            layer.linear_energy.normal_()
+    return gs.ForceField(model, system, dtype=torch.float64)
+
+
+def _assert_same(force_field, replicas=2):
+    n_sites = force_field.system.n_sites
+    spins = torch.stack([torch.as_tensor(gs.core.random_spins(n_sites, seed=k)) for k in range(replicas)]).double()
+    plain = force_field.native(False).energies_and_fields(spins)
+    energies, fields = force_field.native().energies_and_fields(spins)
+    torch.testing.assert_close(energies, plain[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(fields, plain[1], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(force_field.energies(spins), plain[0], rtol=1e-12, atol=1e-12)
+    assert plain[1].abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("system", "hyperparameters"),
+    [
+        (gs.systems.triangular(6, 5), {}),
+        (gs.systems.triangular(4, 23), {"layers": 3, "mixtures": 1}),
+        (gs.systems.triangular(25, 4), {"layers": 1}),
+        (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
+        (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0}),
+        (gs.systems.honeycomb(5, 6), {"mirrors": False, "fixed_number": True}),
+        (gs.systems.kagome(4, 5), {"site_kind": "basis"}),
+        (gs.systems.simple_cubic(4, 3, 5), {"time_reversal": False, "layers": 3}),
+        (gs.systems.chain(40), {"fixed_number": True}),
+    ],
+    ids=["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"],
+)
+def test_energies_and_fields_are_those_of_the_model(system, hyperparameters):
+    _assert_same(_force_field(system, 1.5 if system.lattice_shape[2] > 1 else 2.0, **hyperparameters))
+
+
+def test_float32_agrees_to_its_rounding_and_tiles_to_theirs():
+    system = gs.systems.triangular(24, 24)
+    force_field = gs.load("pretrained:tetrahedral_fast", system)
+    spins = gs.core.random_spins(576, seed=3)
+    exact = gs.load("pretrained:tetrahedral_fast", system).native(False).to(dtype=torch.float64).field(spins)
+    native = force_field.native().field(spins)
+    assert (native - exact).abs().max() < 3e-6 * exact.abs().max()
+    tiled = force_field.tile(22 * 22).field(spins)
+    assert (tiled - exact).abs().max() < 3e-6 * exact.abs().max()
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    system = gs.systems.triangular(20, 30)
+    force_field = gs.load("pretrained:tetrahedral_fast", system).native()
+    spins = gs.core.random_spins(600, seed=3)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(force_field.field(spins))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_weights_that_change_are_seen():
+    system = gs.systems.square(6, 6)
+    force_field = _force_field(system).native()
+    spins = gs.core.random_spins(36, seed=0)
+    before = force_field.field(spins)
+    with torch.no_grad():
+        force_field.model.energy_scale.mul_(2)
+    assert torch.allclose(force_field.field(spins), 2 * before, rtol=1e-12)
+
+
+def test_copies_and_pickles_evaluate():
+    force_field = _force_field(gs.systems.square(6, 6)).native()
+    spins = gs.core.random_spins(36, seed=0)
+    assert torch.equal(pickle.loads(pickle.dumps(force_field)).field(spins), force_field.field(spins))
+
+
+def test_environment_switches_it_off(monkeypatch):
+    monkeypatch.setenv("GNNSPIN_NATIVE", "0")
+    force_field = _force_field(gs.systems.square(20, 20))
+    built = []
+    monkeypatch.setattr(type(force_field.model), "native", lambda *given: built.append(given))
+    force_field.field(gs.core.random_spins(400, seed=0))
+    assert not built
+
+
+def test_without_a_compiler_the_model_is_evaluated(monkeypatch):
+    def fails(*given):
+        raise NoCompiler("there is no C++ compiler")
+
+    force_field = _force_field(gs.systems.square(20, 20))
+    spins = gs.core.random_spins(400, seed=0)
+    native = force_field.native().field(spins)
+    monkeypatch.setattr(type(force_field.model), "native", fails)
+    with pytest.raises(NoCompiler, match="no C\\+\\+ compiler"):
+        force_field.on(force_field.system).native().field(spins)
+    assert torch.allclose(force_field.on(force_field.system).field(spins), native, atol=1e-12)
+
+
+def test_what_has_no_native_code_says_so():
+    system = gs.systems.square(6, 6)
+    model = gs.models.for_system("vector_message_passing", system, 2.0)
+    with pytest.raises(InvalidInput, match="no native code of vector_message_passing"):
+        gs.ForceField(model, system).native().field(gs.core.random_spins(36, seed=0))
+    with pytest.raises(NoCompiler, match="float16"):
+        NativeLibrary("oriented.cpp", torch.float16, 2)
