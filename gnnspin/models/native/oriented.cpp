@@ -4,19 +4,10 @@
 // Everything but the messages is local to a site and an orientation, and is computed for a block of B sites without
 // leaving the first cache. Vectors and scalars handed on are kept in arrays (orientation, channel, 3, position); the
 // way back computes the inside of a block anew from them.
-//
-// A position is a place in rows that are padded on both sides by a halo, which repeats the other end of the row
-// (periodic) or is zero (open), so that the neighbours of a block of sites are a block of positions.
-#include <vector>
-
-#include "blocks.hpp"
+#include "lattice.hpp"
 
 extern "C" {
-struct Rows {
-    int64_t count, length, halo, periodic, positions;
-    const int64_t* first;  // position of the first site of each row
-};
-struct Layer {
+struct OrientedLayer {
     int64_t orientations, kinds, in_vectors, in_scalars, filters, factors, terms, channels, scalars, hidden;
     int64_t invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
     const int64_t *neighbors, *reverse;  // (rows, displacements): position of the neighbour of a row's first site
@@ -37,77 +28,35 @@ struct Layer {
 };
 }
 
-template <typename T> const T* as(const void* p) { return static_cast<const T*>(p); }
-template <typename T> T* as(void* p) { return static_cast<T*>(p); }
-
-// Copies the ends of each row into its halo.
-template <typename T> void fill_halo(const Rows& rows, T* features, int64_t channels) {
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows.count; ++r)
-        for (int64_t c = 0; c < channels; ++c) {
-            T* row = features + c * rows.positions + rows.first[r];
-            for (int64_t k = 0; k < rows.halo; ++k) {  // no longer than the row
-                row[-1 - k] = rows.periodic ? row[rows.length - 1 - k] : T(0);
-                row[rows.length + k] = rows.periodic ? row[k] : T(0);
-            }
-        }
-}
-
-template <typename T, int NV> struct Block {
-    static constexpr int B = NV * Lanes<T>::count;
-    static constexpr int B3 = 3 * B;
+template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
+    using Layer = OrientedLayer;
+    using Base = BlockOfSites<T, NV>;
+    using Base::B, Base::B3, Base::rows, Base::kinds, Base::pointers, Base::S, Base::dS;
+    static constexpr bool mixes = true;
     const Layer& l;
-    const Rows& rows;
     int64_t G, K, C, F, P;
-    const T* spins;  // (3, positions)
-    const T* kinds;  // (kinds, positions)
-    std::vector<T> memory;
-    std::vector<const T*> pointers;
+    std::vector<T> buffer;
     T *X, *u, *inv, *z1, *a1, *z2, *a2, *out, *mixed, *v, *s;
-    T *dA_all, *dX, *du, *dinv, *d1, *dout, *dmixed, *dv, *S, *dS, *total;
+    T *dA_all, *dX, *du, *dinv, *d1, *dout, *dmixed, *dv, *total;
 
-    Block(const Layer& layer, const Rows& given, const T* all_spins, const T* all_kinds)
-        : l(layer), rows(given), G(l.orientations), K(l.kinds), C(l.in_vectors), F(l.filters), P(l.factors),
-          spins(all_spins), kinds(all_kinds) {
+    OrientedBlock(const Layer& layer, const Rows& given, const T* all_spins, const T* all_kinds)
+        : Base(given, all_spins, all_kinds), l(layer), G(l.orientations), K(l.kinds), C(l.in_vectors), F(l.filters),
+          P(l.factors), buffer(G * (C + l.in_scalars) * B) {
         const int64_t n = K + F, H = l.hidden, M = l.terms * l.channels;
-        const int64_t sizes[] = {3 * n, 3 * P, l.invariants, H + 1, H, H, H, l.outputs, 3 * M, 3 * l.channels,
-                                 l.scalars, 3 * G * F, 3 * n, 3 * P, l.invariants, H + 1, l.outputs, 3 * M, 3 * l.channels, 3, 3,
-                                 l.site_outputs};
-        T** places[] = {&X, &u, &inv, &z1, &a1, &z2, &a2, &out, &mixed, &v, &s,
-                        &dA_all, &dX, &du, &dinv, &d1, &dout, &dmixed, &dv, &S, &dS, &total};
-        int64_t sum = 0;
-        for (int64_t size : sizes) sum += size + 1;
-        memory.resize(sum * B);
-        T* next = memory.data();
-        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); ++k) {
-            *places[k] = next;
-            next += (sizes[k] + 1) * B;
-        }
+        this->template reserve<20>(
+            {3 * n, 3 * P, l.invariants, H + 1, H, H, H, l.outputs, 3 * M, 3 * l.channels, l.scalars,
+             l.is_first ? 3 * G * F : 0, 3 * n, 3 * P, l.invariants, H + 1, l.outputs, 3 * M, 3 * l.channels,
+             l.site_outputs},
+            {&X, &u, &inv, &z1, &a1, &z2, &a2, &out, &mixed, &v, &s,
+             &dA_all, &dX, &du, &dinv, &d1, &dout, &dmixed, &dv, &total});
         pointers.resize(l.displacements * (C + F + l.in_scalars));
     }
 
     int64_t vector_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * 3 * rows.positions; }
     int64_t scalar_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * rows.positions; }
 
-    // Rows (displacement, channel) of the neighbours of block p of row r; `step` from one channel to the next.
-    int64_t gather(const int64_t* table, int64_t r, int64_t p, const T* features, int64_t channels, int64_t step) {
-        int64_t n = 0;
-        for (int64_t d = 0; d < l.displacements; ++d) {
-            const T* at = features + table[r * l.displacements + d] + p;
-            for (int64_t c = 0; c < channels; ++c) pointers[n++] = at + c * step;
-        }
-        return n;
-    }
-
-    void load(const T* from, int64_t channels, T* to) const {
-        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * B, from + c * rows.positions, sizeof(T) * B);
-    }
-    void store(const T* from, int64_t channels, T* to) const {
-        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * rows.positions, from + c * B, sizeof(T) * B);
-    }
-
     void start(int64_t at) {
-        load(spins + at, 3, S);
+        this->load(this->spins + at, 3, S);
         for (int64_t k = 0; k < K; ++k)
             for (int x = 0; x < 3; ++x)
                 for (int b = 0; b < B; ++b) X[k * B3 + x * B + b] = S[x * B + b] * kinds[k * rows.positions + at + b];
@@ -116,10 +65,10 @@ template <typename T, int NV> struct Block {
     }
 
     // Messages, products, the site network, and what is handed on, of orientation g.
-    void forward(int64_t r, int64_t p, int64_t g) {
+    void inside(int64_t r, int64_t p, int64_t g) {
         const int64_t at = rows.first[r] + p, N = rows.positions;
         const T* input = as<T>(l.is_first ? l.vectors : l.mixed_vectors) + (l.is_first ? 0 : vector_at(g, 0, C));
-        const int64_t n = gather(l.neighbors, r, p, input, C, 3 * N);
+        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, input, C, 3 * N);
         T* A = X + K * B3;
         for (int x = 0; x < 3; ++x) {
             product<T, NV, ZERO>(as<T>(l.kernel) + g * F * n, F, n, Scattered<T>{pointers.data(), x * N}, A + x * B, B3);
@@ -142,9 +91,9 @@ template <typename T, int NV> struct Block {
         }
         if (l.in_scalars) {
             const T* scalars = as<T>(l.mixed_scalars) + scalar_at(g, 0, l.in_scalars);
-            load(scalars + at, l.in_scalars, next);
+            this->load(scalars + at, l.in_scalars, next);
             next += l.in_scalars * B;
-            const int64_t m = gather(l.neighbors, r, p, scalars, l.in_scalars, N);
+            const int64_t m = this->gather(l.neighbors, l.displacements, r, p, scalars, l.in_scalars, N);
             product<T, NV, ZERO>(as<T>(l.scalar_kernel) + g * l.in_scalars * m, l.in_scalars, m,
                                  Scattered<T>{pointers.data(), 0}, next, B);
             next += l.in_scalars * B;
@@ -214,20 +163,20 @@ template <typename T, int NV> struct Block {
     void emit(int64_t at, int64_t g, T* vectors, T* scalars) {
         bound(v, l.channels, 3, nullptr);
         bound(s, l.scalars, 1, nullptr);
-        store(v, 3 * l.channels, vectors + vector_at(g, 0, l.channels) + at);
-        store(s, l.scalars, scalars + scalar_at(g, 0, l.scalars) + at);
+        this->store(v, 3 * l.channels, vectors + vector_at(g, 0, l.channels) + at);
+        this->store(s, l.scalars, scalars + scalar_at(g, 0, l.scalars) + at);
     }
 
-    // Adjoints of the messages, scalars and spins, after `forward` of the same orientation.
-    void backward(int64_t at, int64_t g, const T* d_sites, const T* next_vectors, const T* next_scalars) {
+    // Adjoints of the messages, scalars and spins, after `inside` of the same orientation.
+    void inside_back(int64_t at, int64_t g, const T* d_sites, const T* next_vectors, const T* next_scalars) {
         const int64_t H = l.hidden, M = l.terms * l.channels;
         const T share = T(1) / T(G);
         std::memset(dX, 0, sizeof(T) * B3 * (K + F));
         for (int64_t o = 0; o < l.site_outputs; ++o)
             for (int b = 0; b < B; ++b) dout[o * B + b] = share * d_sites[o * rows.positions + at + b];
         if (l.emits) {
-            load(next_vectors + vector_at(g, 0, l.channels) + at, 3 * l.channels, dv);
-            load(next_scalars + scalar_at(g, 0, l.scalars) + at, l.scalars, dout + l.site_outputs * B);
+            this->load(next_vectors + vector_at(g, 0, l.channels) + at, 3 * l.channels, dv);
+            this->load(next_scalars + scalar_at(g, 0, l.scalars) + at, l.scalars, dout + l.site_outputs * B);
             bound(v, l.channels, 3, dv);
             bound(s, l.scalars, 1, dout + l.site_outputs * B);
             gates_back();
@@ -242,7 +191,7 @@ template <typename T, int NV> struct Block {
         invariants_back(at, g);
         product3<T, NV, ADD>(as<T>(l.factor_mixing_back), K + F, P, du, dX);
         if (l.is_first) std::memcpy(dA_all + g * F * B3, dX + K * B3, sizeof(T) * B3 * F);
-        else store(dX + K * B3, 3 * F, as<T>(l.d_messages) + vector_at(g, 0, F) + at);
+        else this->store(dX + K * B3, 3 * F, as<T>(l.d_messages) + vector_at(g, 0, F) + at);
         for (int64_t k = 0; k < K; ++k)
             for (int x = 0; x < 3; ++x)
                 for (int b = 0; b < B; ++b)
@@ -300,9 +249,9 @@ template <typename T, int NV> struct Block {
                     dS[x * B + b] += next[b] * A[f * B3 + x * B + b];
                 }
         if (l.in_scalars) {
-            store(next, l.in_scalars, as<T>(l.d_mixed_scalars) + scalar_at(g, 0, l.in_scalars) + at);
+            this->store(next, l.in_scalars, as<T>(l.d_mixed_scalars) + scalar_at(g, 0, l.in_scalars) + at);
             next += l.in_scalars * B;
-            store(next, l.in_scalars, as<T>(l.d_scalar_messages) + scalar_at(g, 0, l.in_scalars) + at);
+            this->store(next, l.in_scalars, as<T>(l.d_scalar_messages) + scalar_at(g, 0, l.in_scalars) + at);
             next += l.in_scalars * B;
         }
         if (l.time_reversal) return;
@@ -333,41 +282,65 @@ template <typename T, int NV> struct Block {
                                  as<T>(l.d_messages) + x * rows.positions + at, 3 * rows.positions);
     }
 
+    void forward(int64_t r, int64_t p, const Layer* next) {
+        const int64_t at = rows.first[r] + p;
+        start(at);
+        for (int64_t g = 0; g < G; ++g) {
+            inside(r, p, g);
+            if (l.emits) emit(at, g, as<T>(next->vectors), as<T>(next->scalars_in));
+        }
+        this->store(total, l.site_outputs, as<T>(l.sites) + at);
+    }
+
+    void backward(int64_t r, int64_t p, const T* d_sites, const Layer* next) {
+        const int64_t at = rows.first[r] + p;
+        start(at);
+        for (int64_t g = 0; g < G; ++g) {
+            inside(r, p, g);
+            inside_back(at, g, d_sites, l.emits ? as<T>(next->d_vectors) : nullptr,
+                        l.emits ? as<T>(next->d_scalars) : nullptr);
+        }
+        if (l.is_first) send_back(at);
+        this->store(total, l.site_outputs, as<T>(l.sites) + at);
+        this->store(dS, 3, as<T>(l.d_spins) + at);
+    }
+
+    void halo_inputs() const {
+        if (l.is_first) return;
+        fill_halo(rows, as<T>(l.mixed_vectors), G * C * 3);
+        fill_halo(rows, as<T>(l.mixed_scalars), G * l.in_scalars);
+    }
+    void halo_adjoints() const {
+        fill_halo(rows, as<T>(l.d_messages), 3 * (l.is_first ? l.displacements * C : G * F));
+        fill_halo(rows, as<T>(l.d_scalar_messages), G * l.in_scalars);
+    }
+
     // Adjoints of what the layer received, from those of the messages around block p of row r.
-    void collect(int64_t r, int64_t p, T* buffer) {
+    void collect(int64_t r, int64_t p) {
         const int64_t at = rows.first[r] + p, N = rows.positions, Q = l.in_scalars;
         if (l.is_first) {
-            for (int64_t c = 0; c < C; ++c)
-                for (int x = 0; x < 3; ++x) {
-                    T sum[B] = {};
-                    for (int64_t d = 0; d < l.displacements; ++d) {
-                        const T* from = as<T>(l.d_messages) + ((d * C + c) * 3 + x) * N;
-                        from += l.reverse[r * l.displacements + d] + p;
-                        for (int b = 0; b < B; ++b) sum[b] += from[b];
-                    }
-                    store(sum, 1, as<T>(l.d_vectors) + (c * 3 + x) * N + at);
-                }
+            this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_messages), 3 * C, as<T>(l.d_vectors));
             return;
         }
         for (int x = 0; x < 3; ++x) {
             for (int64_t g = 0; g < G; ++g) {
                 const T* d = as<T>(l.d_messages) + vector_at(g, 0, F) + x * N;
-                const int64_t n = gather(l.reverse, r, p, d, F, 3 * N);
+                const int64_t n = this->gather(l.reverse, l.displacements, r, p, d, F, 3 * N);
                 product<T, NV, ZERO>(as<T>(l.kernel_back) + g * C * n, C, n, Scattered<T>{pointers.data(), 0},
-                                     buffer + g * C * B, B);
-                product<T, NV, ADD>(as<T>(l.own_back), C, F, Strided<T>{d + at, 3 * N}, buffer + g * C * B, B);
+                                     buffer.data() + g * C * B, B);
+                product<T, NV, ADD>(as<T>(l.own_back), C, F, Strided<T>{d + at, 3 * N}, buffer.data() + g * C * B, B);
             }
-            product<T, NV, ZERO>(as<T>(l.mixing_back), G * C, G * C, Strided<T>{buffer, B},
+            product<T, NV, ZERO>(as<T>(l.mixing_back), G * C, G * C, Strided<T>{buffer.data(), B},
                                  as<T>(l.d_vectors) + x * N + at, 3 * N);
         }
         if (!Q) return;
         for (int64_t g = 0; g < G; ++g) {
-            const int64_t n = gather(l.reverse, r, p, as<T>(l.d_scalar_messages) + scalar_at(g, 0, Q), Q, N);
-            load(as<T>(l.d_mixed_scalars) + scalar_at(g, 0, Q) + at, Q, buffer + g * Q * B);
+            const int64_t n = this->gather(l.reverse, l.displacements, r, p, as<T>(l.d_scalar_messages) + scalar_at(g, 0, Q), Q, N);
+            this->load(as<T>(l.d_mixed_scalars) + scalar_at(g, 0, Q) + at, Q, buffer.data() + g * Q * B);
             product<T, NV, ADD>(as<T>(l.scalar_kernel_back) + g * Q * n, Q, n, Scattered<T>{pointers.data(), 0},
-                                buffer + g * Q * B, B);
+                                buffer.data() + g * Q * B, B);
         }
-        product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * Q, G * Q, Strided<T>{buffer, B},
+        product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * Q, G * Q, Strided<T>{buffer.data(), B},
                              as<T>(l.d_scalars) + at, N);
     }
 
@@ -383,74 +356,4 @@ template <typename T, int NV> struct Block {
     }
 };
 
-// Calls `work(row, first site)` for the blocks of all rows; the last block of a row may overlap the one before, where
-// it writes the same numbers.
-template <int B, typename Work> void for_blocks(const Rows& rows, Work work) {
-    const int64_t per_row = (rows.length + B - 1) / B, last = rows.length > B ? rows.length - B : 0;
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t k = 0; k < rows.count * per_row; ++k) {
-        const int64_t r = k / per_row, p = (k % per_row) * B;
-        work(r, p < last ? p : last);
-    }
-}
-
-template <typename T, int NV>
-void run(const Rows& rows, const Layer* layers, int64_t count, const T* spins, const T* kinds, const T* d_sites,
-         int64_t from, int64_t back, int64_t threads) {
-    constexpr int B = Block<T, NV>::B;
-#pragma omp parallel num_threads(threads)
-    {
-        for (int64_t k = from; k < count; ++k) {
-            const Layer& l = layers[k];
-            Block<T, NV> block(l, rows, spins, kinds);
-            if (!l.is_first) {
-                for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.mix(rows.first[r] + p); });
-                fill_halo(rows, as<T>(l.mixed_vectors), l.orientations * l.in_vectors * 3);
-                fill_halo(rows, as<T>(l.mixed_scalars), l.orientations * l.in_scalars);
-            }
-            if (back && k == count - 1) break;  // its blocks are computed on the way back
-            for_blocks<B>(rows, [&](int64_t r, int64_t p) {
-                const int64_t at = rows.first[r] + p;
-                block.start(at);
-                for (int64_t g = 0; g < l.orientations; ++g) {
-                    block.forward(r, p, g);
-                    if (l.emits) block.emit(at, g, as<T>(layers[k + 1].vectors), as<T>(layers[k + 1].scalars_in));
-                }
-                block.store(block.total, l.site_outputs, as<T>(l.sites) + at);
-            });
-        }
-        if (back) {
-            for (int64_t k = count - 1; k >= 0; --k) {
-                const Layer& l = layers[k];
-                Block<T, NV> block(l, rows, spins, kinds);
-                const T* next_vectors = l.emits ? as<T>(layers[k + 1].d_vectors) : nullptr;
-                const T* next_scalars = l.emits ? as<T>(layers[k + 1].d_scalars) : nullptr;
-                for_blocks<B>(rows, [&](int64_t r, int64_t p) {
-                    const int64_t at = rows.first[r] + p;
-                    block.start(at);
-                    for (int64_t g = 0; g < l.orientations; ++g) {
-                        block.forward(r, p, g);
-                        block.backward(at, g, d_sites, next_vectors, next_scalars);
-                    }
-                    if (l.is_first) block.send_back(at);
-                    block.store(block.total, l.site_outputs, as<T>(l.sites) + at);
-                    block.store(block.dS, 3, as<T>(l.d_spins) + at);
-                });
-                fill_halo(rows, as<T>(l.d_messages),
-                          3 * (l.is_first ? l.displacements * l.in_vectors : l.orientations * l.filters));
-                fill_halo(rows, as<T>(l.d_scalar_messages), l.orientations * l.in_scalars);
-                std::vector<T> buffer((l.orientations * (l.in_vectors + l.in_scalars) + 1) * B);
-                for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.collect(r, p, buffer.data()); });
-            }
-        }
-    }
-}
-
-extern "C" {
-// Layers from number `from` on; with `back` the way back through all layers follows, of adjoints (outputs, positions).
-void oriented(const Rows* rows, const Layer* layers, int64_t count, const REAL* spins, const REAL* kinds,
-              const REAL* d_sites, int64_t from, int64_t back, int64_t threads) {
-    run<REAL, REGISTERS>(*rows, layers, count, spins, kinds, d_sites, from, back, threads);
-}
-int64_t block_length() { return REGISTERS * Lanes<REAL>::count; }
-}
+NATIVE_ENTRY(oriented, OrientedBlock)

@@ -1,0 +1,136 @@
+// Sites in padded rows, blocks of them, and the order in which the layers of an expansion pass over the blocks.
+//
+// A position is a place in rows that are padded on both sides by a halo, which repeats the other end of the row
+// (periodic) or is zero (open), so that the neighbours of a block of sites are a block of positions. Arrays of positions
+// have one such array for each channel and component.
+#pragma once
+
+#include <vector>
+
+#include "blocks.hpp"
+
+extern "C" {
+struct Rows {
+    int64_t count, length, halo, periodic, positions;
+    const int64_t* first;  // position of the first site of each row
+};
+}
+
+template <typename T> const T* as(const void* p) { return static_cast<const T*>(p); }
+template <typename T> T* as(void* p) { return static_cast<T*>(p); }
+
+// Copies the ends of each row into its halo.
+template <typename T> void fill_halo(const Rows& rows, T* features, int64_t channels) {
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows.count; ++r)
+        for (int64_t c = 0; c < channels; ++c) {
+            T* row = features + c * rows.positions + rows.first[r];
+            for (int64_t k = 0; k < rows.halo; ++k) {  // no longer than the row
+                row[-1 - k] = rows.periodic ? row[rows.length - 1 - k] : T(0);
+                row[rows.length + k] = rows.periodic ? row[k] : T(0);
+            }
+        }
+}
+
+// What the blocks of all architectures share: their rows, the spins, and the places of neighbours.
+template <typename T, int NV> struct BlockOfSites {
+    static constexpr int B = NV * Lanes<T>::count;
+    static constexpr int B3 = 3 * B;
+    const Rows& rows;
+    const T* spins;  // (3, positions)
+    const T* kinds;  // (kinds, positions)
+    std::vector<T> memory;
+    std::vector<const T*> pointers;
+    T S[B3], dS[B3];  // spins, and the adjoints of spins at their own site
+
+    BlockOfSites(const Rows& given, const T* all_spins, const T* all_kinds)
+        : rows(given), spins(all_spins), kinds(all_kinds) {}
+
+    // Room for arrays of the given numbers of features.
+    template <size_t n> void reserve(const int64_t (&sizes)[n], T** const (&places)[n]) {
+        int64_t sum = 0;
+        for (int64_t size : sizes) sum += size;
+        memory.resize(sum * B);
+        T* next = memory.data();
+        for (size_t k = 0; k < n; next += sizes[k++] * B) *places[k] = next;
+    }
+
+    // Rows (displacement, channel) of the neighbours of block p of row r; `step` from one channel to the next.
+    int64_t gather(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* features,
+                   int64_t channels, int64_t step) {
+        int64_t n = 0;
+        for (int64_t d = 0; d < displacements; ++d) {
+            const T* at = features + table[r * displacements + d] + p;
+            for (int64_t c = 0; c < channels; ++c) pointers[n++] = at + c * step;
+        }
+        return n;
+    }
+
+    // Sums over the displacements of adjoints (displacement, channel, positions) that were sent back to block p of row r.
+    void sum_sent(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* sent, int64_t channels,
+                  T* to) const {
+        for (int64_t c = 0; c < channels; ++c) {
+            T sum[B] = {};
+            for (int64_t d = 0; d < displacements; ++d) {
+                const T* from = sent + (d * channels + c) * rows.positions + table[r * displacements + d] + p;
+                for (int b = 0; b < B; ++b) sum[b] += from[b];
+            }
+            store(sum, 1, to + c * rows.positions + rows.first[r] + p);
+        }
+    }
+
+    void load(const T* from, int64_t channels, T* to) const {
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * B, from + c * rows.positions, sizeof(T) * B);
+    }
+    void store(const T* from, int64_t channels, T* to) const {
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * rows.positions, from + c * B, sizeof(T) * B);
+    }
+};
+
+// Calls `work(row, first site)` for the blocks of all rows; the last block of a row may overlap the one before, where
+// it writes the same numbers.
+template <int B, typename Work> void for_blocks(const Rows& rows, Work work) {
+    const int64_t per_row = (rows.length + B - 1) / B, last = rows.length > B ? rows.length - B : 0;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t k = 0; k < rows.count * per_row; ++k) {
+        const int64_t r = k / per_row, p = (k % per_row) * B;
+        work(r, p < last ? p : last);
+    }
+}
+
+// All layers from number `from` on; with `back` then the way back through all of them, of adjoints (outputs, positions).
+//
+// A `Block` computes the inside of a layer for one block of sites: `mix` and `halo_inputs` before the messages, `forward`
+// up to what is handed on, `backward` (which computes the inside anew), `halo_adjoints`, and `collect` of the adjoints
+// that neighbours sent.
+template <typename T, typename Block>
+void run(const Rows& rows, const typename Block::Layer* layers, int64_t count, const T* spins, const T* kinds,
+         const T* d_sites, int64_t from, int64_t back, int64_t threads) {
+    constexpr int B = Block::B;
+#pragma omp parallel num_threads(threads)
+    {
+        for (int64_t k = from; k < count; ++k) {
+            Block block(layers[k], rows, spins, kinds);
+            if (Block::mixes && k) for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.mix(rows.first[r] + p); });
+            block.halo_inputs();
+            if (back && k == count - 1) break;  // its blocks are computed on the way back
+            for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.forward(r, p, k + 1 < count ? &layers[k + 1] : nullptr); });
+        }
+        for (int64_t k = back ? count - 1 : -1; k >= 0; --k) {
+            Block block(layers[k], rows, spins, kinds);
+            const typename Block::Layer* next = k + 1 < count ? &layers[k + 1] : nullptr;
+            for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.backward(r, p, d_sites, next); });
+            block.halo_adjoints();
+            for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.collect(r, p); });
+        }
+    }
+}
+
+#define NATIVE_ENTRY(name, BlockType)                                                                              \
+    extern "C" {                                                                                                   \
+    void name(const Rows* rows, const BlockType<REAL, REGISTERS>::Layer* layers, int64_t count, const REAL* spins, \
+              const REAL* kinds, const REAL* d_sites, int64_t from, int64_t back, int64_t threads) {               \
+        run<REAL, BlockType<REAL, REGISTERS>>(*rows, layers, count, spins, kinds, d_sites, from, back, threads);   \
+    }                                                                                                              \
+    int64_t block_length() { return BlockType<REAL, REGISTERS>::B; }                                               \
+    }
