@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.cluster_layer import ClusterLayer, LayerSize
 from gnnspin.models.blocks.density import NeighborGeometry, prepare_geometry
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion, LayeredHyperparameters
+from gnnspin.models.native import NativeCluster
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
 
@@ -86,16 +88,16 @@ class SpinClusterExpansion(LayeredExpansion):
         h = hyperparameters
         if not h.mirrors and h.max_degree < 1:
             raise InvalidInput("mirrors=false needs directions: set max_degree to 1 or more")
-        self._angular = AngularBasis(spec.dimension, h.max_degree)
-        self._radial = RadialBasis(spec, h.n_radial)
+        self.angular = AngularBasis(spec.dimension, h.max_degree)
+        self.radial = RadialBasis(spec, h.n_radial)
         self.layers = nn.ModuleList()
         vectors, scalars = h.n_kinds, 0
         for k in range(h.layers):
             layer = ClusterLayer(
                 vectors,
                 scalars,
-                self._radial.size,
-                self._angular,
+                self.radial.size,
+                self.angular,
                 LayerSize(h.channels, h.scalars, h.pairs, h.hidden),
                 time_reversal=h.time_reversal,
                 mirrors=h.mirrors,
@@ -118,7 +120,7 @@ class SpinClusterExpansion(LayeredExpansion):
         InvalidInput
             If `system` has more kinds of sites than the model knows, or does not fit its graph specification.
         """
-        return prepare_geometry(system, self.spec, self._radial, self._angular, self._site_kinds(system))
+        return prepare_geometry(system, self.spec, self.radial, self.angular, self._site_kinds(system))
 
     def _start(self, kinds: Tensor, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return spins, spins[:, :, None] * kinds, spins.new_zeros(len(spins), 0, spins.shape[-1])
@@ -126,6 +128,11 @@ class SpinClusterExpansion(LayeredExpansion):
     def _layer_geometry(self, data: NeighborGeometry, k: int) -> NeighborGeometry:
         del k
         return data
+
+    def native(self, system: SpinSystem, dtype: torch.dtype) -> NativeCluster | None:
+        """Energies and fields by a kernel in C++, with mirrors, on lattices that are no smaller than the cutoff."""
+        lattice = self.hyperparameters.mirrors and self.prepare(system).stencil
+        return NativeCluster(self, system, dtype) if lattice else None
 
     def site_vectors(self, data: NeighborGeometry, spins: Tensor) -> Tensor:
         """Vectors (R, channels, N, 3) of the last layer; needs ``vector_output=True``."""

@@ -99,6 +99,7 @@ class ClusterLayer(nn.Module):
         n_handed = self.handedness.n_vectors if self.handedness else 0
         self.gates_per_channel = 2 + len(self.degrees) + (not time_reversal) + n_handed
         n_out = site_outputs + emits * (size.scalars + size.channels * self.gates_per_channel)
+        self.n_outputs = n_out
         self.network = site_network([n_invariants, size.hidden, size.hidden, n_out])
         self.linear_energy = nn.Parameter(torch.zeros(n_invariants))
         if emits:

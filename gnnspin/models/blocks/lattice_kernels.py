@@ -95,7 +95,7 @@ class LatticeKernel(nn.Module):
         self.cutoff = cutoff
         self.displacements = unique_displacements(cell, cutoff)
         turned = np.einsum("gji,dj->gdi", orientations.matrices, self.displacements)
-        self.register_buffer("images", _indices(self.displacements, turned, "turned lattice"), persistent=False)
+        self.register_buffer("images", displacement_indices(self.displacements, turned, "turned lattice"), persistent=False)
         scale = 1 / math.sqrt(in_channels * min(len(self.displacements), 12))
         self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, len(self.displacements)))
 
@@ -113,7 +113,7 @@ class LatticeKernel(nn.Module):
     def neighborhood(self, system: SpinSystem) -> Neighborhood:
         """Place of the neighbour at each displacement, for every site of the unit cell of a lattice."""
         cells, center, neighbor, vectors = cell_neighbors(system, self.cutoff)
-        index = _indices(self.displacements, vectors, repr(system)).numpy()
+        index = displacement_indices(self.displacements, vectors, repr(system)).numpy()
         return Neighborhood.of(cells, center, neighbor, index, len(self.displacements))
 
     def forward(self, features: Tensor, geometry: KernelGeometry) -> Tensor:
@@ -168,7 +168,7 @@ def unique_displacements(cell: UnitCell, cutoff: float) -> FloatArray:
     return vectors[kept]
 
 
-def _indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tensor:
+def displacement_indices(displacements: FloatArray, vectors: FloatArray, where: str) -> Tensor:
     """Index (...) of each of the vectors (..., 3) among the displacements."""
     distance, index = cKDTree(displacements).query(vectors)
     if np.max(distance, initial=0.0) > MATCH_TOLERANCE * np.linalg.norm(displacements[0]):
@@ -185,7 +185,7 @@ def _stencil(system: SpinSystem, cutoff: float, displacements: FloatArray) -> La
     reach = np.abs(cells).max(axis=0, initial=0)
     if (reach > np.array(system.lattice_shape)).any():
         return None
-    index = _indices(displacements, vectors, repr(system))
+    index = displacement_indices(displacements, vectors, repr(system))
     kernel = torch.zeros(*(2 * reach + 1), system.n_basis, system.n_basis, len(displacements), 1, dtype=torch.float64)
     kernel[(*(cells + reach).T, center, neighbor, index)] = 1
     return LatticeStencil(
@@ -201,5 +201,5 @@ def _slots(system: SpinSystem, cutoff: float, displacements: FloatArray) -> Tens
     graph = radius_graph(system, cutoff)
     sender, center = graph.edge_index
     slots = torch.full((system.n_sites, len(displacements)), system.n_sites)
-    slots[center, _indices(displacements, graph.edge_vector.numpy(), repr(system))] = sender
+    slots[center, displacement_indices(displacements, graph.edge_vector.numpy(), repr(system))] = sender
     return slots

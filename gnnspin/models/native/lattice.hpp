@@ -66,16 +66,19 @@ template <typename T, int NV> struct BlockOfSites {
         return n;
     }
 
-    // Sums over the displacements of adjoints (displacement, channel, positions) that were sent back to block p of row r.
-    void sum_sent(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* sent, int64_t channels,
-                  T* to) const {
+    // Sums over the displacements of adjoints (displacement, channel, positions) that were sent back to block p of row r,
+    // and of those that arose there, if any.
+    void sum_sent(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* sent, const T* own,
+                  int64_t channels, T* to) const {
+        const int64_t at = rows.first[r] + p;
         for (int64_t c = 0; c < channels; ++c) {
             T sum[B] = {};
+            if (own) load(own + c * rows.positions + at, 1, sum);
             for (int64_t d = 0; d < displacements; ++d) {
                 const T* from = sent + (d * channels + c) * rows.positions + table[r * displacements + d] + p;
                 for (int b = 0; b < B; ++b) sum[b] += from[b];
             }
-            store(sum, 1, to + c * rows.positions + rows.first[r] + p);
+            store(sum, 1, to + c * rows.positions + at);
         }
     }
 

@@ -319,7 +319,8 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     void collect(int64_t r, int64_t p) {
         const int64_t at = rows.first[r] + p, N = rows.positions, Q = l.in_scalars;
         if (l.is_first) {
-            this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_messages), 3 * C, as<T>(l.d_vectors));
+            this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_messages), nullptr, 3 * C,
+                           as<T>(l.d_vectors));
             return;
         }
         for (int x = 0; x < 3; ++x) {

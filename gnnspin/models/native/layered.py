@@ -1,0 +1,175 @@
+"""What the native kernels of both cluster expansions share: layers in structures, arrays, and one call per field."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from gnnspin.models.blocks.fixed_number import with_potential
+from gnnspin.models.blocks.layered_expansion import LayeredExpansion
+from gnnspin.models.blocks.padded_rows import Neighborhood, PaddedRows
+from gnnspin.models.blocks.standardization import Standardization
+from gnnspin.models.native.library import NativeLibrary, registers
+from gnnspin.systems import SpinSystem
+
+
+def structure(numbers: str, pointers: str) -> type[ctypes.Structure]:
+    """Structure of integers and of pointers with the given names, as a kernel declares it."""
+    fields = [(name, ctypes.c_int64) for name in numbers.split()]
+    fields += [(name, ctypes.c_void_p) for name in pointers.split()]
+    return type("LayerStructure", (ctypes.Structure,), {"_fields_": fields})
+
+
+@dataclass(frozen=True)
+class NativeLayer:
+    """One layer as a kernel reads it.
+
+    Attributes
+    ----------
+    sizes : dict
+        Integers of the structure.
+    weights : dict
+        Matrices, in any precision.
+    arrays : dict
+        Number of arrays of positions under each name.
+    tables : dict
+        Arrays of integers.
+    """
+
+    sizes: dict[str, int]
+    weights: dict[str, Tensor]
+    arrays: dict[str, int]
+    tables: dict[str, Tensor] = field(default_factory=dict)
+
+
+class NativeLayered:
+    """Site energies and fields of a layered expansion on one lattice, by a kernel in C++.
+
+    The kernel passes over blocks of sites and computes everything but the messages without leaving the first cache.
+    Derivatives are written out: they recompute the inside of a block. Results do not depend on the number of threads.
+
+    Parameters
+    ----------
+    model : LayeredExpansion
+        Its weights are copied.
+    system : SpinSystem
+        A lattice that is no smaller than the reach of one message.
+    dtype : torch.dtype
+        float32 or float64.
+
+    Raises
+    ------
+    NoCompiler
+        If the kernel cannot be built, see `NativeLibrary`.
+    """
+
+    source: ClassVar[str]
+    Structure: ClassVar[type[ctypes.Structure]]
+
+    def __init__(self, model: Any, system: SpinSystem, dtype: torch.dtype) -> None:
+        assert isinstance(model, LayeredExpansion)
+        data, kinds = model.prepare(system), model.hyperparameters.n_kinds
+        self._membership = data.membership
+        self._scale, self._shift = float(model.energy_scale), float(model.energy_shift)
+        around = self._neighborhoods(model, system)
+        axis = PaddedRows.best_axis(system)
+        length = system.lattice_shape[axis]  # type: ignore[index]
+        self._library = NativeLibrary(f"{self.source}.cpp", dtype, registers(length, dtype))
+        halo = max(int(abs(found.cells[..., axis]).max()) for found in around)
+        self._rows = PaddedRows(system, halo, self._library.block_length, axis)
+        tables = [
+            {"neighbors": self._rows.table(found), "reverse": self._rows.table(found.reversed())} for found in around
+        ]
+        self._kinds, self._spins = self._array(kinds, dtype), self._array(3, dtype)
+        self._rows.padded(nn.functional.one_hot(data.site_kind, kinds).T.to(dtype), self._kinds)
+        self._d_sites = self._array(1 + model.hyperparameters.fixed_number, dtype)
+        self._arrays: list[dict[str, Tensor]] = []
+        self._kept: list[Tensor] = []
+        self._layers = (self.Structure * len(model.layers))()
+        for k, layer in enumerate(self._read(model, system)):
+            arrays = {name: self._array(count, dtype) for name, count in layer.arrays.items()}
+            weights = {name: weight.detach().to(dtype).contiguous() for name, weight in layer.weights.items()}
+            self._arrays.append(arrays)
+            for name, number in layer.sizes.items():
+                setattr(self._layers[k], name, int(number))
+            for name, array in {**weights, **arrays, **layer.tables, **tables[min(k, len(tables) - 1)]}.items():
+                setattr(self._layers[k], name, array.data_ptr())
+                self._kept.append(array)
+
+    def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:
+        """Neighbours of the first layer, and of all others if they differ."""
+        raise NotImplementedError
+
+    def _read(self, model: Any, system: SpinSystem) -> Sequence[NativeLayer]:
+        """All layers; the first has an array ``vectors`` for the spins of each kind, and ``d_vectors`` like it."""
+        raise NotImplementedError
+
+    def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
+        """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
+        parts = [self._one(replica, field=field) for replica in spins]
+        energies = torch.stack([energy for energy, _ in parts])
+        return energies, torch.stack([part for _, part in parts if part is not None]) if field else None
+
+    def _one(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
+        self._rows.padded(spins.T, self._spins)
+        kinds, first = self._kinds[:, None], self._arrays[0]
+        torch.mul(kinds, self._spins, out=first["vectors"].view(len(kinds), 3, -1))
+        with_charges = len(self._d_sites) > 1
+        if with_charges or not field:  # the charges of all sites come before the adjoints of any
+            self._run(0, back=False)
+            sites = self._sites()
+        if field:
+            self._d_sites.fill_(self._scale)
+            if with_charges:
+                self._rows.padded(self._scale * self._adjoints(sites), self._d_sites)
+            self._run(len(self._layers) if with_charges else 0, back=True)
+            sites = self._sites()
+        energies = self._scale * with_potential(sites[None], self._membership)[0] + self._shift
+        if not field:
+            return energies, None
+        gradient = (first["d_vectors"].view(len(kinds), 3, -1) * kinds).sum(0)
+        for arrays in self._arrays:
+            gradient += arrays["d_spins"]
+        return energies, -gradient[:, self._rows.of_site].T
+
+    def _adjoints(self, sites: Tensor) -> Tensor:
+        """Derivatives (C, N) of the energy with respect to the site outputs."""
+        with torch.enable_grad():
+            given = sites.detach().requires_grad_(True)
+            return torch.autograd.grad(with_potential(given[None], self._membership).sum(), given)[0]
+
+    def _run(self, start: int, *, back: bool) -> None:
+        pointers = (ctypes.c_void_p(array.data_ptr()) for array in (self._spins, self._kinds, self._d_sites))
+        numbers = (ctypes.c_int64(number) for number in (start, back, torch.get_num_threads()))
+        function = getattr(self._library, self.source)
+        function(
+            ctypes.byref(self._rows.structure), self._layers, ctypes.c_int64(len(self._layers)), *pointers, *numbers
+        )
+
+    def _sites(self) -> Tensor:
+        """Site outputs (C, N), summed over the layers."""
+        total = torch.stack([arrays["sites"] for arrays in self._arrays]).sum(0)
+        return total[:, self._rows.of_site]
+
+    def _array(self, channels: int, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(channels, self._rows.positions, dtype=dtype)
+
+
+def site_network_weights(network: nn.Module, standardization: Standardization, linear: Tensor) -> dict[str, Tensor]:
+    """Matrices of a site network, the standardisation and the linear energy in its first layer, in float64."""
+    first, second, third = (part for part in network.modules() if isinstance(part, nn.Linear))
+    weight = torch.cat([first.weight, linear[None]]).double() * standardization.inverse_spread.double()
+    bias = pad(first.bias.double(), (0, 1)) - weight @ standardization.mean.double()
+    biases = {"first_bias": bias, "second_bias": second.bias, "third_bias": third.bias}
+    return biases | with_transposed({"first": weight, "second": second.weight, "third": third.weight})
+
+
+def with_transposed(matrices: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices (..., n, m), and under their name and ``_back`` their transposes."""
+    return matrices | {f"{name}_back": matrix.transpose(-1, -2) for name, matrix in matrices.items()}
