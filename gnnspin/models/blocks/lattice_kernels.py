@@ -95,7 +95,9 @@ class LatticeKernel(nn.Module):
         self.cutoff = cutoff
         self.displacements = unique_displacements(cell, cutoff)
         turned = np.einsum("gji,dj->gdi", orientations.matrices, self.displacements)
-        self.register_buffer("images", displacement_indices(self.displacements, turned, "turned lattice"), persistent=False)
+        self.register_buffer(
+            "images", displacement_indices(self.displacements, turned, "turned lattice"), persistent=False
+        )
         scale = 1 / math.sqrt(in_channels * min(len(self.displacements), 12))
         self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, len(self.displacements)))
 

@@ -16,9 +16,7 @@ from gnnspin.systems.distances import IntArray
 class RowsStructure(ctypes.Structure):
     """Sizes of a `PaddedRows` as native kernels read them (``struct Rows``)."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("count", "length", "halo", "periodic", "positions")] + [
-        ("first", ctypes.c_void_p)
-    ]
+    _fields_ = [(name, ctypes.c_int64) for name in ("count", "length", "halo", "periodic", "room")]
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,9 @@ class PaddedRows:
 
     Attributes
     ----------
-    positions : int
-        Length of an array of positions: all rows, their halos, and a row of zeros for neighbours that do not exist.
-    of_site : (N,) int64
-        Position of every site.
+    count, length, room : int
+        Number of rows, sites in each, and places in each with halos. Arrays of C features are (count + 1, C, room); the
+        last row is zero, for neighbours that do not exist.
     """
 
     def __init__(self, system: SpinSystem, halo: int, block: int, axis: int) -> None:
@@ -79,18 +76,14 @@ class PaddedRows:
         assert shape is not None
         self.system, self.axis, self.halo = system, axis, halo
         self.length = shape[axis]
-        room = max(self.length, block) + 2 * halo
+        self.room = max(self.length, block) + 2 * halo
         self._others = [d for d in range(3) if d != axis]
         self.count = system.n_sites // self.length
-        self.positions = (self.count + 1) * room
-        self.first = torch.arange(self.count, dtype=torch.int64) * room + halo
-        self._zero = self.count * room + halo
         cell, basis = np.divmod(np.arange(system.n_sites), system.n_basis)
         places = np.stack(np.unravel_index(cell, shape), axis=1)
-        self.of_site = torch.from_numpy(self.first.numpy()[self._row(places, basis)] + places[:, axis])
-        self.structure = RowsStructure(
-            self.count, self.length, halo, bool(system.pbc[axis]), self.positions, self.first.data_ptr()
-        )
+        self._row_of_site = torch.from_numpy(self._row(places, basis))
+        self._place_of_site = torch.from_numpy(places[:, axis].copy())
+        self.structure = RowsStructure(self.count, self.length, halo, bool(system.pbc[axis]), self.room)
 
     @staticmethod
     def best_axis(system: SpinSystem) -> int:
@@ -105,7 +98,7 @@ class PaddedRows:
         return (basis * self.system.lattice_shape[a] + places[:, a]) * self.system.lattice_shape[b] + places[:, b]
 
     def table(self, neighborhood: Neighborhood) -> Tensor:
-        """Position (count, D) of each neighbour of the first site of every row; a row of zeros where there is none."""
+        """Row and column (count, D, 2) of each neighbour of every row's first site; the zero row where there is none."""
         shape = np.array(self.system.lattice_shape)
         a, b = self._others
         row = np.arange(self.count)
@@ -120,16 +113,22 @@ class PaddedRows:
                 exists &= (moved[..., d] >= 0) & (moved[..., d] < shape[d])
             moved[..., d] %= shape[d]
         found = self._row(moved.reshape(-1, 3), to.reshape(-1)).reshape(to.shape)
-        start = self.first.numpy()[np.where(exists, found, 0)] + moved[..., self.axis]
-        return torch.from_numpy(np.where(exists, start, self._zero))
+        column = self.halo + np.where(exists, moved[..., self.axis], 0)
+        return torch.from_numpy(np.stack([np.where(exists, found, self.count), column], axis=-1))
 
-    def padded(self, values: Tensor, out: Tensor) -> Tensor:
-        """Write values (C, N) of the sites, halos included, to `out` (C, positions); returns it."""
-        out[:, self.of_site] = values
-        if self.halo:
-            rows = out[:, : self.count * (self.positions // (self.count + 1))].unflatten(1, (self.count, -1))
-            h, end = self.halo, self.halo + self.length
+    def array(self, channels: int, dtype: torch.dtype) -> Tensor:
+        """Array of zeros for `channels` features."""
+        return torch.zeros(self.count + 1, channels, self.room, dtype=dtype)
+
+    def write(self, values: Tensor, out: Tensor) -> None:
+        """Write values (C, N) of the sites, halos included, to an array."""
+        out[self._row_of_site, :, self.halo + self._place_of_site] = values.T
+        h, end = self.halo, self.halo + self.length
+        if h:
             periodic = bool(self.system.pbc[self.axis])
-            rows[..., end : end + h] = rows[..., h : 2 * h] if periodic else 0
-            rows[..., :h] = rows[..., end - h : end] if periodic else 0
-        return out
+            out[..., end : end + h] = out[..., h : 2 * h] if periodic else 0
+            out[..., :h] = out[..., end - h : end] if periodic else 0
+
+    def read(self, features: Tensor) -> Tensor:
+        """Values (C, N) of the sites in an array."""
+        return features[self._row_of_site, :, self.halo + self._place_of_site].T

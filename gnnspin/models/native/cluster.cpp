@@ -1,15 +1,15 @@
 // Energies and fields of the spin cluster expansion on lattices; the equations stand in spin_cluster_expansion.py.
 // Built for one precision REAL and blocks of REGISTERS vector registers.
 //
-// Everything but the densities is local to a site. Vectors (channel, 3, position) and scalars are kept in arrays; the way
-// back computes the inside of a block anew, and sends the adjoints of the densities back by displacement.
+// Everything but the densities is local to a site. Vectors (channel, 3) and scalars are kept in arrays; the way back
+// computes the inside of a block anew, and sends the adjoints of the densities back by displacement.
 #include "lattice.hpp"
 
 extern "C" {
 struct ClusterLayer {
     int64_t kinds, in_vectors, in_scalars, densities, components, degrees, pairs, mixed_pairs, channels, scalars, gates;
     int64_t hidden, invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
-    const int64_t *neighbors, *reverse;  // (rows, displacements): position of the neighbour of a row's first site
+    const Place *neighbors, *reverse;  // (rows, displacements)
     const int64_t* parts;                // (degrees + 1): first component of each degree, and the end
     const void *kernel, *kernel_back;    // (K M, D in_vectors) and its transpose
     const void *scalar_kernel, *scalar_kernel_back;                // (scalars M, D in_scalars)
@@ -31,7 +31,7 @@ struct ClusterLayer {
 template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
     using Layer = ClusterLayer;
     using Base = BlockOfSites<T, NV>;
-    using Base::B, Base::B3, Base::rows, Base::kinds, Base::pointers, Base::S, Base::dS;
+    using Base::B, Base::B3, Base::rows, Base::room, Base::pointers, Base::S, Base::dS;
     static constexpr bool mixes = false;
     const Layer& l;
     int64_t K, M, C, Q, E, half;  // densities, components, vectors and scalars received, rows of tensors, triples
@@ -143,15 +143,14 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
     }
 
     void inside(int64_t r, int64_t p) {
-        const int64_t at = rows.first[r] + p, N = rows.positions;
-        this->load(this->spins + at, 3, S);
+        this->load(this->at(this->spins, 3, r, p), 3, S);
         std::memset(dS, 0, sizeof dS);
-        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, as<T>(l.vectors), C, 3 * N);
+        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, l.vectors, 3 * C, 0, C, 3);
         for (int x = 0; x < 3; ++x)
-            product<T, NV, ZERO>(as<T>(l.kernel), K * M, n, Scattered<T>{pointers.data(), x * N}, A + x * B, B3);
+            product<T, NV, ZERO>(as<T>(l.kernel), K * M, n, Scattered<T>{pointers.data(), x * room}, A + x * B, B3);
         for (int64_t k = 0; k < K * M; ++k) dot(S, A + k * B3, along + k * B);
         if (Q) {
-            const int64_t m = this->gather(l.neighbors, l.displacements, r, p, as<T>(l.scalars_in), Q, N);
+            const int64_t m = this->gather(l.neighbors, l.displacements, r, p, l.scalars_in, Q, 0, Q, 1);
             product<T, NV, ZERO>(as<T>(l.scalar_kernel), (E - K) * M, m, Scattered<T>{pointers.data(), 0},
                                  along + K * M * B, B);
         }
@@ -170,13 +169,13 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
             next += half * B;
         }
         if (C > 1) {
-            this->load(as<T>(l.vectors) + at, 3 * C, own);
+            this->load(this->at(l.vectors, 3 * C, r, p), 3 * C, own);
             for (int64_t c = 0; c < C; ++c, next += B) dot(S, own + c * B3, next);
             for (int64_t c = 0; c < C; ++c)
                 for (int64_t k = 0; k < K; ++k, next += B) dot(own + c * B3, density(k, 0), next);
         }
         if (Q) {
-            this->load(as<T>(l.scalars_in) + at, Q, next);
+            this->load(this->at(l.scalars_in, Q, r, p), Q, next);
             next += Q * B;
             for (int64_t k = K; k < E; ++k, next += B) std::memcpy(next, along + k * M * B, sizeof(T) * B);
         }
@@ -188,8 +187,8 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         product<T, NV, BIAS>(as<T>(l.third), l.outputs, H, Strided<T>{a2, B}, out, B, as<T>(l.third_bias));
         T total[B];
         for (int b = 0; b < B; ++b) total[b] = out[b] + z1[H * B + b];
-        this->store(total, 1, as<T>(l.sites) + at);
-        this->store(out + B, l.site_outputs - 1, as<T>(l.sites) + N + at);
+        this->store(total, 1, this->at(l.sites, l.site_outputs, r, p));
+        this->store(out + B, l.site_outputs - 1, this->at(l.sites, l.site_outputs, r, p, 1));
         if (!l.emits) return;
         for (int64_t m = 0; m < M; ++m)
             for (int x = 0; x < 3; ++x)
@@ -205,8 +204,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
     void forward(int64_t r, int64_t p, const Layer* next) {
         inside(r, p);
         if (!l.emits) return;
-        const int64_t at = rows.first[r] + p;
-        this->store(out + l.site_outputs * B, l.scalars, as<T>(next->scalars_in) + at);
+        this->store(out + l.site_outputs * B, l.scalars, this->at(next->scalars_in, l.scalars, r, p));
         for (int64_t c = 0; c < l.channels; ++c) {
             T v[B3] = {}, factor[B];
             add(gate(c, 0), S, v);
@@ -217,7 +215,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
                     add(factor, mixed + (c * M + m) * B3, v);
                 }
             if (!l.time_reversal) add_cross(gate(c, l.gates - 1), S, mixed + c * M * B3, v);
-            this->store(v, 3, as<T>(next->vectors) + c * 3 * rows.positions + at);
+            this->store(v, 3, this->at(next->vectors, 3 * l.channels, r, p, 3 * c));
         }
     }
 
@@ -254,14 +252,14 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
 
     void backward(int64_t r, int64_t p, const T* d_sites, const Layer* next) {
         inside(r, p);
-        const int64_t at = rows.first[r] + p, N = rows.positions, H = l.hidden;
+        const int64_t H = l.hidden;
         std::memset(dA, 0, sizeof(T) * K * M * B3);
         std::memset(dalong, 0, sizeof(T) * E * M * B);
         std::memset(dTs, 0, sizeof(T) * K * M * B);
-        this->load(d_sites + at, l.site_outputs, dout);
+        this->load(this->at(d_sites, l.site_outputs, r, p), l.site_outputs, dout);
         if (l.emits) {
-            this->load(as<T>(next->d_scalars) + at, l.scalars, dout + l.site_outputs * B);
-            this->load(as<T>(next->d_vectors) + at, 3 * l.channels, dv);
+            this->load(this->at(next->d_scalars, l.scalars, r, p), l.scalars, dout + l.site_outputs * B);
+            this->load(this->at(next->d_vectors, 3 * l.channels, r, p), 3 * l.channels, dv);
             gates_back();
             for (int64_t m = 0; m < M; ++m)
                 for (int x = 0; x < 3; ++x)
@@ -276,23 +274,24 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t b = 0; b < H * B; ++b) z1[b] *= d1[b];
         std::memcpy(z1 + H * B, dout, sizeof(T) * B);
         product<T, NV, ZERO>(as<T>(l.first_back), l.invariants, H + 1, Strided<T>{z1, B}, dinv, B);
-        invariants_back(at);
+        invariants_back(r, p);
         for (int64_t d = 0; d < l.degrees; ++d)
             mix_part<ADD>(as<T>(l.tensor_mixing_back) + d * E * K, E, K, dTs, d, 1, dalong);
         for (int64_t k = 0; k < K * M; ++k) {
             add(dalong + k * B, S, dA + k * B3);
             add(dalong + k * B, A + k * B3, dS);
         }
+        const int64_t n = l.displacements * C, m = l.displacements * Q;
         for (int x = 0; x < 3; ++x)
-            product<T, NV, ZERO>(as<T>(l.kernel_back), l.displacements * C, K * M, Strided<T>{dA + x * B, B3},
-                                 as<T>(l.d_sent) + x * N + at, 3 * N);
+            product<T, NV, ZERO>(as<T>(l.kernel_back), n, K * M, Strided<T>{dA + x * B, B3},
+                                 this->at(l.d_sent, 3 * n, r, p, x), 3 * room);
         if (Q)
-            product<T, NV, ZERO>(as<T>(l.scalar_kernel_back), l.displacements * Q, (E - K) * M,
-                                 Strided<T>{dalong + K * M * B, B}, as<T>(l.d_scalars_sent) + at, N);
-        this->store(dS, 3, as<T>(l.d_spins) + at);
+            product<T, NV, ZERO>(as<T>(l.scalar_kernel_back), m, (E - K) * M, Strided<T>{dalong + K * M * B, B},
+                                 this->at(l.d_scalars_sent, m, r, p), room);
+        this->store(dS, 3, this->at(l.d_spins, 3, r, p));
     }
 
-    void invariants_back(int64_t at) {
+    void invariants_back(int64_t r, int64_t p) {
         const T* d = dinv;
         for (int64_t k = 0; k < K; ++k, d += B)
             for (int b = 0; b < B; ++b) dalong[k * M * B + b] += d[b];
@@ -329,33 +328,30 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
                     add(d, density(k, 0), down + c * B3);
                     add(d, own + c * B3, dA + k * M * B3);
                 }
-            this->store(down, 3 * C, as<T>(l.d_own) + at);
+            this->store(down, 3 * C, this->at(l.d_own, 3 * C, r, p));
         }
         if (!Q) return;
-        this->store(d, Q, as<T>(l.d_own_scalars) + at);
+        this->store(d, Q, this->at(l.d_own_scalars, Q, r, p));
         d += Q * B;
         for (int64_t k = K; k < E; ++k, d += B)
             for (int b = 0; b < B; ++b) dalong[k * M * B + b] += d[b];
     }
 
-    void mix(int64_t) {}
+    void mix(int64_t, int64_t) {}
     void halo_inputs() const {
         if (l.is_first) return;
-        fill_halo(rows, as<T>(l.vectors), 3 * C);
-        fill_halo(rows, as<T>(l.scalars_in), Q);
+        fill_halo<T>(rows, l.vectors, 3 * C);
+        fill_halo<T>(rows, l.scalars_in, Q);
     }
     void halo_adjoints() const {
-        fill_halo(rows, as<T>(l.d_sent), 3 * C * l.displacements);
-        fill_halo(rows, as<T>(l.d_scalars_sent), Q * l.displacements);
+        fill_halo<T>(rows, l.d_sent, 3 * C * l.displacements);
+        fill_halo<T>(rows, l.d_scalars_sent, Q * l.displacements);
     }
 
     // Adjoints of what the layer received: those that arose at the site, and those that its neighbours sent.
     void collect(int64_t r, int64_t p) {
-        this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_sent), C > 1 ? as<T>(l.d_own) : nullptr, 3 * C,
-                       as<T>(l.d_vectors));
-        if (Q)
-            this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_scalars_sent), as<T>(l.d_own_scalars), Q,
-                           as<T>(l.d_scalars));
+        this->sum_sent(l.reverse, l.displacements, r, p, l.d_sent, C > 1 ? l.d_own : nullptr, 3 * C, l.d_vectors);
+        if (Q) this->sum_sent(l.reverse, l.displacements, r, p, l.d_scalars_sent, l.d_own_scalars, Q, l.d_scalars);
     }
 };
 

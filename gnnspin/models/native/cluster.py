@@ -108,7 +108,9 @@ def _layer(layer: ClusterLayer, basis: Tensor, *, first: bool) -> NativeLayer:
         "sites": layer.site_outputs,
         "d_spins": 3,
     }
-    return NativeLayer(sizes, weights, arrays, {"parts": torch.tensor([part.start for part in layer.degrees] + [components])})
+    return NativeLayer(
+        sizes, weights, arrays, {"parts": torch.tensor([part.start for part in layer.degrees] + [components])}
+    )
 
 
 def _kernel(density: NeighborDensity, basis: Tensor) -> Tensor:

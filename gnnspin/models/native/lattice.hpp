@@ -1,8 +1,8 @@
 // Sites in padded rows, blocks of them, and the order in which the layers of an expansion pass over the blocks.
 //
-// A position is a place in rows that are padded on both sides by a halo, which repeats the other end of the row
-// (periodic) or is zero (open), so that the neighbours of a block of sites are a block of positions. Arrays of positions
-// have one such array for each channel and component.
+// A row of sites is padded on both sides by a halo, which repeats the other end of the row (periodic) or is zero (open),
+// so that the neighbours of a block of sites lie side by side as well. An array of features has, for every row, its
+// channels one after the other: (rows, channels, room). The last row is zero, for neighbours that do not exist.
 #pragma once
 
 #include <vector>
@@ -11,8 +11,11 @@
 
 extern "C" {
 struct Rows {
-    int64_t count, length, halo, periodic, positions;
-    const int64_t* first;  // position of the first site of each row
+    int64_t count, length, halo, periodic, room;
+};
+// Where the neighbour of a row's first site is, or the site whose neighbour that is.
+struct Place {
+    int64_t row, column;
 };
 }
 
@@ -20,16 +23,15 @@ template <typename T> const T* as(const void* p) { return static_cast<const T*>(
 template <typename T> T* as(void* p) { return static_cast<T*>(p); }
 
 // Copies the ends of each row into its halo.
-template <typename T> void fill_halo(const Rows& rows, T* features, int64_t channels) {
+template <typename T> void fill_halo(const Rows& rows, void* features, int64_t channels) {
 #pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows.count; ++r)
-        for (int64_t c = 0; c < channels; ++c) {
-            T* row = features + c * rows.positions + rows.first[r];
-            for (int64_t k = 0; k < rows.halo; ++k) {  // no longer than the row
-                row[-1 - k] = rows.periodic ? row[rows.length - 1 - k] : T(0);
-                row[rows.length + k] = rows.periodic ? row[k] : T(0);
-            }
+    for (int64_t k = 0; k < rows.count * channels; ++k) {
+        T* row = as<T>(features) + k * rows.room + rows.halo;
+        for (int64_t s = 0; s < rows.halo; ++s) {  // no longer than the row
+            row[-1 - s] = rows.periodic ? row[rows.length - 1 - s] : T(0);
+            row[rows.length + s] = rows.periodic ? row[s] : T(0);
         }
+    }
 }
 
 // What the blocks of all architectures share: their rows, the spins, and the places of neighbours.
@@ -37,14 +39,15 @@ template <typename T, int NV> struct BlockOfSites {
     static constexpr int B = NV * Lanes<T>::count;
     static constexpr int B3 = 3 * B;
     const Rows& rows;
-    const T* spins;  // (3, positions)
-    const T* kinds;  // (kinds, positions)
+    const int64_t room;
+    const T* spins;  // 3 channels
+    const T* kinds;  // a channel for every kind of site: 1 or 0
     std::vector<T> memory;
     std::vector<const T*> pointers;
     T S[B3], dS[B3];  // spins, and the adjoints of spins at their own site
 
     BlockOfSites(const Rows& given, const T* all_spins, const T* all_kinds)
-        : rows(given), spins(all_spins), kinds(all_kinds) {}
+        : rows(given), room(given.room), spins(all_spins), kinds(all_kinds) {}
 
     // Room for arrays of the given numbers of features.
     template <size_t n> void reserve(const int64_t (&sizes)[n], T** const (&places)[n]) {
@@ -55,38 +58,47 @@ template <typename T, int NV> struct BlockOfSites {
         for (size_t k = 0; k < n; next += sizes[k++] * B) *places[k] = next;
     }
 
-    // Rows (displacement, channel) of the neighbours of block p of row r; `step` from one channel to the next.
-    int64_t gather(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* features,
-                   int64_t channels, int64_t step) {
+    // Block p of row r in channel c of an array of features.
+    T* at(void* features, int64_t channels, int64_t r, int64_t p, int64_t c = 0) const {
+        return as<T>(features) + (r * channels + c) * room + rows.halo + p;
+    }
+    const T* at(const T* features, int64_t channels, int64_t r, int64_t p, int64_t c = 0) const {
+        return features + (r * channels + c) * room + rows.halo + p;
+    }
+
+    // Rows (displacement, channel) of the neighbours of block p of row r: `number` channels, `step` apart, from `first`.
+    int64_t gather(const Place* places, int64_t displacements, int64_t r, int64_t p, const void* features,
+                   int64_t channels, int64_t first, int64_t number, int64_t step) {
         int64_t n = 0;
         for (int64_t d = 0; d < displacements; ++d) {
-            const T* at = features + table[r * displacements + d] + p;
-            for (int64_t c = 0; c < channels; ++c) pointers[n++] = at + c * step;
+            const Place& place = places[r * displacements + d];
+            const T* from = as<T>(features) + (place.row * channels + first) * room + place.column + p;
+            for (int64_t c = 0; c < number; ++c) pointers[n++] = from + c * step * room;
         }
         return n;
     }
 
-    // Sums over the displacements of adjoints (displacement, channel, positions) that were sent back to block p of row r,
-    // and of those that arose there, if any.
-    void sum_sent(const int64_t* table, int64_t displacements, int64_t r, int64_t p, const T* sent, const T* own,
-                  int64_t channels, T* to) const {
-        const int64_t at = rows.first[r] + p;
+    // Sums over the displacements of adjoints (displacement, channel) that were sent back to block p of row r, and of
+    // those that arose there, if any.
+    void sum_sent(const Place* places, int64_t displacements, int64_t r, int64_t p, void* sent, void* own,
+                  int64_t channels, void* to) const {
         for (int64_t c = 0; c < channels; ++c) {
             T sum[B] = {};
-            if (own) load(own + c * rows.positions + at, 1, sum);
+            if (own) load(at(own, channels, r, p, c), 1, sum);
             for (int64_t d = 0; d < displacements; ++d) {
-                const T* from = sent + (d * channels + c) * rows.positions + table[r * displacements + d] + p;
+                const Place& place = places[r * displacements + d];
+                const T* from = as<T>(sent) + ((place.row * displacements + d) * channels + c) * room + place.column + p;
                 for (int b = 0; b < B; ++b) sum[b] += from[b];
             }
-            store(sum, 1, to + c * rows.positions + at);
+            store(sum, 1, at(to, channels, r, p, c));
         }
     }
 
     void load(const T* from, int64_t channels, T* to) const {
-        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * B, from + c * rows.positions, sizeof(T) * B);
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * B, from + c * room, sizeof(T) * B);
     }
     void store(const T* from, int64_t channels, T* to) const {
-        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * rows.positions, from + c * B, sizeof(T) * B);
+        for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * room, from + c * B, sizeof(T) * B);
     }
 };
 
@@ -101,7 +113,7 @@ template <int B, typename Work> void for_blocks(const Rows& rows, Work work) {
     }
 }
 
-// All layers from number `from` on; with `back` then the way back through all of them, of adjoints (outputs, positions).
+// All layers from number `from` on; with `back` then the way back through all of them, of the adjoints of the site outputs.
 //
 // A `Block` computes the inside of a layer for one block of sites: `mix` and `halo_inputs` before the messages, `forward`
 // up to what is handed on, `backward` (which computes the inside anew), `halo_adjoints`, and `collect` of the adjoints
@@ -114,10 +126,11 @@ void run(const Rows& rows, const typename Block::Layer* layers, int64_t count, c
     {
         for (int64_t k = from; k < count; ++k) {
             Block block(layers[k], rows, spins, kinds);
-            if (Block::mixes && k) for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.mix(rows.first[r] + p); });
+            if (Block::mixes && k) for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.mix(r, p); });
             block.halo_inputs();
             if (back && k == count - 1) break;  // its blocks are computed on the way back
-            for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.forward(r, p, k + 1 < count ? &layers[k + 1] : nullptr); });
+            const typename Block::Layer* next = k + 1 < count ? &layers[k + 1] : nullptr;
+            for_blocks<B>(rows, [&](int64_t r, int64_t p) { block.forward(r, p, next); });
         }
         for (int64_t k = back ? count - 1 : -1; k >= 0; --k) {
             Block block(layers[k], rows, spins, kinds);

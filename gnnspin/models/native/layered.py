@@ -21,7 +21,7 @@ from gnnspin.systems import SpinSystem
 
 def structure(numbers: str, pointers: str) -> type[ctypes.Structure]:
     """Structure of integers and of pointers with the given names, as a kernel declares it."""
-    fields = [(name, ctypes.c_int64) for name in numbers.split()]
+    fields: list[tuple[str, Any]] = [(name, ctypes.c_int64) for name in numbers.split()]
     fields += [(name, ctypes.c_void_p) for name in pointers.split()]
     return type("LayerStructure", (ctypes.Structure,), {"_fields_": fields})
 
@@ -37,7 +37,7 @@ class NativeLayer:
     weights : dict
         Matrices, in any precision.
     arrays : dict
-        Number of arrays of positions under each name.
+        Number of features in the array under each name.
     tables : dict
         Arrays of integers.
     """
@@ -86,14 +86,14 @@ class NativeLayered:
         tables = [
             {"neighbors": self._rows.table(found), "reverse": self._rows.table(found.reversed())} for found in around
         ]
-        self._kinds, self._spins = self._array(kinds, dtype), self._array(3, dtype)
-        self._rows.padded(nn.functional.one_hot(data.site_kind, kinds).T.to(dtype), self._kinds)
-        self._d_sites = self._array(1 + model.hyperparameters.fixed_number, dtype)
+        self._kinds, self._spins = self._rows.array(kinds, dtype), self._rows.array(3, dtype)
+        self._rows.write(nn.functional.one_hot(data.site_kind, kinds).T.to(dtype), self._kinds)
+        self._d_sites = self._rows.array(1 + model.hyperparameters.fixed_number, dtype)
         self._arrays: list[dict[str, Tensor]] = []
         self._kept: list[Tensor] = []
         self._layers = (self.Structure * len(model.layers))()
         for k, layer in enumerate(self._read(model, system)):
-            arrays = {name: self._array(count, dtype) for name, count in layer.arrays.items()}
+            arrays = {name: self._rows.array(count, dtype) for name, count in layer.arrays.items()}
             weights = {name: weight.detach().to(dtype).contiguous() for name, weight in layer.weights.items()}
             self._arrays.append(arrays)
             for name, number in layer.sizes.items():
@@ -117,26 +117,26 @@ class NativeLayered:
         return energies, torch.stack([part for _, part in parts if part is not None]) if field else None
 
     def _one(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
-        self._rows.padded(spins.T, self._spins)
-        kinds, first = self._kinds[:, None], self._arrays[0]
-        torch.mul(kinds, self._spins, out=first["vectors"].view(len(kinds), 3, -1))
-        with_charges = len(self._d_sites) > 1
+        self._rows.write(spins.T, self._spins)
+        kinds, first = self._kinds[:, :, None], self._arrays[0]
+        torch.mul(kinds, self._spins[:, None], out=first["vectors"].unflatten(1, (-1, 3)))
+        with_charges = self._d_sites.shape[1] > 1
         if with_charges or not field:  # the charges of all sites come before the adjoints of any
             self._run(0, back=False)
             sites = self._sites()
         if field:
             self._d_sites.fill_(self._scale)
             if with_charges:
-                self._rows.padded(self._scale * self._adjoints(sites), self._d_sites)
+                self._rows.write(self._scale * self._adjoints(sites), self._d_sites)
             self._run(len(self._layers) if with_charges else 0, back=True)
             sites = self._sites()
         energies = self._scale * with_potential(sites[None], self._membership)[0] + self._shift
         if not field:
             return energies, None
-        gradient = (first["d_vectors"].view(len(kinds), 3, -1) * kinds).sum(0)
+        gradient = (first["d_vectors"].unflatten(1, (-1, 3)) * kinds).sum(1)
         for arrays in self._arrays:
             gradient += arrays["d_spins"]
-        return energies, -gradient[:, self._rows.of_site].T
+        return energies, -self._rows.read(gradient).T
 
     def _adjoints(self, sites: Tensor) -> Tensor:
         """Derivatives (C, N) of the energy with respect to the site outputs."""
@@ -154,11 +154,7 @@ class NativeLayered:
 
     def _sites(self) -> Tensor:
         """Site outputs (C, N), summed over the layers."""
-        total = torch.stack([arrays["sites"] for arrays in self._arrays]).sum(0)
-        return total[:, self._rows.of_site]
-
-    def _array(self, channels: int, dtype: torch.dtype) -> Tensor:
-        return torch.zeros(channels, self._rows.positions, dtype=dtype)
+        return self._rows.read(torch.stack([arrays["sites"] for arrays in self._arrays]).sum(0))
 
 
 def site_network_weights(network: nn.Module, standardization: Standardization, linear: Tensor) -> dict[str, Tensor]:

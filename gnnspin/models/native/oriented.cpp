@@ -2,15 +2,14 @@
 // Built for one precision REAL and blocks of REGISTERS vector registers.
 //
 // Everything but the messages is local to a site and an orientation, and is computed for a block of B sites without
-// leaving the first cache. Vectors and scalars handed on are kept in arrays (orientation, channel, 3, position); the
-// way back computes the inside of a block anew from them.
+// leaving the first cache. Vectors and scalars handed on are kept in arrays (orientation, channel, 3); the way back computes the inside of a block anew from them.
 #include "lattice.hpp"
 
 extern "C" {
 struct OrientedLayer {
     int64_t orientations, kinds, in_vectors, in_scalars, filters, factors, terms, channels, scalars, hidden;
     int64_t invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
-    const int64_t *neighbors, *reverse;  // (rows, displacements): position of the neighbour of a row's first site
+    const Place *neighbors, *reverse;  // (rows, displacements)
     const void* kernel;       // (G, filters, D in_vectors)
     const void* kernel_back;  // (G, in_vectors, D filters); of the first layer (D in_vectors, G filters)
     const void *own, *own_back;          // (filters, in_vectors) and its transpose
@@ -21,7 +20,7 @@ struct OrientedLayer {
     const void *first, *first_bias, *first_back;     // (hidden + 1, invariants), the last row the linear energy
     const void *second, *second_bias, *second_back;
     const void *third, *third_bias, *third_back;
-    // Arrays of positions: what the layer receives, mixed over orientations, and adjoints.
+    // What the layer receives, that mixed over orientations, and adjoints.
     void *vectors, *mixed_vectors, *scalars_in, *mixed_scalars;
     void *d_vectors, *d_scalars, *d_messages /* of the first layer: of its neighbours' vectors, (D in_vectors) */, *d_scalar_messages, *d_mixed_scalars;
     void *sites, *d_spins;
@@ -31,7 +30,7 @@ struct OrientedLayer {
 template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     using Layer = OrientedLayer;
     using Base = BlockOfSites<T, NV>;
-    using Base::B, Base::B3, Base::rows, Base::kinds, Base::pointers, Base::S, Base::dS;
+    using Base::B, Base::B3, Base::rows, Base::room, Base::pointers, Base::S, Base::dS;
     static constexpr bool mixes = true;
     const Layer& l;
     int64_t G, K, C, F, P;
@@ -52,28 +51,28 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
         pointers.resize(l.displacements * (C + F + l.in_scalars));
     }
 
-    int64_t vector_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * 3 * rows.positions; }
-    int64_t scalar_at(int64_t g, int64_t c, int64_t channels) const { return (g * channels + c) * rows.positions; }
+    const T* kind(int64_t k, int64_t r, int64_t p) const { return this->at(this->kinds, K, r, p, k); }
 
-    void start(int64_t at) {
-        this->load(this->spins + at, 3, S);
+    void start(int64_t r, int64_t p) {
+        this->load(this->at(this->spins, 3, r, p), 3, S);
         for (int64_t k = 0; k < K; ++k)
             for (int x = 0; x < 3; ++x)
-                for (int b = 0; b < B; ++b) X[k * B3 + x * B + b] = S[x * B + b] * kinds[k * rows.positions + at + b];
+                for (int b = 0; b < B; ++b) X[k * B3 + x * B + b] = S[x * B + b] * kind(k, r, p)[b];
         std::memset(total, 0, sizeof(T) * B * l.site_outputs);
         std::memset(dS, 0, sizeof(T) * B3);
     }
 
     // Messages, products, the site network, and what is handed on, of orientation g.
     void inside(int64_t r, int64_t p, int64_t g) {
-        const int64_t at = rows.first[r] + p, N = rows.positions;
-        const T* input = as<T>(l.is_first ? l.vectors : l.mixed_vectors) + (l.is_first ? 0 : vector_at(g, 0, C));
-        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, input, C, 3 * N);
+        void* input = l.is_first ? l.vectors : l.mixed_vectors;
+        const int64_t received = 3 * C * (l.is_first ? 1 : G), first = l.is_first ? 0 : 3 * C * g;
+        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, input, received, first, C, 3);
         T* A = X + K * B3;
         for (int x = 0; x < 3; ++x) {
-            product<T, NV, ZERO>(as<T>(l.kernel) + g * F * n, F, n, Scattered<T>{pointers.data(), x * N}, A + x * B, B3);
+            product<T, NV, ZERO>(as<T>(l.kernel) + g * F * n, F, n, Scattered<T>{pointers.data(), x * room}, A + x * B, B3);
             if (!l.is_first)
-                product<T, NV, ADD>(as<T>(l.own), F, C, Strided<T>{input + x * N + at, 3 * N}, A + x * B, B3);
+                product<T, NV, ADD>(as<T>(l.own), F, C, Strided<T>{this->at(input, received, r, p, first + x), 3 * room},
+                                    A + x * B, B3);
         }
         product3<T, NV, ZERO>(as<T>(l.factor_mixing), P, K + F, X, u);
         T* next = inv;
@@ -90,10 +89,10 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
             for (int b = 0; b < B; ++b) next[b] = S[b] * a[b] + S[B + b] * a[B + b] + S[2 * B + b] * a[2 * B + b];
         }
         if (l.in_scalars) {
-            const T* scalars = as<T>(l.mixed_scalars) + scalar_at(g, 0, l.in_scalars);
-            this->load(scalars + at, l.in_scalars, next);
-            next += l.in_scalars * B;
-            const int64_t m = this->gather(l.neighbors, l.displacements, r, p, scalars, l.in_scalars, N);
+            const int64_t q = l.in_scalars;
+            this->load(this->at(l.mixed_scalars, G * q, r, p, g * q), q, next);
+            next += q * B;
+            const int64_t m = this->gather(l.neighbors, l.displacements, r, p, l.mixed_scalars, G * q, g * q, q, 1);
             product<T, NV, ZERO>(as<T>(l.scalar_kernel) + g * l.in_scalars * m, l.in_scalars, m,
                                  Scattered<T>{pointers.data(), 0}, next, B);
             next += l.in_scalars * B;
@@ -160,23 +159,23 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     }
 
     // Hands the bounded vectors and scalars of orientation g on.
-    void emit(int64_t at, int64_t g, T* vectors, T* scalars) {
+    void emit(int64_t r, int64_t p, int64_t g, const Layer* next) {
         bound(v, l.channels, 3, nullptr);
         bound(s, l.scalars, 1, nullptr);
-        this->store(v, 3 * l.channels, vectors + vector_at(g, 0, l.channels) + at);
-        this->store(s, l.scalars, scalars + scalar_at(g, 0, l.scalars) + at);
+        this->store(v, 3 * l.channels, this->at(next->vectors, 3 * l.channels * G, r, p, 3 * l.channels * g));
+        this->store(s, l.scalars, this->at(next->scalars_in, l.scalars * G, r, p, l.scalars * g));
     }
 
     // Adjoints of the messages, scalars and spins, after `inside` of the same orientation.
-    void inside_back(int64_t at, int64_t g, const T* d_sites, const T* next_vectors, const T* next_scalars) {
+    void inside_back(int64_t r, int64_t p, int64_t g, const T* d_sites, const Layer* next) {
         const int64_t H = l.hidden, M = l.terms * l.channels;
         const T share = T(1) / T(G);
         std::memset(dX, 0, sizeof(T) * B3 * (K + F));
         for (int64_t o = 0; o < l.site_outputs; ++o)
-            for (int b = 0; b < B; ++b) dout[o * B + b] = share * d_sites[o * rows.positions + at + b];
+            for (int b = 0; b < B; ++b) dout[o * B + b] = share * this->at(d_sites, l.site_outputs, r, p, o)[b];
         if (l.emits) {
-            this->load(next_vectors + vector_at(g, 0, l.channels) + at, 3 * l.channels, dv);
-            this->load(next_scalars + scalar_at(g, 0, l.scalars) + at, l.scalars, dout + l.site_outputs * B);
+            this->load(this->at(next->d_vectors, 3 * l.channels * G, r, p, 3 * l.channels * g), 3 * l.channels, dv);
+            this->load(this->at(next->d_scalars, l.scalars * G, r, p, l.scalars * g), l.scalars, dout + l.site_outputs * B);
             bound(v, l.channels, 3, dv);
             bound(s, l.scalars, 1, dout + l.site_outputs * B);
             gates_back();
@@ -188,14 +187,14 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
         for (int64_t b = 0; b < H * B; ++b) z1[b] *= d1[b];
         std::memcpy(z1 + H * B, dout, sizeof(T) * B);
         product<T, NV, ZERO>(as<T>(l.first_back), l.invariants, H + 1, Strided<T>{z1, B}, dinv, B);
-        invariants_back(at, g);
+        invariants_back(r, p, g);
         product3<T, NV, ADD>(as<T>(l.factor_mixing_back), K + F, P, du, dX);
         if (l.is_first) std::memcpy(dA_all + g * F * B3, dX + K * B3, sizeof(T) * B3 * F);
-        else this->store(dX + K * B3, 3 * F, as<T>(l.d_messages) + vector_at(g, 0, F) + at);
+        else this->store(dX + K * B3, 3 * F, this->at(l.d_messages, 3 * F * G, r, p, 3 * F * g));
         for (int64_t k = 0; k < K; ++k)
             for (int x = 0; x < 3; ++x)
                 for (int b = 0; b < B; ++b)
-                    dS[x * B + b] += dX[k * B3 + x * B + b] * kinds[k * rows.positions + at + b];
+                    dS[x * B + b] += dX[k * B3 + x * B + b] * kind(k, r, p)[b];
     }
 
     void gates_back() {
@@ -228,7 +227,7 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
             }
     }
 
-    void invariants_back(int64_t at, int64_t g) {
+    void invariants_back(int64_t r, int64_t p, int64_t g) {
         const T* next = dinv;
         for (int64_t k = 0; k < P; ++k) {
             const int64_t before = k ? k - 1 : P - 1, after = k + 1 < P ? k + 1 : 0;
@@ -249,9 +248,9 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
                     dS[x * B + b] += next[b] * A[f * B3 + x * B + b];
                 }
         if (l.in_scalars) {
-            this->store(next, l.in_scalars, as<T>(l.d_mixed_scalars) + scalar_at(g, 0, l.in_scalars) + at);
+            this->store(next, l.in_scalars, this->at(l.d_mixed_scalars, G * l.in_scalars, r, p, g * l.in_scalars));
             next += l.in_scalars * B;
-            this->store(next, l.in_scalars, as<T>(l.d_scalar_messages) + scalar_at(g, 0, l.in_scalars) + at);
+            this->store(next, l.in_scalars, this->at(l.d_scalar_messages, G * l.in_scalars, r, p, g * l.in_scalars));
             next += l.in_scalars * B;
         }
         if (l.time_reversal) return;
@@ -276,84 +275,81 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     }
 
     // Adjoints of the spins that the first layer's messages came from, by displacement, of all orientations together.
-    void send_back(int64_t at) {
+    void send_back(int64_t r, int64_t p) {
+        const int64_t n = l.displacements * C;
         for (int x = 0; x < 3; ++x)
-            product<T, NV, ZERO>(as<T>(l.kernel_back), l.displacements * C, G * F, Strided<T>{dA_all + x * B, B3},
-                                 as<T>(l.d_messages) + x * rows.positions + at, 3 * rows.positions);
+            product<T, NV, ZERO>(as<T>(l.kernel_back), n, G * F, Strided<T>{dA_all + x * B, B3},
+                                 this->at(l.d_messages, 3 * n, r, p, x), 3 * room);
     }
 
     void forward(int64_t r, int64_t p, const Layer* next) {
-        const int64_t at = rows.first[r] + p;
-        start(at);
+        start(r, p);
         for (int64_t g = 0; g < G; ++g) {
             inside(r, p, g);
-            if (l.emits) emit(at, g, as<T>(next->vectors), as<T>(next->scalars_in));
+            if (l.emits) emit(r, p, g, next);
         }
-        this->store(total, l.site_outputs, as<T>(l.sites) + at);
+        this->store(total, l.site_outputs, this->at(l.sites, l.site_outputs, r, p));
     }
 
     void backward(int64_t r, int64_t p, const T* d_sites, const Layer* next) {
-        const int64_t at = rows.first[r] + p;
-        start(at);
+        start(r, p);
         for (int64_t g = 0; g < G; ++g) {
             inside(r, p, g);
-            inside_back(at, g, d_sites, l.emits ? as<T>(next->d_vectors) : nullptr,
-                        l.emits ? as<T>(next->d_scalars) : nullptr);
+            inside_back(r, p, g, d_sites, next);
         }
-        if (l.is_first) send_back(at);
-        this->store(total, l.site_outputs, as<T>(l.sites) + at);
-        this->store(dS, 3, as<T>(l.d_spins) + at);
+        if (l.is_first) send_back(r, p);
+        this->store(total, l.site_outputs, this->at(l.sites, l.site_outputs, r, p));
+        this->store(dS, 3, this->at(l.d_spins, 3, r, p));
     }
 
     void halo_inputs() const {
         if (l.is_first) return;
-        fill_halo(rows, as<T>(l.mixed_vectors), G * C * 3);
-        fill_halo(rows, as<T>(l.mixed_scalars), G * l.in_scalars);
+        fill_halo<T>(rows, l.mixed_vectors, G * C * 3);
+        fill_halo<T>(rows, l.mixed_scalars, G * l.in_scalars);
     }
     void halo_adjoints() const {
-        fill_halo(rows, as<T>(l.d_messages), 3 * (l.is_first ? l.displacements * C : G * F));
-        fill_halo(rows, as<T>(l.d_scalar_messages), G * l.in_scalars);
+        fill_halo<T>(rows, l.d_messages, 3 * (l.is_first ? l.displacements * C : G * F));
+        fill_halo<T>(rows, l.d_scalar_messages, G * l.in_scalars);
     }
 
     // Adjoints of what the layer received, from those of the messages around block p of row r.
     void collect(int64_t r, int64_t p) {
-        const int64_t at = rows.first[r] + p, N = rows.positions, Q = l.in_scalars;
+        const int64_t D = l.displacements, q = l.in_scalars;
         if (l.is_first) {
-            this->sum_sent(l.reverse, l.displacements, r, p, as<T>(l.d_messages), nullptr, 3 * C,
-                           as<T>(l.d_vectors));
+            this->sum_sent(l.reverse, D, r, p, l.d_messages, nullptr, 3 * C, l.d_vectors);
             return;
         }
         for (int x = 0; x < 3; ++x) {
             for (int64_t g = 0; g < G; ++g) {
-                const T* d = as<T>(l.d_messages) + vector_at(g, 0, F) + x * N;
-                const int64_t n = this->gather(l.reverse, l.displacements, r, p, d, F, 3 * N);
-                product<T, NV, ZERO>(as<T>(l.kernel_back) + g * C * n, C, n, Scattered<T>{pointers.data(), 0},
+                const int64_t n = this->gather(l.reverse, D, r, p, l.d_messages, 3 * F * G, 3 * F * g, F, 3);
+                product<T, NV, ZERO>(as<T>(l.kernel_back) + g * C * n, C, n, Scattered<T>{pointers.data(), x * room},
                                      buffer.data() + g * C * B, B);
-                product<T, NV, ADD>(as<T>(l.own_back), C, F, Strided<T>{d + at, 3 * N}, buffer.data() + g * C * B, B);
+                const T* own = this->at(l.d_messages, 3 * F * G, r, p, 3 * F * g + x);
+                product<T, NV, ADD>(as<T>(l.own_back), C, F, Strided<T>{own, 3 * room}, buffer.data() + g * C * B, B);
             }
             product<T, NV, ZERO>(as<T>(l.mixing_back), G * C, G * C, Strided<T>{buffer.data(), B},
-                                 as<T>(l.d_vectors) + x * N + at, 3 * N);
+                                 this->at(l.d_vectors, 3 * C * G, r, p, x), 3 * room);
         }
-        if (!Q) return;
+        if (!q) return;
         for (int64_t g = 0; g < G; ++g) {
-            const int64_t n = this->gather(l.reverse, l.displacements, r, p, as<T>(l.d_scalar_messages) + scalar_at(g, 0, Q), Q, N);
-            this->load(as<T>(l.d_mixed_scalars) + scalar_at(g, 0, Q) + at, Q, buffer.data() + g * Q * B);
-            product<T, NV, ADD>(as<T>(l.scalar_kernel_back) + g * Q * n, Q, n, Scattered<T>{pointers.data(), 0},
-                                buffer.data() + g * Q * B, B);
+            const int64_t n = this->gather(l.reverse, D, r, p, l.d_scalar_messages, G * q, g * q, q, 1);
+            this->load(this->at(l.d_mixed_scalars, G * q, r, p, g * q), q, buffer.data() + g * q * B);
+            product<T, NV, ADD>(as<T>(l.scalar_kernel_back) + g * q * n, q, n, Scattered<T>{pointers.data(), 0},
+                                buffer.data() + g * q * B, B);
         }
-        product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * Q, G * Q, Strided<T>{buffer.data(), B},
-                             as<T>(l.d_scalars) + at, N);
+        product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * q, G * q, Strided<T>{buffer.data(), B},
+                             this->at(l.d_scalars, G * q, r, p), room);
     }
 
     // Mixtures of the orientations of what the layer received.
-    void mix(int64_t at) {
-        const int64_t N = rows.positions;
+    void mix(int64_t r, int64_t p) {
+        const int64_t n = G * C, q = G * l.in_scalars;
         for (int x = 0; x < 3; ++x)
-            product<T, NV, ZERO>(as<T>(l.mixing), G * C, G * C, Strided<T>{as<T>(l.vectors) + x * N + at, 3 * N},
-                                 as<T>(l.mixed_vectors) + x * N + at, 3 * N);
-        if (l.in_scalars)
-            product<T, NV, ZERO>(as<T>(l.scalar_mixing), G * l.in_scalars, G * l.in_scalars,
-                                 Strided<T>{as<T>(l.scalars_in) + at, N}, as<T>(l.mixed_scalars) + at, N);
+            product<T, NV, ZERO>(as<T>(l.mixing), n, n, Strided<T>{this->at(l.vectors, 3 * n, r, p, x), 3 * room},
+                                 this->at(l.mixed_vectors, 3 * n, r, p, x), 3 * room);
+        if (q)
+            product<T, NV, ZERO>(as<T>(l.scalar_mixing), q, q, Strided<T>{this->at(l.scalars_in, q, r, p), room},
+                                 this->at(l.mixed_scalars, q, r, p), room);
     }
 };
 

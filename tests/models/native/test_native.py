@@ -1,4 +1,4 @@
-"""The native kernel of the oriented expansion against the model itself, in double precision."""
+"""The native kernels of both cluster expansions against the models themselves, in double precision."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ try:
 except NoCompiler:  # the plain path then is the only one
     pytest.skip("there is no C++ compiler", allow_module_level=True)
 
-SMALL = {"filters": 5, "channels": 3, "scalars": 2, "factors": 4, "hidden": 7}
+ORIENTED, CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
+SMALL = {
+    ORIENTED: {"filters": 5, "channels": 3, "scalars": 2, "factors": 4, "hidden": 7},
+    CLUSTER: {"channels": 3, "scalars": 2, "hidden": 7},
+}
 
 
-def _force_field(system, cutoff=2.0, **hyperparameters):
+def _force_field(system, cutoff=2.0, name=ORIENTED, **hyperparameters):
     """A model with random weights, measured features, and neither linear energy nor shift of zero."""
-    model = gs.models.for_system("oriented_cluster_expansion", system, cutoff, **{**SMALL, **hyperparameters}).double()
+    model = gs.models.for_system(name, system, cutoff, **{**SMALL[name], **hyperparameters}).double()
     spins = torch.as_tensor(gs.core.random_spins(system.n_sites, seed=1))[None].double()
     model.calibrate(gs.core.move_arrays(model.prepare(system), dtype=torch.float64), spins)
     with torch.no_grad():
@@ -59,8 +63,27 @@ def _assert_same(force_field, replicas=2):
     ],
     ids=["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"],
 )
-def test_energies_and_fields_are_those_of_the_model(system, hyperparameters):
+def test_oriented_energies_and_fields_are_those_of_the_model(system, hyperparameters):
     _assert_same(_force_field(system, 1.5 if system.lattice_shape[2] > 1 else 2.0, **hyperparameters))
+
+
+@pytest.mark.parametrize(
+    ("system", "hyperparameters"),
+    [
+        (gs.systems.triangular(6, 5), {}),
+        (gs.systems.square(4, 23), {"layers": 3, "max_degree": 3, "pairs": 4, "channels": 5}),
+        (gs.systems.square(25, 4), {"layers": 1, "max_degree": 0}),
+        (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
+        (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0, "channels": 1}),
+        (gs.systems.honeycomb(5, 6), {"fixed_number": True}),
+        (gs.systems.kagome(4, 5), {"site_kind": "basis", "time_reversal": False, "pairs": 2}),
+        (gs.systems.simple_cubic(4, 3, 5), {"layers": 3}),
+        (gs.systems.chain(40), {"fixed_number": True}),
+    ],
+    ids=["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"],
+)
+def test_cluster_energies_and_fields_are_those_of_the_model(system, hyperparameters):
+    _assert_same(_force_field(system, 1.5 if system.lattice_shape[2] > 1 else 2.0, CLUSTER, **hyperparameters))
 
 
 def test_float32_agrees_to_its_rounding_and_tiles_to_theirs():
@@ -133,5 +156,8 @@ def test_what_has_no_native_code_says_so():
     model = gs.models.for_system("vector_message_passing", system, 2.0)
     with pytest.raises(InvalidInput, match="no native code of vector_message_passing"):
         gs.ForceField(model, system).native().field(gs.core.random_spins(36, seed=0))
+    handed = _force_field(system, 2.0, CLUSTER, mirrors=False)
+    with pytest.raises(InvalidInput, match="no native code of spin_cluster_expansion"):
+        handed.native().field(gs.core.random_spins(36, seed=0))
     with pytest.raises(NoCompiler, match="float16"):
         NativeLibrary("oriented.cpp", torch.float16, 2)
