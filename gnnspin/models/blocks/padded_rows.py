@@ -98,7 +98,7 @@ class PaddedRows:
         return (basis * self.system.lattice_shape[a] + places[:, a]) * self.system.lattice_shape[b] + places[:, b]
 
     def table(self, neighborhood: Neighborhood) -> Tensor:
-        """Row and column (count, D, 2) of each neighbour of every row's first site; the zero row where there is none."""
+        """Row and column (count, D, 2) of each neighbour of the first site of every row; if none, the zero row."""
         shape = np.array(self.system.lattice_shape)
         a, b = self._others
         row = np.arange(self.count)
