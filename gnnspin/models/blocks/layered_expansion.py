@@ -95,7 +95,8 @@ class LayeredExpansion(SpinModel):
         self, data: Any, spins: Tensor, center: Tensor | None = None, *, calibrate: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Site energies (R, N) and the vectors of the last layer."""
-        kinds = nn.functional.one_hot(data.site_kind, self.hyperparameters.n_kinds).to(spins.dtype).T
+        kind = torch.arange(self.hyperparameters.n_kinds, device=spins.device)
+        kinds = (data.site_kind[:, None] == kind).to(spins.dtype).T  # one_hot of torch looks at the values first
         own, vectors, scalars = self._start(kinds, spins.transpose(-1, -2))
         sites = spins.new_zeros(len(spins), 1 + self.hyperparameters.fixed_number, spins.shape[1])
         for k, layer in enumerate(self.layers):
