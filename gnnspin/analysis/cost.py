@@ -49,6 +49,7 @@ def field_cost(
     *,
     seconds: float = 5.0,
     compiled: bool = False,
+    native: bool | None = None,
     max_sites: int | None = None,
 ) -> FieldCost:
     """Measure the field evaluation of a saved model on `system` in a process of its own.
@@ -62,6 +63,8 @@ def field_cost(
         Time to spend on repetitions, at least three.
     compiled : bool
         Compile the model first; the time this takes is not counted.
+    native : bool, optional
+        True: by native code; False: by the model in torch; default: what `ForceField` chooses.
     max_sites : int, optional
         Evaluate in windows of at most this many sites, see `ForceField.tile`.
 
@@ -70,7 +73,19 @@ def field_cost(
     FieldCost
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, str(path), system, seconds, torch.get_num_threads(), compiled, max_sites).result()
+        threads = torch.get_num_threads()
+        return pool.submit(_measure, str(path), system, seconds, threads, compiled, native, max_sites).result()
+
+
+def product_rate(size: int = 1024) -> float:
+    """Rate of a float32 matrix product, in 10^9 floating-point operations per second of processor time."""
+    matrix = torch.ones(size, size)
+    durations = []
+    for _ in range(6):
+        start = time.process_time()
+        matrix @ matrix
+        durations.append(time.process_time() - start)
+    return 2e-9 * size**3 / min(durations)
 
 
 def enlarged(system: SpinSystem, n_sites: int = TIMED_SITES) -> SpinSystem:
@@ -101,7 +116,13 @@ def enlarged(system: SpinSystem, n_sites: int = TIMED_SITES) -> SpinSystem:
 
 
 def _measure(
-    path: str, system: SpinSystem, seconds: float, n_threads: int, compiled: bool, max_sites: int | None
+    path: str,
+    system: SpinSystem,
+    seconds: float,
+    n_threads: int,
+    compiled: bool,
+    native: bool | None,
+    max_sites: int | None,
 ) -> FieldCost:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     torch.set_num_threads(n_threads)
@@ -109,6 +130,8 @@ def _measure(
     force_field = load(path, system)
     if max_sites is not None:
         force_field = force_field.tile(max_sites)
+    if native is not None:
+        force_field.native(native)
     if compiled:
         force_field.compile()
     spins = random_spins(system.n_sites, seed=0).to(force_field.dtype)

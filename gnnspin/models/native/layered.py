@@ -1,4 +1,4 @@
-"""What the native kernels of both cluster expansions share: layers in structures, arrays, and one call per field."""
+"""Layers in structures, arrays, and one call per field: what the native kernels of both cluster expansions share."""
 
 from __future__ import annotations
 
