@@ -197,12 +197,12 @@ class ForceField(FieldSource, kind="force_field"):
         """The same, window after window."""
         energies = spins.new_zeros(spins.shape[:-1]) if self.has_energy else None
         fields = torch.zeros_like(spins) if field else None
-        for sites, owned in zip(tiling.sites.to(spins.device), tiling.owned.to(spins.device), strict=True):
-            site, part = self._on(spins[:, sites], field=field)
+        for sites, kept, owned in tiling.windows(spins.device):
+            site, part = self._on(spins.index_select(1, sites), field=field)
             if energies is not None and site is not None:
-                energies[:, sites[owned]] = site[:, owned]
+                energies.index_copy_(1, owned, site.index_select(1, kept))
             if fields is not None and part is not None:
-                fields[:, sites[owned]] = part[:, owned]
+                fields.index_copy_(1, owned, part.index_select(1, kept))
         return energies, fields
 
     def _no_energy(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.placed import Placed
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import cell_indices, cell_number, is_ideal_lattice
 from gnnspin.systems.system import FloatArray, IntArray
@@ -32,6 +34,18 @@ class Tiling:
     window: SpinSystem
     sites: Tensor
     owned: Tensor
+
+    def windows(self, device: torch.device) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of every window its sites (n,), the places (m,) of those it owns, and these sites (m,), on a device."""
+        return [tuple(table.on(device) for table in tables) for tables in self._tables]  # type: ignore[misc]
+
+    @cached_property
+    def _tables(self) -> list[tuple[Placed, Placed, Placed]]:
+        kept = [owned.nonzero().squeeze(-1) for owned in self.owned]
+        return [
+            (Placed(sites), Placed(places), Placed(sites[places]))
+            for sites, places in zip(self.sites, kept, strict=True)
+        ]
 
     @classmethod
     def of(cls, system: SpinSystem, reach: float, max_sites: int) -> Tiling:
