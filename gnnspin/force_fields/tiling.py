@@ -100,7 +100,15 @@ def _window_shape(shape: IntArray, border: IntArray, n_basis: int, max_sites: in
         others = n_basis * math.prod(np.delete(size, axis).tolist())
         second = max(n for d, n in enumerate(size.tolist()) if d != axis)
         size[axis] = max(2 * border[axis] + 1, min(size[axis] - 1, max(second, max_sites // others)))
-    return size
+    return np.array([_even(*each) for each in zip(shape.tolist(), size.tolist(), border.tolist(), strict=True)])
+
+
+def _even(length: int, size: int, border: int) -> int:
+    """The smallest window that covers a direction with as few as windows of `size` do, so that they overlap less."""
+    if size == length:
+        return size
+    windows = -(-length // (size - 2 * border))
+    return min(size, -(-length // windows) + 2 * border)
 
 
 def _segments(length: int, size: int, border: int, periodic: bool) -> tuple[IntArray, np.ndarray]:

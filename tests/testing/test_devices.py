@@ -173,6 +173,16 @@ def test_a_step_waits_for_nothing(integrator, kT, gpu):
     assert found == [], "\n".join(map(str, found))
 
 
+def test_a_temperature_by_replica_that_changes_in_time_is_copied_once_per_step(gpu):
+    spins, step = SPINS.to("cuda"), INTEGRATORS["semi_implicit"]
+    parameters = StepParameters.checked(spins, dt=0.05, damping=0.1, kT=lambda time: [0.1, 0.2 + time])
+    deferring, source = replace(parameters, guard=guard.FiniteSum()), exchange("cuda")
+    state = step(State(spins), source, deferring)
+    with gpu.synchronizations() as found:
+        step(state, source, deferring)
+    assert [each.operation for each in found] == ["copy to the device"]
+
+
 @pytest.mark.parametrize("integrator", ["adaptive", "spherical_midpoint"])
 def test_steps_that_iterate_wait_once_per_iteration(integrator, gpu):
     options: dict[str, Any] = {"dt": 0.05, "n_steps": 2, "damping": 0.1, "integrator": integrator, "progress": False}
