@@ -23,7 +23,7 @@ from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_ha
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import architecture, build
-from gnnspin.models.base import SpinModel
+from gnnspin.models.base import NativeField, SpinModel
 from gnnspin.systems import SpinSystem
 
 #: Sites of a window unless told otherwise: the caches hold a good part of its tensors.
@@ -156,7 +156,9 @@ class ForceField(FieldSource, kind="force_field"):
         return self.to()
 
     def memory(self, replicas: int = 1) -> int:
-        """Bytes that one field evaluation needs beside model and geometry, predicted from shapes; see `field_bytes`.
+        """Bytes that one field evaluation needs beside model and geometry, predicted from shapes.
+
+        Of the model in torch, see `field_bytes`: native code takes less.
 
         Parameters
         ----------
@@ -199,7 +201,8 @@ class ForceField(FieldSource, kind="force_field"):
         """
         at_hand = memory_at_hand(self.device) if memory is None else memory
         n_sites = self.system.n_sites if self._tiling is None else self._tiling.window.n_sites
-        if memory is None and replicas * n_sites * MOST_PER_SITE <= at_hand:
+        small = replicas * n_sites * MOST_PER_SITE <= at_hand
+        if memory is None and (small or self._native_code() is not None):
             return self
         try:
             needed = self.memory(replicas)
@@ -261,16 +264,18 @@ class ForceField(FieldSource, kind="force_field"):
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
-        if on_this_machine(spins):
-            system = self.system if self._tiling is None else self._tiling.window
-            native = self._native.field(self.model, system, spins.dtype)
-            if native is not None:
-                return native(spins.detach(), field=field)
+        if on_this_machine(spins) and (native := self._native_code()) is not None:
+            return native(spins.detach(), field=field)
         if not field:
             with torch.no_grad():
                 return self.model(self.data, spins), None
         site, fields = self.model.energies_and_fields(self.data, spins)
         return None if site is None else site.detach(), fields
+
+    def _native_code(self) -> NativeField | None:
+        """Native evaluation of the system or of a window of it, where there is one."""
+        system = self.system if self._tiling is None else self._tiling.window
+        return self._native.field(self.model, system, self.dtype) if self.device.type == "cpu" else None
 
     def _in_tiles(self, tiling: Tiling, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """The same, window after window."""

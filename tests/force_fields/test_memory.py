@@ -22,9 +22,9 @@ def resident(key):
     lines = open("/proc/self/status").read().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(key)).split()[1])
 
-source = gs.load("pretrained:triangular_120", system=gs.systems.triangular(100, 100))
+source = gs.load("pretrained:triangular_120", system=gs.systems.triangular(100, 100)).native(False)
 spins = gs.core.random_spins(100**2, seed=0).float()
-source.on(gs.systems.triangular(40, 40)).field(spins[:1600])
+source.on(gs.systems.triangular(40, 40)).native(False).field(spins[:1600])
 predicted, before = source.memory(), resident("VmRSS")
 open("/proc/self/clear_refs", "w").write("5")
 source.field(spins)
