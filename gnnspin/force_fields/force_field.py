@@ -18,8 +18,8 @@ from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
-from gnnspin.force_fields.native import NativeChoice, on_this_machine
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
+from gnnspin.force_fields.native import NativeChoice, on_this_machine
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import architecture, build
