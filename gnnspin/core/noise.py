@@ -67,14 +67,11 @@ def philox4x32(first: Tensor, second: Tensor, key: tuple[int, int]) -> tuple[Ten
 @lru_cache(maxsize=64)
 def _rounds(key: tuple[int, int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Multipliers and key (2, 1) of each round, in the row order of that round."""
-    even = torch.tensor(_MULTIPLIERS, device=device)[:, None]
     pairs = [[(k + number * w) & _MASK for k, w in zip(key, _WEYL, strict=True)] for number in range(_ROUNDS)]
-    return [
-        (even, torch.tensor(pair[::-1], device=device)[:, None])
-        if number % 2 == 0
-        else (even.flip(0), torch.tensor(pair, device=device)[:, None])
-        for number, pair in enumerate(pairs)
-    ]
+    ordered = [pair[::-1] if number % 2 == 0 else pair for number, pair in enumerate(pairs)]
+    multipliers = (_MULTIPLIERS, _MULTIPLIERS[::-1])
+    even, odd, *keys = torch.tensor([*multipliers, *ordered], device=device)[..., None].unbind(0)
+    return [(odd if number % 2 else even, round_key) for number, round_key in enumerate(keys)]
 
 
 def thermal_noise(
@@ -186,9 +183,10 @@ def _all_flat(*identities: Any) -> tuple[Tensor, Tensor]:
     return _flat_identities(*_identities(*identities))
 
 
-def _words(seed: int, step: int, device: torch.device) -> Tensor:
-    """Low and high halves of step and seed."""
-    return torch.tensor([step & _MASK, step >> 32, seed & _MASK, seed >> 32], device=device)
+def _words(seed: int, step: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Low and high halves of step and seed; filled in on the device, which a copy would make the host wait for."""
+    halves = (step & _MASK, step >> 32, seed & _MASK, seed >> 32)
+    return tuple(torch.full((), half, dtype=torch.int64, device=device) for half in halves)
 
 
 @lru_cache(maxsize=1)
@@ -196,12 +194,12 @@ def _compiled_normals() -> Callable[..., Tensor]:
     return torch.compile(_fused_normals, dynamic=True)
 
 
-def _fused_normals(c0: Tensor, c1: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
+def _fused_normals(c0: Tensor, c1: Tensor, words: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
     """`philox4x32`, `_uniforms` and `_box_muller` without in-place operations: one loop when compiled.
 
     `words` are those of `_words`.
     """
-    c2, c3, key0, key1 = words.unbind()
+    c2, c3, key0, key1 = words
     for number in range(_ROUNDS):
         low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         round0, round1 = (key0 + number * _WEYL[0]) & _MASK, (key1 + number * _WEYL[1]) & _MASK

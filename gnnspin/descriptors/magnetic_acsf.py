@@ -150,22 +150,27 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
     """
 
     config: MagneticACSFConfig
+    _position: Tensor
+    _pairs: Tensor
+    _products: Tensor
 
     def __init__(self, spec: GraphSpec, config: MagneticACSFConfig) -> None:
         super().__init__(spec, config)
         self._radial = torch.tensor(config.radial, dtype=torch.float64)
         self._order = self._radial[:, 0].argsort(stable=True)
-        n_channels = len(self._pairs[0]) * self._n_kernels
-        self._products = torch.triu_indices(n_channels, n_channels)
+        n_chiral = len(config.chiral_radial)
+        n_channels = n_chiral * (n_chiral - 1) // 2 * self._n_kernels
+        tables = {
+            "_position": self._order.argsort(),
+            "_pairs": torch.triu_indices(n_chiral, n_chiral, offset=1),  # chiral shells d1 < d2
+            "_products": torch.triu_indices(n_channels, n_channels),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
 
     @property
     def _n_kernels(self) -> int:
         return len(self.config.angular) * len(self.config.separation)
-
-    @property
-    def _pairs(self) -> Tensor:
-        """Pairs (2, P) of chiral shells d1 < d2."""
-        return torch.triu_indices(len(self.config.chiral_radial), len(self.config.chiral_radial), offset=1)
 
     @property
     def n_features(self) -> int:
@@ -218,7 +223,7 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
         """Features (R, N, F) of spins (R, N, 3): sums over bonds, then those over pairs of chiral shells."""
         windows = data.orders[:-1] if self._has_chirality_sums else data.orders
         bonds = torch.cat([_by_site(window, spins, _bond_sums) for window in windows], dim=-1)
-        bonds = bonds[..., self._order.argsort().to(bonds.device)].flatten(2)  # (R, N, 1 + M, D) to (R, N, F)
+        bonds = bonds[..., self._position].flatten(2)  # (R, N, 1 + M, D) to (R, N, F)
         if self._has_chirality_sums:
             return torch.cat([bonds, self._chirality(data.orders[-1], spins)], dim=-1)
         missing = self.n_features - bonds.shape[-1]
@@ -226,11 +231,11 @@ class MagneticACSF(Descriptor, config=MagneticACSFConfig):
 
     def _chirality(self, order: SiteOrder, spins: Tensor) -> Tensor:
         """Odd sums (R, N, M * P), or their products."""
-        first, second = self._pairs.to(spins.device)
+        first, second = self._pairs
         odd = _by_site(order, spins, _chirality_sums)[..., first, second].flatten(2)
         if self.config.chirality == "odd":
             return odd
-        a, b = self._products.to(spins.device)
+        a, b = self._products
         return odd[..., a] * odd[..., b]
 
 

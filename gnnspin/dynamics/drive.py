@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from gnnspin.core.errors import SimulationError
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.dynamics.algebra import Vectors, as_components, components, cross, plus, tangent, vectors
+from gnnspin.dynamics.guard import check_finite, is_finite
 from gnnspin.dynamics.parameters import StepParameters
 
 #: Sites per block on a CPU, per thread: the planes of one block stay in the second-level cache.
@@ -94,27 +94,31 @@ class Drive:
         ------
         SimulationError
             If the result is not finite; names step, replica and site, and the last of `planes` as the field if that is
-            where it comes from.
+            where it comes from. Where the parameters hold a guard, that looks at the result later instead.
         """
-        shape = self.spins.shape
+        shape, guard = self.spins.shape, self.parameters.guard
         terms, flat = self._terms(shape), [_flat(value, shape) for value in planes]
-        n = math.prod(shape[1:])
+        n, finite = math.prod(shape[1:]), True
         if self.parameters.compiled:
             result = _compiled(stage)(_as_tensors(terms, self.spins), *flat)
-            finite = _is_finite(result)
         elif self.spins.device.type != "cpu" or n <= self._block:
             result = stage(terms, *flat)
-            finite = _is_finite(result)
         else:
-            result, finite = self.spins.new_empty(3, n), True
+            result = self.spins.new_empty(3, n)
             for start in range(0, n, self._block):
                 block = slice(start, start + self._block)
                 done = stage(Terms(*[_part(value, block) for value in terms]), *[_part(value, block) for value in flat])
-                finite &= _is_finite(done)
+                finite &= is_finite(done)  # while the block is in the cache
                 result[:, block] = done
-        result = result.reshape(shape)
+            return self._checked(result.reshape(shape), planes[-1], finite)
+        if guard is not None:
+            guard.add(result)
+            return result.reshape(shape)
+        return self._checked(result.reshape(shape), planes[-1], is_finite(result))
+
+    def _checked(self, result: Tensor, field: Tensor, finite: bool) -> Tensor:
         if not finite:
-            check_finite(planes[-1], self.state, "field")
+            check_finite(field, self.state, "field")
             check_finite(result, self.state, "spin")
         return result
 
@@ -140,22 +144,6 @@ class Drive:
             spins = torch.where(self.parameters.pinned, self.spins, spins)
         state = self.state
         return State(vectors(spins), state.time + self.parameters.dt, state.step + 1, residual, substep, memory or {})
-
-
-def _is_finite(planes: Tensor) -> bool:
-    """Whether a sum over all planes is finite."""
-    return math.isfinite(float(planes.sum()))
-
-
-def check_finite(planes: Tensor, state: State, what: str) -> None:
-    """Stop at a value that is not finite, naming step, replica and site."""
-    if _is_finite(planes):
-        return
-    wrong = ~torch.isfinite(planes).all(0)
-    if bool(wrong.any()):
-        *replica, site = (int(k) for k in wrong.nonzero()[0])
-        where = f"site {site}" + (f" of replica {replica}" if replica else "")
-        raise SimulationError(f"step {state.step + 1}: the {what} at {where} is not finite")
 
 
 def _thermal_field(state: State, parameters: StepParameters) -> tuple[Tensor | None, float | Tensor]:
@@ -201,7 +189,7 @@ def _as_tensors(terms: Terms, like: Tensor) -> Terms:
 
 @lru_cache(maxsize=64)
 def _number(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(value, dtype=dtype, device=device)
+    return torch.full((), value, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
+from gnnspin.dynamics.guard import GuardedStep
 from gnnspin.dynamics.parameters import StepParameters
 from gnnspin.dynamics.steps import Step
 from gnnspin.dynamics.timestep import TurnMonitor
@@ -77,21 +78,22 @@ def integrate(
 ) -> Run:
     """Advance `state` to the schedule's last step, observing and storing what is due, the given state included."""
     interrupted, monitor = False, TurnMonitor(parameters)
-    spins = math.prod(state.spins.shape[:-1])
+    spins, guarded = math.prod(state.spins.shape[:-1]), GuardedStep(step, source, parameters, state)
     bar = Progress("steps", schedule.last_step - state.step, unit="spin updates", per_piece=spins, show=progress)
     try:
         with torch.no_grad(), interruptible() as stop, bar:
-            _record(state, schedule, log, writer)
+            _record(state, schedule, log, writer, guarded)
             while state.step < schedule.last_step and not stop.requested:
-                before, state = state, step(state, source, parameters)
+                before, state = state, guarded.advance(state)
                 monitor.check(before, state)
                 bar.advance()
-                _record(state, schedule, log, writer)
+                _record(state, schedule, log, writer, guarded)
+            guarded.confirm(state)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         if writer is not None:
-            writer.close(state, log)
+            writer.close(guarded.good(state), log)
     return Run(
         state=state,
         times=np.array(log.times),
@@ -103,8 +105,15 @@ def integrate(
     )
 
 
-def _record(state: State, schedule: Schedule, log: ObservableLog, writer: TrajectoryWriter | None) -> None:
-    if schedule.observes(state.step):
+def _record(
+    state: State, schedule: Schedule, log: ObservableLog, writer: TrajectoryWriter | None, guarded: GuardedStep
+) -> None:
+    """Observe and store what is due; nothing of a state that is not finite."""
+    observing = bool(log.observers) and schedule.observes(state.step)
+    storing = writer is not None and (schedule.saves(state.step) or writer.overdue())
+    if observing or storing:
+        guarded.confirm(state)
+    if observing:
         log.observe(state)
-    if writer is not None and (schedule.saves(state.step) or writer.overdue()):
+    if writer is not None and storing:
         writer.write(state, log, frame=schedule.saves(state.step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from gnnspin.core.dilution import site_mask
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.numbers import seed_number
+from gnnspin.dynamics.guard import FiniteSum
 from gnnspin.dynamics.protocols import TemperatureFunction
 
 #: Parameters that may differ from site to site.
@@ -60,6 +62,8 @@ class StepParameters:
         of a spin per substep, default 1e-7, in float32 1e-5.
     compiled : bool
         Run the arithmetic of the steps and of the noise through `torch.compile`.
+    guard : FiniteSum, optional
+        What takes the results of the steps to look later whether they are finite; default: each step looks at once.
     """
 
     dt: float
@@ -74,10 +78,11 @@ class StepParameters:
     tolerance: float | None = None
     max_iterations: int = 100
     compiled: bool = False
+    guard: FiniteSum | None = None
 
     def stored(self) -> dict[str, Any]:
         """JSON-able values of everything but what may differ from site to site."""
-        names = [field.name for field in fields(self) if field.name not in (*PER_SITE, "part_sizes")]
+        names = [field.name for field in fields(self) if field.name not in (*PER_SITE, "part_sizes", "guard")]
         return {name: getattr(self, name) for name in names}
 
     def temperature(self, time: float, spins: Tensor) -> float | Tensor:
@@ -89,13 +94,27 @@ class StepParameters:
 
         ``sqrt(2 lambda kT / (gamma dt))``, divided by ``sqrt(1 + lambda^2)`` with noise in both terms.
         """
-        kT = self.temperature(time + 0.5 * self.dt, spins)
+        if not callable(self.kT):
+            return self._constant_amplitude
+        given = self.kT(time + 0.5 * self.dt)
+        hot = self._damped and bool((torch.as_tensor(given) > 0).any())  # before it goes to the device
+        return _root(self._variance(per_site(given, "kT", spins))) if hot else 0.0
+
+    @cached_property
+    def _constant_amplitude(self) -> float | Tensor:
+        """The amplitude at a temperature that does not depend on time: looked at once, not at every step."""
+        variance = self._variance(self.kT)  # type: ignore[arg-type]
+        return _root(variance) if bool((torch.as_tensor(variance) > 0).any()) else 0.0
+
+    @cached_property
+    def _damped(self) -> bool:
+        return bool((torch.as_tensor(self.damping) > 0).any())
+
+    def _variance(self, kT: float | Tensor) -> float | Tensor:
         variance = 2 * self.damping * kT / (self.gamma * self.dt)
         if self.noise == "both":
             variance = variance / (1 + self.damping**2)
-        if not isinstance(variance, Tensor):
-            return math.sqrt(variance)
-        return variance.sqrt() if bool((variance > 0).any()) else 0.0
+        return variance
 
     @classmethod
     def checked(cls, spins: Tensor, *, part_sizes: Sequence[int] | None = None, **options: Any) -> StepParameters:
@@ -146,6 +165,10 @@ class StepParameters:
         seed_number(self.seed)
         if self.noise not in ("precession", "both"):
             raise InvalidInput(f"noise={self.noise!r} must be 'precession' or 'both'")
+
+
+def _root(value: float | Tensor) -> float | Tensor:
+    return value.sqrt() if isinstance(value, Tensor) else math.sqrt(value)
 
 
 def per_part(system: Any, values: ArrayLike) -> Tensor:

@@ -39,6 +39,7 @@ from gnnspin.dynamics.stored import (
     restored_step,
 )
 from gnnspin.dynamics.timestep import suggest_timestep
+from gnnspin.force_fields.force_field import fit_in_memory
 from gnnspin.trajectories.observers import ObservableLog, Observer, named_observers
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
@@ -66,6 +67,7 @@ def simulate(
     pinned: ArrayLike | Tensor | None = None,
     vacancies: ArrayLike | Tensor | None = None,
     compiled: bool = False,
+    memory: float | None = None,
     start_time: float = 0.0,
     observers: ObserversOfRun = None,
     observe_every: int = 1,
@@ -126,6 +128,9 @@ def simulate(
         Run the arithmetic of step and noise through `torch.compile` (needs a C++ compiler, costs seconds at first use):
         for large systems with cheap fields. Trajectories agree with the plain ones to rounding. The field itself is
         compiled by ``source.compile()``.
+    memory : float, optional
+        Bytes that a field of a learned model may take; default: 0.6 of what is free. A lattice whose field would take
+        more is evaluated in windows, see `ForceField.fit`; what fits in no window is refused, before any work.
     start_time : float
         Time of the initial spins, in 1/(gamma t): where protocols and fields that depend on time begin.
     observers : callables of the state or observables, as a list or a dict by name
@@ -171,6 +176,8 @@ def simulate(
     step = INTEGRATORS[integrator]
     if trajectory is not None:
         refuse_existing(trajectory)
+    for learned in (source,) if correction is None else (source, correction):
+        fit_in_memory(learned, math.prod(start.shape[:-2]), memory)
     running = step if correction is None else _correcting(step, correction, correct_every, source, vacancies)
     source, pinned = _diluted(source, vacancies, pinned, start)
     parameters = StepParameters.checked(

@@ -20,6 +20,7 @@ from gnnspin.dynamics.correction import CorrectedStep
 from gnnspin.dynamics.parameters import PER_SITE, StepParameters
 from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
 from gnnspin.dynamics.steps import Step
+from gnnspin.force_fields.force_field import tile_alike
 from gnnspin.trajectories.observers import ObservableLog
 from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
@@ -80,6 +81,7 @@ def given_source(source: FieldSource, stored: Trajectory, specification: Mapping
     if described.get("kind") == Diluted.kind and not isinstance(source, Diluted):
         source = Diluted(source, described["vacant"])
     require_same_system(source.system, stored.system)
+    tile_alike(source, described)
     require_same_source(source, specification)
     return source
 

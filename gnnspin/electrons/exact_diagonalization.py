@@ -191,7 +191,7 @@ class ExactDiagonalization(EquilibriumSource, kind="exact_diagonalization"):
         """Diagonalise chunk by chunk, so that memory does not grow with the number of replicas."""
         occupations, fields, densities = [], [], []
         for piece in spins.split(self._chunk(part)):
-            matrix = part.dense(piece)
+            matrix = part.unchecked_dense(piece)
             if not field:
                 occupations.append(occupy(torch.linalg.eigvalsh(matrix), self.kT, **constraint))
                 continue
@@ -235,10 +235,12 @@ def orbital_densities(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
     -------
     (R, M) and (R, M, 3)
     """
-    holes = bool(weights.mean() > 0.5)
-    signed = weights - 1 if holes else weights
-    used = (signed.abs() > _NEGLIGIBLE).any(0).nonzero()
-    first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+    more_than_half = weights.mean() > 0.5
+    signed = weights - more_than_half.to(weights.dtype)
+    used = (signed.abs() > _NEGLIGIBLE).any(0).to(torch.int64)
+    ends = torch.stack([more_than_half.to(torch.int64), used.argmax(), used.flip(0).argmax(), used.sum()])
+    holes, first, beyond, number = ends.tolist()  # one wait for the device
+    last = len(used) - beyond if number else first
     signed = signed[:, first:last].unsqueeze(1)
     orbitals = vectors.mT[:, first:last].unflatten(-1, (-1, 2))
     up, down = orbitals.unbind(-1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.numbers import seed_number
+from gnnspin.core.placed import Placed
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.hopping.matrix import MatrixHopping, checked_hopping, orbital_counts
 from gnnspin.electrons.hopping.onsite import diluted_coupling
@@ -198,14 +199,17 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
         -------
         (..., M, 2, 2) complex128 tensor on the spins' device
         """
-        given = as_spins(spins, self.system.n_sites)
-        x, y, z = self._exchange_vectors(given).unbind(-1)
+        return self.unchecked_exchange_blocks(as_spins(spins, self.system.n_sites))
+
+    def unchecked_exchange_blocks(self, spins: Tensor) -> Tensor:
+        """`exchange_blocks` of spins that are known to be unit vectors: without the check, which waits for a device."""
+        x, y, z = self._exchange_vectors(spins).unbind(-1)
         rows = [torch.complex(z, torch.zeros_like(z)), torch.complex(x, -y), torch.complex(x, y)]
         return torch.stack([*rows, -rows[0]], -1).unflatten(-1, (2, 2))
 
     def _exchange_vectors(self, spins: Tensor) -> Tensor:
         """-J_m S_site(m), shape (..., M, 3), float64."""
-        site, coupling = self._on(spins.device)
+        site, coupling = self.tables(spins.device)
         return -coupling.unsqueeze(-1) * spins.to(torch.float64).index_select(-2, site)
 
     def dense(self, spins: Tensor | ArrayLike) -> Tensor:
@@ -220,16 +224,20 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
         -------
         (..., D, D) complex128 tensor, Hermitian
         """
-        blocks = self.exchange_blocks(spins)
+        return self.unchecked_dense(as_spins(spins, self.system.n_sites))
+
+    def unchecked_dense(self, spins: Tensor) -> Tensor:
+        """`dense` of spins that are known to be unit vectors, see `unchecked_exchange_blocks`."""
+        blocks = self.unchecked_exchange_blocks(spins)
         replicas = blocks.shape[:-3]
-        matrix = self._dense_one_body.to(blocks.device).repeat(*replicas, 1, 1)
+        matrix = self._dense_one_body.on(blocks.device).repeat(*replicas, 1, 1)
         view = matrix.view(*replicas, self.n_orbitals, 2, self.n_orbitals, 2)
         view.diagonal(dim1=-4, dim2=-2).add_(blocks.movedim(-3, -1))
         return matrix
 
     @cached_property
-    def _dense_one_body(self) -> Tensor:
-        return torch.from_numpy(self.one_body.toarray().astype(np.complex128))
+    def _dense_one_body(self) -> Placed:
+        return Placed(self.one_body.toarray().astype(np.complex128))
 
     def sparse(self, spins: Tensor | ArrayLike) -> csr_array:
         """Matrix of H for one spin configuration.
@@ -257,7 +265,7 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
 
     def site_field(self, spin_density: Tensor) -> Tensor:
         """Effective field ``H_i = sum_{m on i} J_m <c+_m sigma c_m>`` (..., N, 3) of spin densities (..., M, 3)."""
-        _, coupling = self._on(spin_density.device)
+        _, coupling = self.tables(spin_density.device)
         return self._site_sum(coupling.to(spin_density.dtype).unsqueeze(-1) * spin_density, -2)
 
     def site_density(self, orbital_density: Tensor) -> Tensor:
@@ -269,11 +277,16 @@ class SDHamiltonian(Described, family="Hamiltonian", group="gnnspin.hamiltonians
             return values
         shape = list(values.shape)
         shape[dim] = self.system.n_sites
-        return values.new_zeros(shape).index_add_(dim, self._on(values.device)[0], values)
+        return values.new_zeros(shape).index_add_(dim, self.tables(values.device)[0], values)
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Site and coupling of every orbital as tensors."""
-        return torch.tensor(self.orbital_site, device=device), torch.tensor(self.orbital_coupling, device=device)
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Site (M,) and coupling (M,) of every orbital on a device, copied to it once."""
+        site, coupling = self._tables
+        return site.on(device), coupling.on(device)
+
+    @cached_property
+    def _tables(self) -> tuple[Placed, Placed]:
+        return Placed(self.orbital_site), Placed(self.orbital_coupling)
 
     def __repr__(self) -> str:
         return f"SDHamiltonian({self.system}, hopping={self.hopping}, J={self.J})"

@@ -185,7 +185,15 @@ def chemical_potential(levels: Tensor, n_electrons: float, kT: float) -> Tensor:
 
 
 def _relative_potential(levels: Tensor, n_electrons: float, kT: float) -> tuple[Tensor, Tensor]:
-    """Mu at kT = 0 and what the temperature adds to it, both (...)."""
+    """Mu at kT = 0 and what the temperature adds to it, both (...).
+
+    The search runs on the host: it needs the levels alone, and decides by their values at every step.
+    """
+    middle, offset = _searched_potential(levels.cpu(), n_electrons, kT)
+    return middle.to(levels.device), offset.to(levels.device)
+
+
+def _searched_potential(levels: Tensor, n_electrons: float, kT: float) -> tuple[Tensor, Tensor]:
     n_levels = levels.shape[-1]
     number = _snapped(n_electrons, n_levels)
     zero = torch.zeros_like(levels[..., 0])

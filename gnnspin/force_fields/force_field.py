@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import safetensors.torch
@@ -18,12 +18,16 @@ from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
+from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
 from gnnspin.force_fields.native import NativeChoice, on_this_machine
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import architecture, build
-from gnnspin.models.base import SpinModel
+from gnnspin.models.base import NativeField, SpinModel
 from gnnspin.systems import SpinSystem
+
+#: Sites of a window unless told otherwise: the caches hold a good part of its tensors.
+_USUAL_WINDOW = 16_384
 
 
 class ForceFieldParameters(Recipe):
@@ -83,6 +87,7 @@ class ForceField(FieldSource, kind="force_field"):
         self.provenance = provenance or {}
         self._tiling: Tiling | None = None
         self._native = NativeChoice()
+        self._max_sites: int | None = None
         self._prepared = model.prepare(system)
         self.model.check_species(system)
         self.has_energy = self.model.conservative
@@ -129,7 +134,7 @@ class ForceField(FieldSource, kind="force_field"):
         return self
 
     @independent_of_modes
-    def tile(self, max_sites: int = 16_384) -> ForceField:
+    def tile(self, max_sites: int = _USUAL_WINDOW) -> ForceField:
         """Evaluate a lattice in windows of at most `max_sites` sites, in place; returns itself.
 
         Energies and fields are the same to rounding. Memory no longer grows with the lattice but for the spins and
@@ -149,6 +154,83 @@ class ForceField(FieldSource, kind="force_field"):
         self._max_sites = max_sites
         self._prepared = self.model.prepare(self._tiling.window)
         return self.to()
+
+    def memory(self, replicas: int = 1) -> int:
+        """Bytes that one field evaluation needs beside model and geometry, predicted from shapes.
+
+        Of the model in torch, see `field_bytes`: native code takes less.
+
+        Parameters
+        ----------
+        replicas : int
+            Number of replicas evaluated together.
+
+        Raises
+        ------
+        InvalidInput
+            If shapes inside the model depend on values.
+        """
+        if self._tiling is None:
+            return field_bytes(self.model, self.data, (replicas, self.system.n_sites), self.dtype, self.device)
+        window = (replicas, self._tiling.window.n_sites)
+        return field_bytes(self.model, self.data, window, self.dtype, self.device) + self._result_bytes(replicas)
+
+    def _result_bytes(self, replicas: int) -> int:
+        """Bytes of spins, fields and site energies of the whole system."""
+        return 7 * replicas * self.system.n_sites * self.dtype.itemsize
+
+    @independent_of_modes
+    def fit(self, memory: float | None = None, replicas: int = 1) -> ForceField:
+        """Evaluate in windows, see `tile`, if a field would not fit in memory otherwise; in place, returns itself.
+
+        `simulate` calls it before a run. Windows and memory stand in the description, so that a run goes on with the
+        same windows elsewhere.
+
+        Parameters
+        ----------
+        memory : float, optional
+            Bytes that a field may take; default: 0.6 of what is free on the device, or on this machine.
+        replicas : int
+            Number of replicas evaluated together.
+
+        Raises
+        ------
+        InvalidInput
+            If the memory cannot be predicted though `memory` is given, or nothing fits: the system cannot be cut into
+            windows, or the smallest takes more. Names the number of sites, or of replicas, that would fit.
+        """
+        at_hand = memory_at_hand(self.device) if memory is None else memory
+        n_sites = self.system.n_sites if self._tiling is None else self._tiling.window.n_sites
+        small = replicas * n_sites * MOST_PER_SITE <= at_hand
+        if memory is None and (small or self._native_code() is not None):
+            return self
+        try:
+            needed = self.memory(replicas)
+        except InvalidInput:
+            if memory is None:
+                return self
+            raise
+        kept = self._tiling, self._prepared, self._max_sites, self.data
+        while needed > at_hand:
+            results = self._result_bytes(replicas) if self._tiling is not None else 0
+            room = (at_hand - self._result_bytes(replicas)) / max(needed - results, 1)
+            try:
+                self._tile_at_most(int(0.95 * room * n_sites))
+            except InvalidInput as error:
+                self._tiling, self._prepared, self._max_sites, self.data = kept
+                raise InvalidInput(too_large(self, needed, at_hand, replicas, n_sites, error)) from error
+            assert self._tiling is not None
+            n_sites, needed = self._tiling.window.n_sites, self.memory(replicas)
+        return self
+
+    def _tile_at_most(self, max_sites: int) -> None:
+        """Windows of the usual size, which caches hold; larger ones where these have no room inside their border."""
+        try:
+            self.tile(min(max_sites, _USUAL_WINDOW))
+        except InvalidInput:
+            if max_sites <= _USUAL_WINDOW:
+                raise
+            self.tile(max_sites)
 
     def on(self, system: SpinSystem) -> ForceField:
         """The same model on another system, not in tiles."""
@@ -182,27 +264,29 @@ class ForceField(FieldSource, kind="force_field"):
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
-        if on_this_machine(spins):
-            system = self.system if self._tiling is None else self._tiling.window
-            native = self._native.field(self.model, system, spins.dtype)
-            if native is not None:
-                return native(spins.detach(), field=field)
+        if on_this_machine(spins) and (native := self._native_code()) is not None:
+            return native(spins.detach(), field=field)
         if not field:
             with torch.no_grad():
                 return self.model(self.data, spins), None
         site, fields = self.model.energies_and_fields(self.data, spins)
         return None if site is None else site.detach(), fields
 
+    def _native_code(self) -> NativeField | None:
+        """Native evaluation of the system or of a window of it, where there is one."""
+        system = self.system if self._tiling is None else self._tiling.window
+        return self._native.field(self.model, system, self.dtype) if self.device.type == "cpu" else None
+
     def _in_tiles(self, tiling: Tiling, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """The same, window after window."""
         energies = spins.new_zeros(spins.shape[:-1]) if self.has_energy else None
         fields = torch.zeros_like(spins) if field else None
-        for sites, owned in zip(tiling.sites.to(spins.device), tiling.owned.to(spins.device), strict=True):
-            site, part = self._on(spins[:, sites], field=field)
+        for sites, kept, owned in tiling.windows(spins.device):
+            site, part = self._on(spins.index_select(1, sites), field=field)
             if energies is not None and site is not None:
-                energies[:, sites[owned]] = site[:, owned]
+                energies.index_copy_(1, owned, site.index_select(1, kept))
             if fields is not None and part is not None:
-                fields[:, sites[owned]] = part[:, owned]
+                fields.index_copy_(1, owned, part.index_select(1, kept))
         return energies, fields
 
     def _no_energy(self) -> str:
@@ -244,7 +328,7 @@ class ForceField(FieldSource, kind="force_field"):
             "graph": self.model.spec.to_dict(),
             "weights": weights_digest(self.model),
             "dtype": str(self.dtype).removeprefix("torch."),
-            "max_sites": None if self._tiling is None else self._max_sites,
+            "max_sites": self._max_sites,
         }
 
 
@@ -266,6 +350,35 @@ def weights_digest(model: SpinModel) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def fit_in_memory(source: FieldSource, replicas: int, memory: float | None = None) -> None:
+    """Let every learned model inside a source run in windows if its field would not fit; see `ForceField.fit`."""
+    for part in source.inside():
+        if isinstance(part, ForceField):
+            part.fit(memory, replicas)
+
+
+def tile_alike(source: FieldSource, specification: Any) -> None:
+    """Let the learned models inside a source run in the windows that those of a description run in."""
+    parts = [part for part in source.inside() if isinstance(part, ForceField)]
+    stored = list(_described_force_fields(specification))
+    if len(parts) == len(stored):
+        for part, described in zip(parts, stored, strict=True):
+            most = described.get("max_sites")
+            if most is not None and part.specification() == {**described, "max_sites": None}:
+                part.tile(most)
+
+
+def _described_force_fields(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        if value.get("kind") == ForceField.kind:
+            yield value
+        for each in value.values():
+            yield from _described_force_fields(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _described_force_fields(each)
 
 
 def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.placed import Placed
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import cell_indices, cell_number, is_ideal_lattice
 from gnnspin.systems.system import FloatArray, IntArray
@@ -32,6 +34,18 @@ class Tiling:
     window: SpinSystem
     sites: Tensor
     owned: Tensor
+
+    def windows(self, device: torch.device) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of every window its sites (n,), the places (m,) of those it owns, and these sites (m,), on a device."""
+        return [tuple(table.on(device) for table in tables) for tables in self._tables]  # type: ignore[misc]
+
+    @cached_property
+    def _tables(self) -> list[tuple[Placed, Placed, Placed]]:
+        kept = [owned.nonzero().squeeze(-1) for owned in self.owned]
+        return [
+            (Placed(sites), Placed(places), Placed(sites[places]))
+            for sites, places in zip(self.sites, kept, strict=True)
+        ]
 
     @classmethod
     def of(cls, system: SpinSystem, reach: float, max_sites: int) -> Tiling:
@@ -86,7 +100,15 @@ def _window_shape(shape: IntArray, border: IntArray, n_basis: int, max_sites: in
         others = n_basis * math.prod(np.delete(size, axis).tolist())
         second = max(n for d, n in enumerate(size.tolist()) if d != axis)
         size[axis] = max(2 * border[axis] + 1, min(size[axis] - 1, max(second, max_sites // others)))
-    return size
+    return np.array([_even(*each) for each in zip(shape.tolist(), size.tolist(), border.tolist(), strict=True)])
+
+
+def _even(length: int, size: int, border: int) -> int:
+    """The smallest window that covers a direction with as few as windows of `size` do, so that they overlap less."""
+    if size == length:
+        return size
+    windows = -(-length // (size - 2 * border))
+    return min(size, -(-length // windows) + 2 * border)
 
 
 def _segments(length: int, size: int, border: int, periodic: bool) -> tuple[IntArray, np.ndarray]:

@@ -66,4 +66,4 @@ def _moved(planes: Tensor, sites: Tensor, new: Tensor) -> Tensor:
 
 
 def _field_at(source: FieldSource, planes: Tensor, sites: Tensor) -> Tensor:
-    return components(source.field(vectors(planes)))[..., sites]
+    return components(source.unchecked_field(vectors(planes)))[..., sites]

@@ -18,6 +18,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.noise import thermal_noise
 from gnnspin.core.numbers import seed_number, whole_at_least, whole_number
+from gnnspin.core.placed import Placed
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize
 from gnnspin.dynamics.algebra import components, vectors
@@ -91,6 +92,7 @@ class Sampler(ABC):
         self.source = source
         self.kT = checked_temperatures(kT)
         self.seed = seed_number(seed)
+        self._placed: list[Placed] | None = None
         self.replicas = None if replicas is None else [whole_number(each, "replicas") for each in replicas]
 
     def start(self, spins: Tensor | ArrayLike) -> SamplerState:
@@ -117,6 +119,12 @@ class Sampler(ABC):
         other.kT = checked_temperatures(kT)
         return other
 
+    def _groups(self, groups: list[Tensor], device: torch.device) -> list[Tensor]:
+        """Groups of sites on a device, copied to it once."""
+        if self._placed is None:
+            self._placed = [Placed(sites) for sites in groups]
+        return [sites.on(device) for sites in self._placed]
+
     def _noise(self, state: SamplerState, stream: int) -> Tensor:
         """Standard normals (3, ..., N) of this sweep, component-first."""
         shape = state.spins.shape
@@ -130,7 +138,7 @@ class Sampler(ABC):
         return self.kT.to(state.spins.device, state.spins.dtype)[..., None]
 
     def _field(self, planes: Tensor) -> Tensor:
-        return components(self.source.field(vectors(planes)))
+        return components(self.source.unchecked_field(vectors(planes)))
 
 
 @dataclass(frozen=True)

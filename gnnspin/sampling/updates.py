@@ -18,7 +18,7 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.numbers import whole_at_least
 from gnnspin.core.source import FieldSource
-from gnnspin.core.spins import random_spins
+from gnnspin.core.spins import as_spins, random_spins
 from gnnspin.dynamics.algebra import components, dot, normalized, tangent, vectors
 from gnnspin.dynamics.simulate import simulate
 from gnnspin.sampling.coloring import check_colors, color_sites, coupled_sites, field_tolerance
@@ -73,7 +73,7 @@ class HeatBath(Sampler):
     def sweep(self, state: SamplerState) -> SamplerState:
         """Update every spin once, with one field evaluation per colour, and as many per over-relaxation sweep."""
         planes, noise, kT = components(state.spins).clone(), self._noise(state, 0), self._temperatures(state)
-        colors = [sites.to(planes.device) for sites in self.colors]
+        colors = self._groups(self.colors, planes.device)
         for sites in colors:
             field = self._field(planes)[..., sites]
             planes[..., sites] = heat_bath_spins(field, kT, noise[..., sites])
@@ -81,7 +81,8 @@ class HeatBath(Sampler):
             axis, old = normalized(self._field(planes)[..., sites]), planes[..., sites]
             turned = 2 * dot(old, axis) * axis - old
             planes[..., sites] = normalized(torch.where(turned.isfinite(), turned, old))
-        return SamplerState(vectors(planes), state.step + 1, state.accepted + 1)
+        done = as_spins(vectors(planes))  # a field that is not finite ends here
+        return SamplerState(done, state.step + 1, state.accepted + 1)
 
 
 def heat_bath_spins(field: Tensor, kT: Tensor | float, noise: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class Metropolis(Sampler):
         width = self.width.to(planes.device, planes.dtype)[..., None]
         kick, uniform = self._noise(state, 0) * width, _uniform(self._noise(state, 1))
         accepted = torch.zeros_like(state.accepted)
-        for sites in (group.to(planes.device) for group in self.colors):
+        for sites in self._groups(self.colors, planes.device):
             old = planes[..., sites]
             new = normalized(old + kick[..., sites])
             change = self.energy_change(self.source, planes, sites, new).to(kT.dtype)

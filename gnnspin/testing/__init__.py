@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
     *(f"gnnspin.testing.{name}" for name in ("models", "sources", "hopping_rules", "integrators"))
 )
 
+from gnnspin.testing.devices import SimulatedGPU, Synchronization  # noqa: E402
 from gnnspin.testing.hopping_rules import HoppingPhysics  # noqa: E402
 from gnnspin.testing.integrators import IntegratorPhysics  # noqa: E402
 from gnnspin.testing.models import ModelPhysics, assert_paths_agree, close, force_field  # noqa: E402
@@ -24,7 +25,9 @@ __all__ = [
     "HoppingPhysics",
     "IntegratorPhysics",
     "ModelPhysics",
+    "SimulatedGPU",
     "SourcePhysics",
+    "Synchronization",
     "assert_paths_agree",
     "close",
     "force_field",

@@ -66,7 +66,7 @@ def test_a_configuration_is_the_call_that_it_describes(tmp_path: Path) -> None:
 def test_an_option_of_the_step_has_one_default_in_python_and_in_yaml() -> None:
     arguments = inspect.signature(simulate).parameters
     options = {field.name: field for field in fields(StepParameters)}
-    assert options.keys() - arguments.keys() == {"part_sizes", "max_iterations"}
+    assert options.keys() - arguments.keys() == {"part_sizes", "max_iterations", "guard"}
     for name in options.keys() & arguments.keys():
         required = options[name].default is MISSING
         assert arguments[name].default == (inspect.Parameter.empty if required else options[name].default), name

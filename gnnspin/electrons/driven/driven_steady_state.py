@@ -138,6 +138,7 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         self.gamma = None if rules else _widths(gamma, self.contacts)
         self._gamma = 1.0 if self.gamma is None else self.gamma
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
+        self._fed = [] if self._widths is None else [width.nonzero().squeeze(-1) for width in self._widths]
         self._attached = [self._attach(rule, rows) for rule, rows in zip(rules, self._rows, strict=False)]
 
     def _rows_of(self, sites: IntArray) -> Tensor:
@@ -194,16 +195,16 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
 
     def _solve(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Field, spin density (R, N, 3), density (R, N) and currents (R, P) of spins (R, N, 3)."""
-        solved = [self._steady_state(self.hamiltonian.dense(one)) for one in spins]
+        solved = [self._steady_state(self.hamiltonian.unchecked_dense(one)) for one in spins]
         density, orbital = density_and_spin(torch.stack([block for block, _ in solved]))
-        site = torch.from_numpy(self.hamiltonian.orbital_site).to(self.device)
+        site, _ = self.hamiltonian.tables(self.device)
         spin = torch.zeros_like(spins).index_add_(1, site, orbital)
         density = self.hamiltonian.site_density(density)
         return self.hamiltonian.site_field(orbital), spin, density, torch.stack([current for _, current in solved])
 
     def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         if self._widths is not None:
-            return wide_band_steady_state(matrix, self._widths, self.potentials, self.kT, self.bottom)
+            return wide_band_steady_state(matrix, self._widths, self._fed, self.potentials, self.kT, self.bottom)
         system = LatticeContacts(matrix, self._rows, self._attached)
         return lattice_steady_state(system, self.potentials, self.kT, self.tolerance)
 

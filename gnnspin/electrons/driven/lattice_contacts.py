@@ -41,9 +41,13 @@ class LatticeContacts:
         points = max(15, memory // (4 * 16 * len(self.matrix) ** 2))
         return integrate(function, breaks, tolerance, device=device, points=points)
 
+    @property
+    def _identity(self) -> Tensor:
+        return torch.eye(len(self.matrix), dtype=self.matrix.dtype, device=self.matrix.device)
+
     def inverse(self, energies: Tensor) -> tuple[Tensor, list[Tensor]]:
         """``z - H - sum_p Sigma_p(z)``, shape (B, D, D), and the self-energies."""
-        result = energies[:, None, None] * torch.eye(len(self.matrix)).to(self.matrix) - self.matrix
+        result = energies[:, None, None] * self._identity - self.matrix
         sigmas = [lead.self_energy(energies) for lead in self.leads]
         for rows, sigma in zip(self.rows, sigmas, strict=True):
             result[:, rows[:, None], rows[None, :]] -= sigma
@@ -60,7 +64,7 @@ class LatticeContacts:
         inverse, sigmas = self.inverse(torch.complex(energies, torch.zeros_like(energies)))
         widths = [1j * (sigma - sigma.mH) for sigma in sigmas]
         ends = np.cumsum([0] + [len(rows) for rows in self.rows])
-        sources = torch.eye(len(self.matrix)).to(self.matrix)[:, torch.cat(list(self.rows))]
+        sources = self._identity[:, torch.cat(list(self.rows))]
         columns = torch.linalg.solve(inverse, sources.expand(len(energies), -1, -1))
         pieces = [columns[..., a:b] for a, b in pairwise(ends)]
         spectral = [piece @ width for piece, width in zip(pieces, widths, strict=True)]

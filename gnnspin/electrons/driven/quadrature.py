@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError
+from gnnspin.core.placed import Placed
 
 #: Kronrod nodes in (0, 1], their weights, and the Gauss weights of every second node (QUADPACK, Piessens et al. 1983).
 _NODES = (
@@ -52,6 +54,11 @@ def gauss_kronrod() -> tuple[Tensor, Tensor, Tensor]:
     return nodes, kronrod, embedded
 
 
+@cache
+def _rule() -> tuple[Placed, ...]:
+    return tuple(map(Placed, gauss_kronrod()))
+
+
 def integrate(
     function: Callable[[Tensor], Tensor],
     breaks: Sequence[float],
@@ -83,7 +90,7 @@ def integrate(
     ConvergenceError
         If the tolerance needs more than `max_intervals` intervals or finer ones than rounding allows.
     """
-    rule = tuple(array.to(device) for array in gauss_kronrod())
+    rule = tuple(array.on(device) for array in _rule())
     edges = sorted({float(x) for x in breaks})
     smallest = _SMALLEST * (edges[-1] - edges[0])
     pending = list(pairwise(edges))
@@ -120,4 +127,5 @@ def _panels(
     difference = (fine - coarse).abs().reshape(len(intervals), -1).amax(1)
     spread = values.abs().reshape(len(intervals), len(nodes), -1).amax(2) @ kronrod
     error = torch.where(difference <= 50 * torch.finfo(nodes.dtype).eps * spread, 0.0, difference)
-    return [(*interval, fine[b], float(error[b])) for b, interval in enumerate(intervals)]
+    pieces = zip(intervals, fine, error.tolist(), strict=True)
+    return [(*interval, integral, size) for interval, integral, size in pieces]

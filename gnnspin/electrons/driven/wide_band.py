@@ -21,7 +21,12 @@ _NARROW = 1e-6
 
 
 def wide_band_steady_state(
-    matrix: Tensor, widths: Tensor, mu: list[float], kT: float, bottom: float | None = None
+    matrix: Tensor,
+    widths: Tensor,
+    contacts: list[Tensor],
+    mu: list[float],
+    kT: float,
+    bottom: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Density matrix and currents of H between leads p with constant ``Sigma_p = -i Gamma_p / 2``.
 
@@ -37,6 +42,8 @@ def wide_band_steady_state(
         Hermitian H.
     widths : (P, D) float64
         Diagonal of Gamma_p of every lead, >= 0.
+    contacts : list of P tensors of int64
+        Rows that each lead touches: where its widths are not zero.
     mu : list of P floats
         Chemical potentials of the leads.
     kT : float
@@ -60,7 +67,7 @@ def wide_band_steady_state(
     scale = float(torch.linalg.matrix_norm(damped))
     decomposed = _decompose(damped, scale)
     if decomposed is not None:
-        return _from_levels(*decomposed, widths, mu, kT, scale, bottom)
+        return _from_levels(*decomposed, widths, contacts, mu, kT, scale, bottom)
     steps = torch.arange(len(damped), device=damped.device, dtype=torch.float64)
     splitting = _SPLITTING * scale * torch.diag(torch.sin(1.0 + steps.square())).to(damped)
     results = []
@@ -68,7 +75,7 @@ def wide_band_steady_state(
         decomposed = _decompose(damped + sign * splitting, scale)
         if decomposed is None:
             raise ConvergenceError("h - i Gamma/2 cannot be diagonalised; change gamma by a part in a thousand")
-        results.append(_from_levels(*decomposed, widths, mu, kT, scale, bottom))
+        results.append(_from_levels(*decomposed, widths, contacts, mu, kT, scale, bottom))
     return (results[0][0] + results[1][0]) / 2, (results[0][1] + results[1][1]) / 2
 
 
@@ -87,12 +94,12 @@ def _from_levels(
     right: Tensor,
     left: Tensor,
     widths: Tensor,
+    contacts: list[Tensor],
     mu: list[float],
     kT: float,
     scale: float,
     bottom: float | None,
 ) -> tuple[Tensor, Tensor]:
-    contacts = [width.nonzero().squeeze(-1) for width in widths]
     feeding = [(left[:, c] * width[c]) @ left[:, c].mH for c, width in zip(contacts, widths, strict=True)]
     levels = _with_accurate_widths(levels, left, feeding, scale)
     phi = torch.stack([fermi_integral(levels, potential, kT, bottom) for potential in mu])

@@ -104,7 +104,7 @@ class PolePart:
         if self.mu is None:
             return self.solve(spins).energy
         mu = spins.new_full((len(spins),), self.mu)
-        exchange = self.hamiltonian.exchange_blocks(spins)
+        exchange = self.hamiltonian.unchecked_exchange_blocks(spins)
         chunks = self._chunks(*self._column(mu), dtype=exchange.dtype)
         pieces = [self.inverse(z, exchange[r], inverse=False)[0] for r, z in chunks]
         return self._grand_potential(mu, torch.cat(pieces).view(len(mu), -1))
@@ -117,7 +117,7 @@ class PolePart:
         """State for spins (R, n, 3); from Green's functions in single precision all but its field is less accurate."""
         if self.n_electrons in (0, self.n_levels):
             return self._empty_or_full(spins)
-        exchange = self.hamiltonian.exchange_blocks(spins)
+        exchange = self.hamiltonian.unchecked_exchange_blocks(spins)
         if single:
             exchange = exchange.to(torch.complex64)
         if self.mu is not None:
@@ -186,13 +186,18 @@ class PolePart:
             counts = [len(searches[r].points) for r in active]
             replicas = torch.tensor(np.repeat(active, counts), device=self.device)
             shifts = torch.tensor(np.concatenate([searches[r].points for r in active]), device=self.device)
-            pieces = zip(*self._greens_functions(exchange, replicas, shifts), strict=True)
-            for r, log_det, trace, blocks in zip(active, *(torch.cat(p).split(counts) for p in pieces), strict=True):
+            found = [torch.cat(p) for p in zip(*self._greens_functions(exchange, replicas, shifts), strict=True)]
+            # the search runs on the host: one copy in every round of it
+            known = torch.stack([found[0].to(found[1].dtype), found[1]], 1).cpu().numpy()
+            rounds = zip(
+                active, np.split(known, np.cumsum(counts)[:-1]), *(p.split(counts) for p in found), strict=True
+            )
+            for r, known_there, log_det, _, blocks in rounds:
                 if searches[r].stage == "column":
                     log_dets[r], kept[r] = log_det, blocks
                 elif searches[r].stage == "refinement":
                     kept[r] = torch.cat([kept[r], blocks])
-                searches[r].receive(log_det.cpu().numpy(), trace.cpu().numpy())
+                searches[r].receive(known_there[:, 0].real, known_there[:, 1])
             active = [r for r in active if len(searches[r].points)]
         return self._combined(searches, [log_dets[r] for r in range(len(searches))], kept)
 

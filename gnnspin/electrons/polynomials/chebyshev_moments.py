@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gnnspin.core.placed import Placed
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.polynomials.chebyshev import SpectralInterval, derivative_coefficients
 from gnnspin.electrons.polynomials.lattice_stencil import LatticeStencil
@@ -32,12 +34,13 @@ _PAULI_ELEMENTS = np.array(
 )
 
 
-def real_pauli_matrices() -> Tensor:
+@cache
+def real_pauli_matrices() -> Placed:
     """Real forms (4, 4, 4) of the identity and the Pauli matrices x, y, z."""
     row, column, kind, sign = _PAULI_ELEMENTS.T
     matrices = torch.zeros(4, 4, 4, dtype=torch.float64)
     matrices[kind, row, column] = torch.from_numpy(sign).to(torch.float64)
-    return matrices
+    return Placed(matrices)
 
 
 class ScaledMatrix(ABC):
@@ -139,7 +142,7 @@ class StencilHamiltonian(ScaledHamiltonian):
     ) -> None:
         self.n_orbitals, self.dtype, self.device = hamiltonian.n_orbitals, dtype, device
         self._stencil, self._interval = stencil, interval
-        self._pauli = real_pauli_matrices().to(device, dtype)
+        self._pauli = real_pauli_matrices().on(device).to(dtype)
 
     def at(self, local: Tensor) -> ScaledMatrix:
         shifted = local.to(self.device, self.dtype).clone()
@@ -319,7 +322,7 @@ def _add_outer(gram: Tensor, left: Tensor, right: Tensor, weight: float) -> None
 
 def _contract(gram: Tensor) -> Tensor:
     """Traces (M, 4) of the blocks with the identity and the Pauli matrices."""
-    return torch.einsum("mab,kab->mk", gram.to(torch.float64), real_pauli_matrices().to(gram.device))
+    return torch.einsum("mab,kab->mk", gram.to(torch.float64), real_pauli_matrices().on(gram.device))
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:

@@ -367,8 +367,7 @@ def _solve_part(part: _Part, problem: MomentProblem, spins: Tensor, *, energy: b
 
 def _local_terms(part: _Part, spins: Tensor) -> Tensor:
     """On-site terms (M, 4) of H in scaled units: no shift, and -J S; float64."""
-    site = torch.from_numpy(part.hamiltonian.orbital_site).to(spins.device)
-    coupling = torch.tensor(part.hamiltonian.orbital_coupling, device=spins.device)
+    site, coupling = part.hamiltonian.tables(spins.device)
     exchange = -coupling.unsqueeze(-1) * spins.to(torch.float64)[site] / part.expansion.interval.half_width
     return torch.cat([torch.zeros_like(exchange[:, :1]), exchange], 1)
 

@@ -51,6 +51,10 @@ class Probes:
     def block(self, first: int, last: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Vectors first .. last - 1 as columns (2D, last - first); real and imaginary parts alternate in the rows."""
         size = len(self.phases)
+        if self.exact and not self.phases.any():
+            unit = torch.zeros(2 * size, last - first, dtype=dtype, device=device)
+            unit[2 * first : 2 * last : 2].fill_diagonal_(1.0)
+            return unit
         block = np.zeros((size, 2, last - first))
         if self.vector_of is None:
             phases = self.phases[:, first:last]

@@ -148,7 +148,8 @@ class MomentClusterExpansion(MomentModel):
             within = self._degree_within(k + 1) + 1
             extra = moment_invariants(spins, scalar[:, :within], vector[:, :, :within])
             if k:
-                vectors = torch.cat([vectors, scaled[:, :, list(self._vector_degrees(k))]], dim=2)
+                degrees = self._vector_degrees(k)
+                vectors = torch.cat([vectors, scaled[:, :, degrees.start : degrees.stop]], dim=2)
             near = bonds[:, : self._bonds_within(k + 1)]
             sites, vectors, scalars = layer(
                 data.neighbors, spin, vectors, scalars, calibrate=calibrate, extra=extra,
