@@ -13,7 +13,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.numbers import whole_at_least
-from gnnspin.force_fields.force_field import ForceField, sum_over_graphs
+from gnnspin.force_fields.evaluation import sum_over_graphs
+from gnnspin.force_fields.force_field import ForceField
 from gnnspin.runs.files import replaced
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -18,8 +17,8 @@ from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
+from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_over_graphs, weights_digest
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
-from gnnspin.force_fields.native import NativeChoice, on_this_machine
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import architecture, build
@@ -87,6 +86,7 @@ class ForceField(FieldSource, kind="force_field"):
         self.provenance = provenance or {}
         self._tiling: Tiling | None = None
         self._native = NativeChoice()
+        self._products: torch.dtype | None = None
         self._max_sites: int | None = None
         self._prepared = model.prepare(system)
         self.model.check_species(system)
@@ -131,6 +131,21 @@ class ForceField(FieldSource, kind="force_field"):
             At the next field, if it cannot be built.
         """
         self._native.wanted = wanted
+        return self
+
+    def products_in(self, dtype: torch.dtype | None) -> ForceField:
+        """Multiply matrices in lower precision, bfloat16 or float16, and add in float32, in place; None as before.
+
+        For devices with units for such products; the model is evaluated in torch. docs/cost.md has the errors.
+
+        Raises
+        ------
+        InvalidInput
+            For any other precision.
+        """
+        if dtype not in (None, torch.bfloat16, torch.float16):
+            raise InvalidInput(f"products_in({dtype}): choose torch.bfloat16, torch.float16 or None")
+        self._products, self._native.wanted = dtype, None if dtype is None else False
         return self
 
     @independent_of_modes
@@ -266,10 +281,11 @@ class ForceField(FieldSource, kind="force_field"):
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""
         if on_this_machine(spins) and (native := self._native_code()) is not None:
             return native(spins.detach(), field=field)
-        if not field:
-            with torch.no_grad():
-                return self.model(self.data, spins), None
-        site, fields = self.model.energies_and_fields(self.data, spins)
+        with torch.autocast(self.device.type, self._products, enabled=self._products is not None):
+            if not field:
+                with torch.no_grad():
+                    return self.model(self.data, spins), None
+            site, fields = self.model.energies_and_fields(self.data, spins)
         return None if site is None else site.detach(), fields
 
     def _native_code(self) -> NativeField | None:
@@ -343,15 +359,6 @@ def model_weights(source: FieldSource) -> dict[str, bytes]:
     }
 
 
-def weights_digest(model: SpinModel) -> str:
-    """SHA-256 of the names and values of a model's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def fit_in_memory(source: FieldSource, replicas: int, memory: float | None = None) -> None:
     """Let every learned model inside a source run in windows if its field would not fit; see `ForceField.fit`."""
     for part in source.inside():
@@ -379,13 +386,6 @@ def _described_force_fields(value: Any) -> Iterator[Mapping[str, Any]]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _described_force_fields(each)
-
-
-def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
-    """Energies (R, n_graphs) in float64 of site energies (R, N)."""
-    sizes = [part.n_sites for part in system.parts]
-    parts = site_energies.to(torch.float64).split(sizes, dim=-1)
-    return torch.stack([part.sum(-1) for part in parts], dim=-1)
 
 
 ForceFieldParameters.described_class = ForceField

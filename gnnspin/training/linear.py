@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.spins import torque
-from gnnspin.force_fields.force_field import sum_over_graphs
+from gnnspin.force_fields.evaluation import sum_over_graphs
 from gnnspin.models.architectures.linear_cluster_expansion import LinearSpinModel
 from gnnspin.training.batches import Batch, SnapshotTable
 from gnnspin.training.config import TrainingConfig

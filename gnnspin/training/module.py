@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gnnspin.core.errors import ConvergenceError
 from gnnspin.core.spins import torque
-from gnnspin.force_fields.force_field import sum_over_graphs
+from gnnspin.force_fields.evaluation import sum_over_graphs
 from gnnspin.models.base import SpinModel
 from gnnspin.training.batches import Batch, LabelStatistics, SnapshotTable
 from gnnspin.training.config import TrainingConfig

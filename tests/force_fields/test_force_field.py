@@ -9,6 +9,7 @@ import torch
 
 import gnnspin as gs
 from gnnspin.core import random_spins
+from gnnspin.core.errors import InvalidInput
 from gnnspin.testing import force_field
 
 SMALL = {"channels": 3, "scalars": 2, "hidden": 8, "max_degree": 2}
@@ -57,3 +58,19 @@ def test_two_force_fields_of_one_model_do_not_disturb_each_other() -> None:
         model.energy_scale.mul_(2)
     assert torch.equal(again.field(spins), before)
     assert torch.allclose(small.field(spins), 2 * before)
+
+
+def test_products_in_lower_precision_change_little_and_can_be_taken_back():
+    system = gs.systems.triangular(24, 24)
+    force_field = gs.load("pretrained:tetrahedral_fast", system)
+    spins = gs.core.random_spins(576, seed=0)
+    exact = force_field.field(spins)
+    scale = exact.square().mean().sqrt()
+    change = {
+        d: (force_field.products_in(d).field(spins) - exact).square().mean().sqrt() / scale
+        for d in (torch.bfloat16, torch.float16)
+    }
+    assert 1e-6 < change[torch.float16] < change[torch.bfloat16] < 0.02
+    assert torch.equal(force_field.products_in(None).field(spins), exact)
+    with pytest.raises(InvalidInput, match="float64"):
+        force_field.products_in(torch.float64)

@@ -1,7 +1,8 @@
-"""Choice between a model in torch and code compiled for this machine."""
+"""How a model is evaluated: in torch or by code compiled for this machine; sums and digests."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -69,3 +70,19 @@ class NativeChoice:
 def on_this_machine(spins: Tensor) -> bool:
     """Whether the spins are ordinary numbers in the memory of the CPU."""
     return type(spins) is Tensor and spins.device.type == "cpu"
+
+
+def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
+    """Energies (R, n_graphs) in float64 of site energies (R, N)."""
+    sizes = [part.n_sites for part in system.parts]
+    parts = site_energies.to(torch.float64).split(sizes, dim=-1)
+    return torch.stack([part.sum(-1) for part in parts], dim=-1)
+
+
+def weights_digest(model: SpinModel) -> str:
+    """SHA-256 of the names and values of a model's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
