@@ -116,6 +116,24 @@ class NativeLayered:
         energies = torch.stack([energy for energy, _ in parts])
         return energies, torch.stack([part for _, part in parts if part is not None]) if field else None
 
+    def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Site energies (R, N), fields (R, N, 3) and the last hidden units (R, N, P) of all layers."""
+        kept = [self._rows.array(int(layer.hidden), self._spins.dtype) for layer in self._layers]
+        for layer, array in zip(self._layers, kept, strict=True):
+            layer.activations = array.data_ptr()
+        energies, fields, hidden = [], [], []
+        try:
+            for replica in spins:
+                energy, field = self._one(replica, field=True)
+                assert field is not None
+                energies.append(energy)
+                fields.append(field)
+                hidden.append(torch.cat([self._rows.read(array) for array in kept]).T)
+        finally:
+            for layer in self._layers:
+                layer.activations = None
+        return torch.stack(energies), torch.stack(fields), torch.stack(hidden)
+
     def _one(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         self._rows.write(spins.T, self._spins)
         kinds, first = self._kinds[:, :, None], self._arrays[0]
