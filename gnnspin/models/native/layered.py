@@ -1,4 +1,4 @@
-"""Layers in structures, arrays, and one call per field: what the native kernels of both cluster expansions share."""
+"""Common part of the native kernels of both cluster expansions: layers in structures, arrays, one call per field."""
 
 from __future__ import annotations
 
