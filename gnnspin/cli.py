@@ -1,22 +1,18 @@
-"""The command line: ``gnnspin generate | train | evaluate | simulate | analyze | reproduce | info``."""
+"""The command line: ``gnnspin generate | import | train | evaluate | simulate | analyze | reproduce | info``."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import pydantic
 import typer
-import yaml
 
-from gnnspin.core.config import Config
-from gnnspin.core.errors import GnnspinError, InvalidInput, StoreError
+from gnnspin.core.config_file import one_line, read_config
+from gnnspin.core.errors import GnnspinError, InvalidInput
 from gnnspin.core.start import starting
-from gnnspin.core.yaml_loader import Loader
-
-C = TypeVar("C", bound=Config)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,6 +67,27 @@ def generate(
     typer.echo(f"{len(store)} labels in {output}")
 
 
+@app.command("import")
+def import_(config: Configuration, output: Output) -> None:
+    """Make labels (HDF5) of spins with fields or torques of your own: .npz, .npy, .csv, HDF5, extended XYZ.
+
+    ```yaml
+    files: mine.npz
+    system: {kind: square, shape: [24, 24]}
+    names: {spins: S, fields: B_eff, energies: E}
+    field_scale: -1
+    trajectory: my quench
+    ```
+
+    Conventions that the arrays disprove are errors, suspicious ones warnings, both with the number that says so.
+    """
+    with starting():
+        from gnnspin.datasets.import_config import ImportConfig
+
+    store = read_config(config, ImportConfig).run(output)
+    typer.echo(f"{len(store)} labels of {len(store.systems)} systems in {output}")
+
+
 @app.command()
 def train(config: Configuration, output: Output, resume: Resume = False) -> None:
     """Fit a model to labels; leaves model.safetensors, errors, log and figures in the folder OUTPUT.
@@ -106,11 +123,19 @@ def evaluate(
     figure: Annotated[
         Path | None, typer.Option(help="Write a parity plot and error histogram here (png, pdf, svg).")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Make error bars from these labels, none of them trained on, and save the model so here."),
+    ] = None,
 ) -> None:
-    """Print a model's errors on labels: torque first, then field and energy."""
+    """Print a model's errors on labels: torque first, then field and energy, and whether its error bars hold.
+
+    MODEL is a file, or a folder with a committee.
+    """
     with starting():
         from gnnspin.datasets import open_labels
-        from gnnspin.force_fields.files import load
+        from gnnspin.force_fields.model_file import load_any, save_calibrated
+        from gnnspin.force_fields.uncertainty import coverage
         from gnnspin.plotting import parity_and_histogram
         from gnnspin.training import evaluate as run
 
@@ -119,8 +144,13 @@ def evaluate(
     opened = open_labels(labels)
     if len(opened) == 0:
         raise InvalidInput(f"{labels} holds no labels")
-    result = run(load(model, opened.systems[0]), opened)
+    source = load_any(model, opened.systems[0])
+    if calibrate is not None:
+        typer.echo(f"error bars from {save_calibrated(source, opened, calibrate).n_spins} spins in {calibrate}")
+    result = run(source, opened)
     typer.echo(str(result))
+    if source.calibration is not None:
+        typer.echo(str(coverage(source, opened)))
     if figure is not None:
         parity_and_histogram(result.predicted_torque, result.exact_torque, figure)
         typer.echo(f"wrote {figure}")
@@ -146,6 +176,9 @@ def simulate(config: Configuration, output: Output, resume: Resume = False) -> N
 
     run = read_config(config, SimulationConfig).run(output, continue_run=resume)
     typer.echo(f"{run.spin_updates_per_second:.3g} spin updates per second; trajectory in {output}")
+    if run.stop_reason is not None:
+        typer.echo(f"stopped: {run.stop_reason}; --resume goes on all the same")
+        raise typer.Exit(3)
     if run.interrupted:
         typer.echo("interrupted; --resume continues")
         raise typer.Exit(130)
@@ -219,12 +252,17 @@ def trajectory(
     the frames that are missing.
     """
     with starting():
+        from gnnspin.analysis.run_errors import draw_run_errors
         from gnnspin.analysis.trajectory import TrajectoryAnalysisConfig, analyze_trajectory
         from gnnspin.analysis.trajectory_report import write_analysis
+        from gnnspin.trajectories.trajectory import Trajectory
 
     settings = read_config(config, TrajectoryAnalysisConfig)
     found = analyze_trajectory(run, settings, output, resume=resume)
     written = write_analysis(found, output, figures=settings.figures)
+    if settings.figures:
+        with Trajectory(run) as stored:
+            written += draw_run_errors(stored, output)
     typer.echo("\n".join([str(found), *(f"wrote {path}" for path in written)]))
 
 
@@ -294,7 +332,8 @@ def reproduce(
 @app.command()
 def info(
     topic: Annotated[
-        str | None, typer.Argument(help="A file, a model, a kind, or generate, train, simulate, locality, trajectory.")
+        str | None,
+        typer.Argument(help="A file, a model, a kind, or generate, import, train, simulate, locality, trajectory."),
     ] = None,
 ) -> None:
     """Describe this installation, a file (labels, model, trajectory), a model, a kind, or the keys of a configuration.
@@ -306,49 +345,6 @@ def info(
 
         text = describe(topic)
     typer.echo(text)
-
-
-def read_config(path: Path, kind: type[C]) -> C:
-    """Read and validate a YAML file.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing or not YAML.
-    InvalidInput
-        If a key is unknown or a value is out of range; names the key.
-    """
-    try:
-        values: Any = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except FileNotFoundError:
-        raise StoreError(f"{path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise StoreError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        raise InvalidInput(f"{path} is empty; `gnnspin info` documents the keys")
-    try:
-        return kind.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise InvalidInput(f"{path}: {one_line(error)}") from error
-
-
-def one_line(error: pydantic.ValidationError) -> str:
-    """All problems of a validation error in one line."""
-    problems = []
-    found = error.errors()
-    places = {problem["loc"] for problem in found}
-    for problem in found:
-        if problem["type"] == "too_short" and any(
-            place[: len(problem["loc"])] == problem["loc"] != place for place in places
-        ):
-            continue  # its members are wrong, not too few
-        keys = [str(part) for part in problem["loc"] if "[" not in str(part)]  # not the branches of a union
-        place = ".".join(keys) or "top level"
-        message = (
-            "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-        )
-        problems.append(f"{place}: {message}")
-    return "; ".join(problems)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from gnnspin.studies.table import SIZES, STUDIES
 #: Where each configuration is defined; imported when its topic is asked for, as everything heavy is here.
 _CONFIGURATIONS = {
     "generate": "gnnspin.labels:GenerateConfig",
+    "import": "gnnspin.datasets.import_config:ImportConfig",
     "train": "gnnspin.training.job:TrainJob",
     "simulate": "gnnspin.dynamics.job:SimulationConfig",
     "locality": "gnnspin.analysis:LocalityConfig",

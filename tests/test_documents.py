@@ -23,6 +23,7 @@ import gnnspin as gs
 from gnnspin.analysis import ComparisonConfig, LocalityConfig, TrajectoryAnalysisConfig
 from gnnspin.cli import main
 from gnnspin.core.yaml_loader import Loader
+from gnnspin.datasets.import_config import ImportConfig
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.labels import GenerateConfig
 from gnnspin.training.job import TrainJob
@@ -34,6 +35,7 @@ LONGEST = {"n_steps": 40, "n_sweeps": 10, "n_samples": 8, "max_epochs": 2, "coun
 
 CONFIGURATIONS = {
     "generate": GenerateConfig,
+    "import": ImportConfig,
     "train": TrainJob,
     "simulate": SimulationConfig,
     "analyze locality": LocalityConfig,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gnnspin.analysis.field_response import Agreement, response, response_agreement
     from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
     from gnnspin.analysis.locality_plot import locality_figure
+    from gnnspin.analysis.run_errors import draw_run_errors
     from gnnspin.analysis.symmetries import SourceSymmetries, source_symmetries, symmetry_violations
     from gnnspin.analysis.trajectory import GrowthConfig, TrajectoryAnalysisConfig, analyze_trajectory
     from gnnspin.analysis.trajectory_report import write_analysis
@@ -29,6 +30,7 @@ __all__ = [
     "analyze_trajectory",
     "compare",
     "conditional_variance",
+    "draw_run_errors",
     "field_cost",
     "locality_figure",
     "response",
@@ -44,6 +46,7 @@ _NAMES = {
     "locality": ("Locality", "LocalityConfig", "analyze_locality", "conditional_variance"),
     "locality_plot": ("locality_figure",),
     "field_response": ("Agreement", "response", "response_agreement"),
+    "run_errors": ("draw_run_errors",),
     "symmetries": ("SourceSymmetries", "source_symmetries", "symmetry_violations"),
     "trajectory": ("GrowthConfig", "TrajectoryAnalysisConfig", "analyze_trajectory"),
     "trajectory_report": ("write_analysis",),

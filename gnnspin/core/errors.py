@@ -29,3 +29,7 @@ class SimulationError(GnnspinError, ArithmeticError):
 
 class SymmetryWarning(UserWarning):
     """A model imposes a symmetry that the Hamiltonian of its labels lacks."""
+
+
+class UntrustedField(UserWarning):
+    """A learned field is far from the exact one, or says of itself that it may be."""

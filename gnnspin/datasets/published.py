@@ -8,7 +8,7 @@ index is x and the second y, so that site ``i = x * L_y + y`` sits at ``(x, y, 0
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.spins import normalize
-from gnnspin.datasets.labels import Label, LabelSet, StackedLabels
-from gnnspin.systems import SpinSystem, square
+from gnnspin.datasets.in_memory import LabelsInMemory
+from gnnspin.datasets.labels import StackedLabels
+from gnnspin.systems import square
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,53 +47,15 @@ _DRIVEN_WALL = {
 }
 
 
-class PublishedLabels(LabelSet):
-    """One published set in memory: R snapshots of one system. Parameters are those of `StackedLabels`."""
+class PublishedLabels(LabelsInMemory):
+    """One published set: R snapshots of one system. Parameters are a name and those of `LabelsInMemory`."""
 
     def __init__(self, name: str, labels: StackedLabels, provenance: list[dict[str, Any]]) -> None:
-        self.name, self._labels, self._provenance = name, labels, provenance
-
-    def __len__(self) -> int:
-        return len(self._labels)
+        super().__init__(labels, provenance)
+        self.name = name
 
     def __repr__(self) -> str:
-        return f"PublishedLabels({self.name!r}, {len(self)} labels of {self._labels.system})"
-
-    @property
-    def systems(self) -> tuple[SpinSystem, ...]:
-        """The one system."""
-        return (self._labels.system,)
-
-    @property
-    def system_index(self) -> NDArray[np.int64]:
-        """Zeros (len,)."""
-        return np.zeros(len(self), dtype=np.int64)
-
-    def _provenances(self, indices: NDArray[np.int64]) -> list[Mapping[str, Any]]:
-        return [self._provenance[index] for index in indices.tolist()]
-
-    def _label(self, index: int) -> Label:
-        one = self._stacked(np.array([index]))
-        columns = {name: getattr(one, name) for name in ("energy", "internal_energy", "entropy", "n_electrons")}
-        return Label(
-            system=one.system,
-            spins=one.spins[0],
-            field=one.field[0],
-            density=None if one.density is None else one.density[0],
-            provenance=self._provenance[index],
-            **{name: None if column is None else float(column[0]) for name, column in columns.items()},
-        )
-
-    def _stacked(self, indices: NDArray[np.int64]) -> StackedLabels:
-        rows = torch.from_numpy(indices)
-        names = ("density", "energy", "internal_energy", "entropy", "n_electrons")
-        columns = {name: getattr(self._labels, name) for name in names}
-        return StackedLabels(
-            system=self._labels.system,
-            spins=self._labels.spins[rows],
-            field=self._labels.field[rows],
-            **{name: None if column is None else column[rows] for name, column in columns.items()},
-        )
+        return f"PublishedLabels({self.name!r}, {len(self)} labels of {self.systems[0]})"
 
 
 def available() -> tuple[str, ...]:

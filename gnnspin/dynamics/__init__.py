@@ -4,6 +4,7 @@ from gnnspin.core.moved import moved_names
 from gnnspin.dynamics.adaptive import adaptive_step
 from gnnspin.dynamics.integrators import INTEGRATORS, register_integrator
 from gnnspin.dynamics.loop import Run
+from gnnspin.dynamics.monitor import Monitor
 from gnnspin.dynamics.multistep import extrapolated_midpoint_step
 from gnnspin.dynamics.observers import register_observer
 from gnnspin.dynamics.parameters import StepParameters, per_part
@@ -19,6 +20,7 @@ __all__ = [
     "INTEGRATORS",
     "Anneal",
     "DynamicStructureFactor",
+    "Monitor",
     "PhysicalUnits",
     "Protocol",
     "Quench",

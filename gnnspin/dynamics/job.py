@@ -18,17 +18,29 @@ from gnnspin.core.parameter_types import Numbers
 from gnnspin.core.plain import plain
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.integrators import INTEGRATORS
+from gnnspin.dynamics.monitor import Monitor, check_monitor
 from gnnspin.dynamics.observers import named_observables
 from gnnspin.dynamics.parameters import StepParameters
 from gnnspin.dynamics.simulate import Run, resume, simulate
 from gnnspin.dynamics.source_config import SourceConfig
 from gnnspin.observables.observable import NamedObservables
 from gnnspin.runs.identity import MAY_CHANGE, require_same_run
+from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import SystemConfig
 from gnnspin.trajectories.trajectory import Trajectory
 
 #: Arguments of `simulate` that a configuration gives by other keys, or not at all.
-_OTHERWISE = ("source", "correction", "spins", "observers", "trajectory", "notes", "progress")
+_OTHERWISE = (
+    "source",
+    "correction",
+    "monitor",
+    "monitor_every",
+    "spins",
+    "observers",
+    "trajectory",
+    "notes",
+    "progress",
+)
 
 _Options: Any = options_of(simulate, "SimulationOptions", without=_OTHERWISE)
 
@@ -42,6 +54,25 @@ _NOTE = "simulation"
 _CONTENT = "initial_content"
 
 
+_MonitorOptions: Any = options_of(Monitor, "MonitorOptions", without=("exact",))
+
+
+class MonitorConfig(_MonitorOptions):
+    """Comparison of a run's torque with the exact one while it goes on."""
+
+    source: SourceConfig = Field(description="exact source: a hamiltonian and its solver, or a kind of source")
+
+    @model_validator(mode="after")
+    def _numbers_in_range(self) -> MonitorConfig:
+        check_monitor(vars(self))
+        return self
+
+    def build(self, system: SpinSystem) -> Monitor:
+        """The monitor on a system; errors as from `SourceConfig.build`."""
+        options = {name: getattr(self, name) for name in _MonitorOptions.model_fields}
+        return Monitor(self.source.build(system), **options)
+
+
 class SimulationConfig(_Options):
     """Configuration of `gnnspin simulate`: a system, a source, initial spins, and every option of `simulate`."""
 
@@ -50,6 +81,9 @@ class SimulationConfig(_Options):
     initial: InitialConfig = InitialConfig()
     correction: SourceConfig | None = Field(
         default=None, description="a more accurate source, by which the field is corrected every correct_every steps"
+    )
+    monitor: MonitorConfig | None = Field(
+        default=None, description="an exact source with which the torque is compared now and then, and what follows"
     )
     n_steps: Annotated[int, Field(gt=0, description="number of steps"), MAY_CHANGE]
     damping: Numbers = Field(default=0.1, description="dimensionless damping lambda; per replica or site as a list")
@@ -88,12 +122,15 @@ class SimulationConfig(_Options):
         system = self.system.build()
         source = self.source.build(system)
         correction = None if self.correction is None else self.correction.build(system)
+        monitor = None if self.monitor is None else self.monitor.build(system)
         observers = named_observables(self.observers, source)
         spins = self.initial.build(system, getattr(torch, self.dtype))
         if path.exists():
             steps = self._steps_left(path, spins)
-            return resume(path, source, n_steps=steps, observers=observers, correction=correction, progress=progress)
-        options = {name: getattr(self, name) for name in _Options.model_fields} | {"correction": correction}
+            others: Any = {"correction": correction, "monitor": monitor}
+            return resume(path, source, n_steps=steps, observers=observers, progress=progress, **others)
+        options = {name: getattr(self, name) for name in _Options.model_fields}
+        options |= {"correction": correction, "monitor": monitor}
         options["kT"] = self.kT.build() if isinstance(self.kT, Recipe) else self.kT
         notes = {_NOTE: self.model_dump(mode="json"), _CONTENT: self.initial.content()}
         return simulate(source, spins, **options, observers=observers, trajectory=path, notes=notes, progress=progress)

@@ -43,7 +43,9 @@ class Run:
     spin_updates_per_second : float
         Sites times replicas times steps per second of wall time, output included.
     interrupted : bool
-        True if the run was stopped by Ctrl-C before its last step.
+        True if the run was stopped before its last step, by Ctrl-C or by an observer.
+    stop_reason : str or None
+        Why an observer stopped it, such as a monitor that finds the field wrong.
     """
 
     state: State
@@ -53,6 +55,7 @@ class Run:
     path: Path | None
     spin_updates_per_second: float
     interrupted: bool
+    stop_reason: str | None = None
 
     def __repr__(self) -> str:
         return (
@@ -83,7 +86,7 @@ def integrate(
     try:
         with torch.no_grad(), interruptible() as stop, bar:
             _record(state, schedule, log, writer, guarded)
-            while state.step < schedule.last_step and not stop.requested:
+            while state.step < schedule.last_step and not stop.requested and log.stop_reason is None:
                 before, state = state, guarded.advance(state)
                 monitor.check(before, state)
                 bar.advance()
@@ -102,6 +105,7 @@ def integrate(
         path=None if writer is None else writer.path,
         spin_updates_per_second=bar.rate,
         interrupted=interrupted or state.step < schedule.last_step,
+        stop_reason=log.stop_reason,
     )
 
 

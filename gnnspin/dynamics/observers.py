@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from gnnspin.core.described import Recipe
 from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
+from gnnspin.dynamics.error_bars import TorqueError as TorqueError  # a kind of observable
 from gnnspin.dynamics.thermometry import energy_per_site, temperature_terms, torque_residual
 from gnnspin.observables.observable import NamedObservables, Observable, SourceObservable
 from gnnspin.trajectories.observers import Observer, Observers

@@ -23,6 +23,7 @@ from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.correction import CORRECTION, CorrectedStep, correction_size
 from gnnspin.dynamics.integrators import INTEGRATORS
 from gnnspin.dynamics.loop import Run, integrate
+from gnnspin.dynamics.monitor import Monitor, RunningMonitor, monitored
 from gnnspin.dynamics.multistep import begun
 from gnnspin.dynamics.observers import ObserversOfRun, resolved_observers
 from gnnspin.dynamics.parameters import NoiseTerms, StepParameters, pinned_mask
@@ -34,12 +35,13 @@ from gnnspin.dynamics.steps import Step, semi_implicit_step
 from gnnspin.dynamics.stored import (
     given_source,
     new_writer,
+    restored_monitor,
     restored_parameters,
     restored_state,
     restored_step,
 )
 from gnnspin.dynamics.timestep import suggest_timestep
-from gnnspin.force_fields.force_field import fit_in_memory
+from gnnspin.force_fields.fitting import fit_in_memory
 from gnnspin.trajectories.observers import ObservableLog, Observer, named_observers
 from gnnspin.trajectories.schedule import Schedule
 from gnnspin.trajectories.trajectory import Trajectory
@@ -62,6 +64,8 @@ def simulate(
     tolerance: float | None = None,
     correction: FieldSource | None = None,
     correct_every: int = 5,
+    monitor: FieldSource | Monitor | None = None,
+    monitor_every: int = 200,
     seed: int = 0,
     replicas: Sequence[int] | None = None,
     pinned: ArrayLike | Tensor | None = None,
@@ -113,6 +117,12 @@ def simulate(
         size, the root-mean-square torque error of `source` by component, is recorded as the observable "correction".
     correct_every : int
         Steps between measurements of the correction.
+    monitor : FieldSource or Monitor, optional
+        An exact source of the same system with which the torque of the run is compared now and then; a `Monitor` says
+        how, and what happens beyond its limit. Error and exact torque, root mean squares by component, are recorded
+        as "monitor_error" and "monitor_torque", NaN between checks.
+    monitor_every : int
+        Steps between checks by a `monitor` that is given as a source; a multiple of `observe_every`.
     seed : int
         The noise is a function of (seed, replica, step, site) and of nothing else.
     replicas : sequence of int, optional
@@ -180,6 +190,7 @@ def simulate(
         fit_in_memory(learned, math.prod(start.shape[:-2]), memory)
     running = step if correction is None else _correcting(step, correction, correct_every, source, vacancies)
     source, pinned = _diluted(source, vacancies, pinned, start)
+    watch = monitored(monitor, monitor_every, source, vacancies, schedule, trajectory)
     parameters = StepParameters.checked(
         start,
         part_sizes=[part.n_sites for part in source.system.parts],
@@ -197,7 +208,7 @@ def simulate(
     _require_cold(step, parameters, start)
     if dt == "auto":
         parameters = _with_suggested_step(parameters, source, start, step, accuracy)
-    log = ObservableLog(_observers(observers, source, corrected=correction is not None))
+    log = ObservableLog(_observers(observers, source, corrected=correction is not None, watch=watch))
     state = State(vectors(components(normalize(start))), time=float(start_time))
     with torch.no_grad():
         state = begun(running, state, source, parameters)
@@ -205,7 +216,7 @@ def simulate(
     writer = None
     if trajectory is not None:
         writer = new_writer(
-            trajectory, source, state, log, schedule, parameters, integrator, running, notes or {}, save_dtype
+            trajectory, source, state, log, schedule, parameters, integrator, running, notes or {}, save_dtype, watch
         )
     return integrate(state, source, parameters, running, schedule, log, writer, progress)
 
@@ -219,6 +230,7 @@ def resume(
     kT: TemperatureFunction | None = None,
     observers: ObserversOfRun = None,
     correction: FieldSource | None = None,
+    monitor: FieldSource | Monitor | None = None,
     progress: bool = True,
 ) -> Run:
     """Continue the run in a trajectory file from its newest checkpoint, as if it had never stopped.
@@ -241,6 +253,8 @@ def resume(
         The same names as before.
     correction : FieldSource, optional
         That of the run; default: rebuilt from the file, as the source.
+    monitor : FieldSource or Monitor, optional
+        The exact source of the run's monitor; default: rebuilt from the file. Its settings are those of the file.
     progress : bool
         Show a progress bar on a terminal.
 
@@ -263,7 +277,8 @@ def resume(
         source = stored.rebuild_source() if source is None else given_source(source, stored, stored.source)
         settings, state = stored.settings, restored_state(stored)
         step = restored_step(INTEGRATORS[settings["integrator"]], correction, stored)
-        named = _observers(observers, source, corrected="correction" in settings)
+        watch = restored_monitor(monitor, source, stored)
+        named = _observers(observers, source, corrected="correction" in settings, watch=watch)
         log = ObservableLog.restored(named, stored.observable_steps, stored.observable_times, stored.observables)
         parameters = restored_parameters(stored, kT)
     last_step = settings["last_step"] if n_steps is None else state.step + n_steps
@@ -294,10 +309,13 @@ def _correcting(
     return CorrectedStep(step, correction if vacancies is None else Diluted(correction, vacancies), every)
 
 
-def _observers(observers: ObserversOfRun, source: FieldSource, *, corrected: bool) -> dict[str, Observer]:
-    """Observers by name, the size of the correction among them."""
+def _observers(
+    observers: ObserversOfRun, source: FieldSource, *, corrected: bool, watch: RunningMonitor | None
+) -> dict[str, Observer]:
+    """Observers by name, the size of the correction and what the monitor finds among them."""
     named = named_observers(resolved_observers(observers, source))
-    return {**named, CORRECTION: correction_size} if corrected else named
+    named |= {CORRECTION: correction_size} if corrected else {}
+    return named if watch is None else {**named, **watch.observers()}
 
 
 def _with_suggested_step(

@@ -17,10 +17,11 @@ from gnnspin.core.source import FieldSource
 from gnnspin.core.state import State
 from gnnspin.dynamics.algebra import components, vectors
 from gnnspin.dynamics.correction import CorrectedStep
+from gnnspin.dynamics.monitor import Monitor, RunningMonitor
 from gnnspin.dynamics.parameters import PER_SITE, StepParameters
 from gnnspin.dynamics.protocols import TemperatureFunction, describe_temperature, protocol_from, same_temperature
 from gnnspin.dynamics.steps import Step
-from gnnspin.force_fields.force_field import tile_alike
+from gnnspin.force_fields.fitting import tile_alike
 from gnnspin.trajectories.observers import ObservableLog
 from gnnspin.trajectories.rebuild import require_same_source, require_same_system, written_out
 from gnnspin.trajectories.schedule import Schedule
@@ -39,6 +40,7 @@ def new_writer(
     step: Step,
     notes: Mapping[str, Any],
     save_dtype: str,
+    watch: RunningMonitor | None = None,
 ) -> TrajectoryWriter:
     """The trajectory file of a run that begins; errors as from `TrajectoryWriter.create`."""
     settings = {**_settings(source, state, parameters, schedule, integrator), "notes": dict(notes)}
@@ -47,6 +49,9 @@ def new_writer(
         others = [step.correction]
         description = {"source": step.correction.specification(), "device": str(step.correction.device)}
         settings["correction"] = {"every": step.every, **description}
+    if watch is not None:
+        others.append(watch.monitor.exact)
+        settings["monitor"] = watch.stored()
     values = _values_of_sites(state, parameters)
     return TrajectoryWriter.create(
         path, source, state, log, settings=settings, parameters=values, save_dtype=save_dtype, others=others
@@ -129,13 +134,28 @@ def _restored(value: NDArray[Any], device: str) -> float | Tensor:
 def restored_step(step: Step, correction: FieldSource | None, stored: Trajectory) -> Step:
     """The step of a stored run, with its corrections if it had any."""
     described = stored.settings.get("correction")
+    found = _second_source(correction, described, stored, "correction")
+    return step if found is None or described is None else CorrectedStep(step, found, described["every"])
+
+
+def restored_monitor(
+    monitor: FieldSource | Monitor | None, source: FieldSource, stored: Trajectory
+) -> RunningMonitor | None:
+    """The monitor of a stored run, if it had one; the exact source of `monitor` where it cannot be rebuilt."""
+    given = monitor.exact if isinstance(monitor, Monitor) else monitor
+    described = stored.settings.get("monitor")
+    exact = _second_source(given, described, stored, "monitor")
+    if exact is None or described is None:
+        return None
+    return RunningMonitor.restored(described, exact, source, stored.path)
+
+
+def _second_source(
+    given: FieldSource | None, described: Mapping[str, Any] | None, stored: Trajectory, name: str
+) -> FieldSource | None:
+    """A source of the run besides the one that drives it, given or rebuilt; None if the run has none."""
     if described is None:
-        if correction is not None:
-            raise InvalidInput(f"{stored.path} is a run without a correction; leave correction out")
-        return step
-    if correction is None:
-        correction = stored.rebuild_correction()
-    else:
-        correction = given_source(correction, stored, described["source"])
-    assert correction is not None
-    return CorrectedStep(step, correction, described["every"])
+        if given is not None:
+            raise InvalidInput(f"{stored.path} is a run without a {name}; leave {name} out")
+        return None
+    return stored.rebuild_second(name) if given is None else given_source(given, stored, described["source"])

@@ -13,18 +13,23 @@ from torch import Tensor
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, torque
+from gnnspin.force_fields.calibration import Calibration
+from gnnspin.force_fields.error_bars import WithErrorBars
 from gnnspin.force_fields.files import load, save
 from gnnspin.force_fields.force_field import ForceField
-from gnnspin.runs import replaced
+from gnnspin.runs import read_json, replaced, write_json
 from gnnspin.systems import SpinSystem
 
+#: File of a committee's calibration in its folder.
+_CALIBRATION = "uncertainty.json"
 
-class Committee(FieldSource, kind="committee"):
+
+class Committee(WithErrorBars, FieldSource, kind="committee"):
     """Mean of force fields that were trained independently; where they disagree, none is to be trusted.
 
     Energies and fields are the members' means. `spread` says how much their torques differ, spin by spin: large where
     the training data say little. It is no error bar (members share their architecture and its mistakes), but it ranks
-    configurations.
+    configurations, and `calibrate` makes error bars of it.
 
     Parameters
     ----------
@@ -61,6 +66,8 @@ class Committee(FieldSource, kind="committee"):
             raise InvalidInput("the members live on different systems; move them with force_field.on(system)")
         self.system = self.members[0].system
         self.device = self.members[0].device
+        #: Calibration of the spread, see `calibrate`.
+        self.uncertainty: Calibration | None = None
         self.has_energy = all(member.has_energy for member in self.members)
 
     def __len__(self) -> int:
@@ -68,7 +75,19 @@ class Committee(FieldSource, kind="committee"):
 
     def on(self, system: SpinSystem) -> Committee:
         """The same models on another system."""
-        return Committee([member.on(system) for member in self.members])
+        moved = Committee([member.on(system) for member in self.members])
+        moved.uncertainty = self.uncertainty
+        return moved
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Quantiles of its torque errors in units of the spread, None before `calibrate`."""
+        return self.uncertainty
+
+    def fields_and_scores(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean fields (R, N, 3) and the spread of the torques (R, N); see `WithErrorBars`."""
+        fields = torch.stack([member.unchecked_field(spins) for member in self.members])
+        return fields.mean(0), torque(spins.expand_as(fields), fields).var(0).sum(-1).sqrt()
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Committee:
         """Move all members, in place; returns itself."""
@@ -97,6 +116,8 @@ class Committee(FieldSource, kind="committee"):
         with replaced(folder) as complete:
             for k, member in enumerate(self.members):
                 save(member, complete / f"member_{k:02d}.safetensors")
+            if self.uncertainty is not None:
+                write_json(complete / _CALIBRATION, self.uncertainty.to_dict())
         return folder
 
     @classmethod
@@ -113,7 +134,10 @@ class Committee(FieldSource, kind="committee"):
         paths = sorted(Path(folder).glob("*.safetensors"))
         if len(paths) < 2:
             raise StoreError(f"{folder} holds {len(paths)} model files; a committee needs at least two")
-        return cls([load(path, system) for path in paths])
+        committee = cls([load(path, system) for path in paths])
+        known = Path(folder) / _CALIBRATION
+        committee.uncertainty = Calibration.from_dict(read_json(known)) if known.is_file() else None
+        return committee
 
     def torques(self, spins: Tensor | ArrayLike) -> Tensor:
         """Torques of every member, (M, ..., N, 3); parameters and errors as for `field`."""

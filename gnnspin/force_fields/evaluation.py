@@ -1,8 +1,7 @@
-"""How a model is evaluated: in torch or by code compiled for this machine; sums and digests."""
+"""How a model is evaluated: in torch or by code compiled for this machine; sums over systems."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
@@ -77,12 +76,3 @@ def sum_over_graphs(system: SpinSystem, site_energies: Tensor) -> Tensor:
     sizes = [part.n_sites for part in system.parts]
     parts = site_energies.to(torch.float64).split(sizes, dim=-1)
     return torch.stack([part.sum(-1) for part in parts], dim=-1)
-
-
-def weights_digest(model: SpinModel) -> str:
-    """SHA-256 of the names and values of a model's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -14,6 +14,8 @@ from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.model_uncertainty import PREFIX as UNCERTAINTY
+from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
 from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
@@ -36,8 +38,8 @@ CONVENTIONS_WITHOUT_ENERGY = {
 def save(force_field: ForceField, path: str | Path) -> Path:
     """Write a force field to a safetensors file, atomically.
 
-    The header holds architecture, hyperparameters, graph specification, units and conventions, versions, and where the
-    model comes from.
+    The header holds architecture, hyperparameters, graph specification, units and conventions, versions, where the
+    model comes from, and the calibration of its error bars if it has them.
 
     Parameters
     ----------
@@ -61,7 +63,11 @@ def save(force_field: ForceField, path: str | Path) -> Path:
         "versions": {"gnnspin": __version__, "torch": torch.__version__},
         "provenance": force_field.provenance,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {**model.state_dict()}
+    if force_field.uncertainty is not None:
+        header["uncertainty"] = force_field.uncertainty.header()
+        tensors |= force_field.uncertainty.tensors()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replaced(path) as temporary:
         save_file(tensors, temporary, metadata={"gnnspin": json.dumps(header)})
         temporary.chmod(0o644)  # safetensors keeps others from reading it
@@ -92,12 +98,17 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
     try:
         spec = GraphSpec(**header["graph"])
         model = build(header["model"], spec, **header["hyperparameters"])
-        model.load_state_dict(load_file(Path(path)))
+        tensors = load_file(Path(path))
+        known = header.get("uncertainty")
+        uncertainty = None if known is None else TorqueUncertainty.restored(known, tensors)
+        model.load_state_dict({name: each for name, each in tensors.items() if not name.startswith(UNCERTAINTY)})
     except InvalidInput as error:
         raise StoreError(f"{path}: {error}") from error
     except (KeyError, TypeError, RuntimeError) as error:
         raise StoreError(f"{path}: header and weights do not fit together ({error}); save the model again") from error
-    return ForceField(model, system, header.get("provenance", {}))
+    force_field = ForceField(model, system, header.get("provenance", {}))
+    force_field.uncertainty = uncertainty
+    return force_field
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

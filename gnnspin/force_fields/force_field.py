@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from gnnspin.core.containers import move_arrays
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, NoEnergyError
 from gnnspin.core.modes import independent_of_modes
-from gnnspin.core.parameter_types import DType
 from gnnspin.core.source import FieldSource
-from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_over_graphs, weights_digest
+from gnnspin.force_fields.calibration import Calibration
+from gnnspin.force_fields.description import ForceFieldParameters, weights_digest
+from gnnspin.force_fields.error_bars import WithErrorBars
+from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_over_graphs
+from gnnspin.force_fields.last_layer import Surroundings, hidden_of, recorded
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
+from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
-from gnnspin.models import architecture, build
+from gnnspin.models import build
 from gnnspin.models.base import NativeField, SpinModel
 from gnnspin.systems import SpinSystem
 
@@ -29,30 +32,13 @@ from gnnspin.systems import SpinSystem
 _USUAL_WINDOW = 16_384
 
 
-class ForceFieldParameters(Recipe):
-    """Description of a learned field source: everything but the weights, which it names by their digest."""
-
-    kind: Literal["force_field"] = "force_field"
-    model: str = Field(description="name of the architecture")
-    hyperparameters: dict[str, Any] = Field(description="hyperparameters of the architecture")
-    graph: dict[str, Any] = Field(description="graph specification")
-    weights: str = Field(description="SHA-256 of the weights")
-    dtype: DType = Field(default=torch.float32, description="precision of the evaluation")
-    max_sites: int | None = Field(default=None, ge=1, description="sites per window; default: the whole system at once")
-
-    @field_validator("hyperparameters")
-    @classmethod
-    def _complete(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """All hyperparameters, those that the architecture got after the description was written included."""
-        return architecture(info.data["model"]).Hyperparameters(**given).model_dump(mode="json")
-
-
-class ForceField(FieldSource, kind="force_field"):
+class ForceField(WithErrorBars, FieldSource, kind="force_field"):
     """A learned field source: the energies and fields of a model; no energy where the model has none.
 
     Holds a frozen copy of the model: training the original, or moving this to another precision, does not touch the
     other. Evaluates in float32 unless told otherwise; on a CPU by code compiled for this machine where the architecture
-    has it, see `native`.
+    has it, see `native`. Once `calibrate` gave it error bars, `torque_with_error_bar` tells with the torques how wrong
+    they may be.
 
     Parameters
     ----------
@@ -84,6 +70,8 @@ class ForceField(FieldSource, kind="force_field"):
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
+        self.uncertainty: TorqueUncertainty | None = None
+        self._surroundings: Surroundings | None = None
         self._tiling: Tiling | None = None
         self._native = NativeChoice()
         self._products: torch.dtype | None = None
@@ -100,6 +88,7 @@ class ForceField(FieldSource, kind="force_field"):
         self.dtype = dtype or self.dtype
         self.model.to(self.device, self.dtype)
         self.data = move_arrays(self._prepared, self.device, self.dtype)
+        self._surroundings = None
         return self
 
     def compile(self, **options: Any) -> ForceField:
@@ -168,6 +157,7 @@ class ForceField(FieldSource, kind="force_field"):
         self._tiling = Tiling.of(self.system, self.model.torque_receptive_radius, max_sites)
         self._max_sites = max_sites
         self._prepared = self.model.prepare(self._tiling.window)
+        self._surroundings = None
         return self.to()
 
     def memory(self, replicas: int = 1) -> int:
@@ -249,7 +239,40 @@ class ForceField(FieldSource, kind="force_field"):
 
     def on(self, system: SpinSystem) -> ForceField:
         """The same model on another system, not in tiles."""
-        return ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
+        moved = ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
+        moved.uncertainty = self.uncertainty
+        return moved
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Quantiles of its torque errors, None before `calibrate`."""
+        return None if self.uncertainty is None else self.uncertainty.calibration
+
+    def fields_and_scores(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Fields (R, N, 3) and posterior deviations of the torque (R, N); see `WithErrorBars`."""
+        if self._tiling is None:
+            return self._with_scores(spins)
+        fields, scores = torch.zeros_like(spins), spins.new_zeros(spins.shape[:-1])
+        for sites, owned in zip(self._tiling.sites, self._tiling.owned, strict=True):
+            part, score = self._with_scores(spins[:, sites])
+            fields[:, sites[owned]], scores[:, sites[owned]] = part[:, owned], score[:, owned]
+        return fields, scores
+
+    def _with_scores(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the whole system, or of one window."""
+        assert self.uncertainty is not None
+        if self._surroundings is None:
+            system = self.system if self._tiling is None else self._tiling.window
+            self._surroundings = Surroundings.of(system, self.model.spec)
+            self._surroundings = self._surroundings.to(self.device, self.dtype)
+        native = self._native_code() if on_this_machine(spins) else None
+        if native is not None:
+            _, fields, hidden = native.with_hidden_units(spins.detach())
+        else:
+            with recorded(self.model) as seen:
+                _, fields = self.model.energies_and_fields(self.data, spins)
+            hidden = hidden_of(self.model, seen, spins).detach()
+        return fields, self.uncertainty.network.on(self.device)(hidden, self._surroundings).to(fields)
 
     def energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Energies (R, n_graphs); see `FieldSource.energies`."""
@@ -357,35 +380,6 @@ def model_weights(source: FieldSource) -> dict[str, bytes]:
         for part in source.inside()
         if isinstance(part, ForceField)
     }
-
-
-def fit_in_memory(source: FieldSource, replicas: int, memory: float | None = None) -> None:
-    """Let every learned model inside a source run in windows if its field would not fit; see `ForceField.fit`."""
-    for part in source.inside():
-        if isinstance(part, ForceField):
-            part.fit(memory, replicas)
-
-
-def tile_alike(source: FieldSource, specification: Any) -> None:
-    """Let the learned models inside a source run in the windows that those of a description run in."""
-    parts = [part for part in source.inside() if isinstance(part, ForceField)]
-    stored = list(_described_force_fields(specification))
-    if len(parts) == len(stored):
-        for part, described in zip(parts, stored, strict=True):
-            most = described.get("max_sites")
-            if most is not None and part.specification() == {**described, "max_sites": None}:
-                part.tile(most)
-
-
-def _described_force_fields(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, Mapping):
-        if value.get("kind") == ForceField.kind:
-            yield value
-        for each in value.values():
-            yield from _described_force_fields(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _described_force_fields(each)
 
 
 ForceFieldParameters.described_class = ForceField

@@ -10,10 +10,41 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.described import Described, Recipe
+from gnnspin.core.errors import StoreError
 from gnnspin.core.source import FieldSource
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.force_fields.calibration import Calibration
 from gnnspin.force_fields.committee import Committee
-from gnnspin.force_fields.files import load
+from gnnspin.force_fields.files import load, save
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.pretrained import PREFIX
+from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.systems import SpinSystem
+
+
+def load_any(path: str | Path, system: SpinSystem) -> ForceField | Committee:
+    """The force field in a file, or the committee in a folder; errors as from `load` and `Committee.load`."""
+    folder = not str(path).startswith(PREFIX) and Path(path).is_dir()
+    return Committee.load(path, system) if folder else load(path, system)
+
+
+def save_calibrated(source: ForceField | Committee, labels: LabelSet, path: str | Path) -> Calibration:
+    """Calibrate a model or committee on labels and write it to the new file or folder `path`; see `calibrate`.
+
+    Raises
+    ------
+    StoreError
+        If `path` exists, before any work.
+    """
+    path = Path(path)
+    if path.exists():
+        raise StoreError(f"{path} exists; choose another file for the model with its error bars")
+    found = calibrate(source, labels)
+    if isinstance(source, Committee):
+        source.save(path)
+    else:
+        save(source, path)
+    return found
 
 
 class ModelFile(FieldSource, kind="model"):
@@ -49,9 +80,7 @@ class ModelFile(FieldSource, kind="model"):
         max_sites: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        folder = not str(path).startswith("pretrained:") and Path(path).is_dir()
-        source = Committee.load(path, system) if folder else load(path, system)
-        self.source = source.to(device, dtype)
+        self.source = load_any(path, system).to(device, dtype)
         if max_sites is not None:
             for member in self.source.members if isinstance(self.source, Committee) else (self.source,):
                 member.tile(max_sites)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -31,6 +32,26 @@ class NativeField(Protocol):
     def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
         ...
+
+    def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Site energies, fields, and outputs (R, N, P) of `SpinModel.hidden_units`, those of all one after another."""
+        ...
+
+
+@dataclass(frozen=True)
+class HiddenUnits:
+    """A module whose outputs the last linear map turns into site energies.
+
+    Attributes
+    ----------
+    module : nn.Module
+    sites_last : bool
+        Whether its outputs are (R, h, N), or (R, G, h, N) with G orientations whose mean counts; else (R, N, h), for
+        some of the sites at a time.
+    """
+
+    module: nn.Module
+    sites_last: bool
 
 
 class SpinModel(nn.Module, ABC):
@@ -158,6 +179,11 @@ class SpinModel(nn.Module, ABC):
     def fields(self, data: Any, spins: Tensor, *, create_graph: bool = False) -> Tensor:
         """Fields (R, N, 3) of spins (R, N, 3), see `energies_and_fields`."""
         return self.energies_and_fields(data, spins, create_graph=create_graph)[1]
+
+    @property
+    def hidden_units(self) -> tuple[HiddenUnits, ...]:
+        """Where the last linear maps of the site energies read; what `TorqueUncertainty` is made of. Default: none."""
+        return ()
 
     def calibrate(self, data: Any, spins: Tensor) -> None:
         """Set feature statistics from typical spins (R, N, 3); called once before training. Default: nothing."""

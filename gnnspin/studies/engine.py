@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from gnnspin.analysis.run_errors import draw_run_errors
 from gnnspin.analysis.trajectory import analyze_trajectory
 from gnnspin.analysis.trajectory_report import write_analysis
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
@@ -194,6 +195,9 @@ class _Work:
         for name, each in self.study.maps.items():
             with Trajectory(self.trajectory(each.run)) as run:
                 draw_maps(run, each, self.folder / f"{name}.png", self.exact)
+        for name in self.study.runs:
+            with Trajectory(self.trajectory(name)) as run:
+                draw_run_errors(run, self.folder, f"run_errors_{name}")
         for name in self.study.spectra:
             with Trajectory(self.trajectory(name)) as run:
                 draw_spectrum(run, self.folder / f"structure_factor_{name}.png")

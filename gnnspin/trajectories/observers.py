@@ -18,6 +18,22 @@ Observers: TypeAlias = Sequence[Observer] | Mapping[Any, Observer] | None
 _RESERVED = ("step", "time")
 
 
+class StopRun(Exception):
+    """Raised by an observer that wants the run to end in good order after the step it looks at.
+
+    Parameters
+    ----------
+    reason : str
+        Told to the user; see `gnnspin.dynamics.Run`.
+    value : number, array or tensor, optional
+        What the observer returns for this step.
+    """
+
+    def __init__(self, reason: str, value: Any = None) -> None:
+        super().__init__(reason)
+        self.value = value
+
+
 def named_observers(observers: Observers) -> dict[str, Observer]:
     """Observers by name; in a list a function goes by its own name, a lambda by ``observable_<position>``.
 
@@ -58,6 +74,8 @@ class ObservableLog:
         self.rows: dict[str, list[NDArray[Any]]] = {name: [] for name in observers}
         self._callbacks: set[str] = set()
         self._continued = False
+        #: Why an observer wants the run to end.
+        self.stop_reason: str | None = None
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -101,7 +119,7 @@ class ObservableLog:
         """
         if not self.observers or (self.steps and self.steps[-1] >= state.step):
             return
-        values = {name: observer(state) for name, observer in self.observers.items()}
+        values = {name: self._called(observer, state) for name, observer in self.observers.items()}
         if not self.steps and not self._continued:
             self._callbacks = {name for name, value in values.items() if value is None}
             self.rows = {name: [] for name in values if name not in self._callbacks}
@@ -110,6 +128,14 @@ class ObservableLog:
             self.rows[name].append(row[name])
         self.steps.append(state.step)
         self.times.append(state.time)
+
+    def _called(self, observer: Observer, state: State) -> Any:
+        """Value of an observer, returned or left behind when it asks for the end of the run."""
+        try:
+            return observer(state)
+        except StopRun as stop:
+            self.stop_reason = str(stop)
+            return stop.value
 
     def _value(self, name: str, value: Any, state: State) -> NDArray[Any]:
         if (value is None) is not (name in self._callbacks):

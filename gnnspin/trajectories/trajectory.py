@@ -168,7 +168,11 @@ class Trajectory:
 
     def rebuild_correction(self) -> FieldSource | None:
         """The source of the run's corrections, see `gnnspin.dynamics.simulate`, or None; errors as `rebuild_source`."""
-        stored = self.settings.get("correction")
+        return self.rebuild_second("correction")
+
+    def rebuild_second(self, name: str) -> FieldSource | None:
+        """The source of the run's "correction" or "monitor", or None; errors as `rebuild_source`."""
+        stored = self.settings.get(name)
         return None if stored is None else self._rebuilt(stored["source"], stored["device"])
 
     def _rebuilt(self, specification: dict[str, Any], device: str) -> FieldSource:

@@ -13,7 +13,7 @@ from gnnspin.core.config import Config
 from gnnspin.descriptors.irreps import GroupIrrepsConfig
 from gnnspin.descriptors.magnetic_acsf import MagneticACSFConfig
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.base import SpinModel
+from gnnspin.models.base import HiddenUnits, SpinModel
 from gnnspin.models.blocks.standardization import Standardization
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
@@ -110,6 +110,10 @@ class BehlerParrinello(SpinModel):
         """Symmetry operations that leave energies as they are; group irreps fix the lattice's orientation in space."""
         irreps = isinstance(self.hyperparameters.descriptor, GroupIrrepsConfig)
         return super().symmetries - {"space_rotation"} if irreps else super().symmetries
+
+    @property
+    def hidden_units(self) -> tuple[HiddenUnits, ...]:
+        return (HiddenUnits(self.network[-2], sites_last=False),) if len(self.network) > 1 else ()
 
     def prepare(self, system: SpinSystem) -> Any:
         return self.descriptor.prepare(system)

@@ -20,9 +20,11 @@ from gnnspin.models.architectures.moment_network import (
     moment_invariants,
     n_invariants,
 )
+from gnnspin.models.base import HiddenUnits
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.blocks.cluster_layer import ClusterLayer, LayerSize
 from gnnspin.models.blocks.density import prepare_geometry
+from gnnspin.models.blocks.standardization import last_hidden
 from gnnspin.models.moments.walks import HoppingTerms
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
@@ -119,6 +121,10 @@ class MomentClusterExpansion(MomentModel):
         """Radius within which the closure of a site depends on spins."""
         hops = (self._degree_within(self.hyperparameters.layers) - 1) // 2
         return max(self.hyperparameters.layers * self.spec.cutoff, hops * self.hamiltonian.hop_length)
+
+    @property
+    def hidden_units(self) -> tuple[HiddenUnits, ...]:
+        return last_hidden(self.layers)
 
     def prepare(self, system: SpinSystem, *, lattice: bool = True) -> MomentData:
         neighbors = prepare_geometry(system, self.spec, self._radial, self._angular)

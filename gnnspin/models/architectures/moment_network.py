@@ -15,7 +15,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.base import SpinModel
+from gnnspin.models.base import HiddenUnits, SpinModel
 from gnnspin.models.blocks.density import NeighborGeometry
 from gnnspin.models.blocks.standardization import Standardization, site_network
 from gnnspin.models.moments.fields import normal_matrix, solve_coefficients, trace_fields, whitening
@@ -315,6 +315,10 @@ class MomentNetwork(MomentModel):
         size = n_invariants(self.degree)
         self.standardization = Standardization(size)
         self.network = site_network((size, hyperparameters.hidden, hyperparameters.hidden, 1))
+
+    @property
+    def hidden_units(self) -> tuple[HiddenUnits, ...]:
+        return (HiddenUnits(self.network[-2], sites_last=False),)
 
     def _closure(self, data: MomentData, spins: Tensor, moments: Moments, *, calibrate: bool = False) -> Tensor:
         features = moment_invariants(spins, moments.scalar, moments.vector).transpose(1, 2)

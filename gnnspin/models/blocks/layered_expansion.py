@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
-from gnnspin.models.base import SpinModel
+from gnnspin.models.base import HiddenUnits, SpinModel
 from gnnspin.models.blocks.fixed_number import with_potential
 from gnnspin.models.blocks.site_kinds import site_kinds
+from gnnspin.models.blocks.standardization import last_hidden
 from gnnspin.systems import SpinSystem
 
 
@@ -80,6 +81,10 @@ class LayeredExpansion(SpinModel):
     def receptive_radius(self) -> float:
         """Radius within which a site energy depends on spins; infinite at fixed number: one potential for all sites."""
         return math.inf if self.hyperparameters.fixed_number else self._reach
+
+    @property
+    def hidden_units(self) -> tuple[HiddenUnits, ...]:
+        return last_hidden(self.layers)
 
     def _site_kinds(self, system: SpinSystem) -> np.ndarray:
         """Kind of every site (N,) int64; InvalidInput if there are more than the model knows."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from gnnspin.models.base import HiddenUnits
 
 
 class Standardization(nn.Module):
@@ -72,3 +75,8 @@ def standardized_outputs(
     for layer in others:
         hidden = layer.weight @ hidden + layer.bias[:, None] if isinstance(layer, nn.Linear) else layer(hidden)
     return energy.squeeze(-2), hidden
+
+
+def last_hidden(layers: Iterable[nn.Module]) -> tuple[HiddenUnits, ...]:
+    """Last hidden units of the site network of every layer, whose outputs have the sites last."""
+    return tuple(HiddenUnits(cast(nn.Sequential, layer.network)[-2], sites_last=True) for layer in layers)

@@ -25,6 +25,7 @@ struct ClusterLayer {
     void *d_sent, *d_scalars_sent;            // the same by displacement, as sent back from the centres
     void *d_own, *d_own_scalars;              // the part that arises at the site itself
     void *sites, *d_spins;
+    void* activations;                        // (hidden): last hidden units, where they are asked for
 };
 }
 
@@ -184,6 +185,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t h = 0; h < H; ++h) silu<T, B>(z1 + h * B, a1 + h * B);
         product<T, NV, BIAS>(as<T>(l.second), H, H, Strided<T>{a1, B}, z2, B, as<T>(l.second_bias));
         for (int64_t h = 0; h < H; ++h) silu<T, B>(z2 + h * B, a2 + h * B);
+        if (l.activations) this->store(a2, H, this->at(l.activations, H, r, p));
         product<T, NV, BIAS>(as<T>(l.third), l.outputs, H, Strided<T>{a2, B}, out, B, as<T>(l.third_bias));
         T total[B];
         for (int b = 0; b < B; ++b) total[b] = out[b] + z1[H * B + b];

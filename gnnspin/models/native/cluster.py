@@ -36,7 +36,7 @@ class NativeCluster(NativeLayered):
         "tensor_first tensor_first_back tensor_second tensor_second_back "
         "density_mixing density_mixing_back gate_mixing gate_mixing_back "
         "first first_bias first_back second second_bias second_back third third_bias third_back "
-        "vectors scalars_in d_vectors d_scalars d_sent d_scalars_sent d_own d_own_scalars sites d_spins",
+        "vectors scalars_in d_vectors d_scalars d_sent d_scalars_sent d_own d_own_scalars sites d_spins activations",
     )
 
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:

@@ -1,4 +1,4 @@
-"""Layers in structures, arrays, and one call per field: what the native kernels of both cluster expansions share."""
+"""Common part of the native kernels of both cluster expansions: layers in structures, arrays, one call per field."""
 
 from __future__ import annotations
 
@@ -115,6 +115,24 @@ class NativeLayered:
         parts = [self._one(replica, field=field) for replica in spins]
         energies = torch.stack([energy for energy, _ in parts])
         return energies, torch.stack([part for _, part in parts if part is not None]) if field else None
+
+    def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Site energies (R, N), fields (R, N, 3) and the last hidden units (R, N, P) of all layers."""
+        kept = [self._rows.array(int(layer.hidden), self._spins.dtype) for layer in self._layers]
+        for layer, array in zip(self._layers, kept, strict=True):
+            layer.activations = array.data_ptr()
+        energies, fields, hidden = [], [], []
+        try:
+            for replica in spins:
+                energy, field = self._one(replica, field=True)
+                assert field is not None
+                energies.append(energy)
+                fields.append(field)
+                hidden.append(torch.cat([self._rows.read(array) for array in kept]).T)
+        finally:
+            for layer in self._layers:
+                layer.activations = None
+        return torch.stack(energies), torch.stack(fields), torch.stack(hidden)
 
     def _one(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         self._rows.write(spins.T, self._spins)

@@ -24,6 +24,7 @@ struct OrientedLayer {
     void *vectors, *mixed_vectors, *scalars_in, *mixed_scalars;
     void *d_vectors, *d_scalars, *d_messages /* of the first layer: of its neighbours' vectors, (D in_vectors) */, *d_scalar_messages, *d_mixed_scalars;
     void *sites, *d_spins;
+    void* activations;  // (hidden): mean over the orientations of the last hidden units, where they are asked for
 };
 }
 
@@ -36,18 +37,18 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     int64_t G, K, C, F, P;
     std::vector<T> buffer;
     T *X, *u, *inv, *z1, *a1, *z2, *a2, *out, *mixed, *v, *s;
-    T *dA_all, *dX, *du, *dinv, *d1, *dout, *dmixed, *dv, *total;
+    T *dA_all, *dX, *du, *dinv, *d1, *dout, *dmixed, *dv, *total, *kept;
 
     OrientedBlock(const Layer& layer, const Rows& given, const T* all_spins, const T* all_kinds)
         : Base(given, all_spins, all_kinds), l(layer), G(l.orientations), K(l.kinds), C(l.in_vectors), F(l.filters),
           P(l.factors), buffer(G * (C + l.in_scalars) * B) {
         const int64_t n = K + F, H = l.hidden, M = l.terms * l.channels;
-        this->template reserve<20>(
+        this->template reserve<21>(
             {3 * n, 3 * P, l.invariants, H + 1, H, H, H, l.outputs, 3 * M, 3 * l.channels, l.scalars,
              l.is_first ? 3 * G * F : 0, 3 * n, 3 * P, l.invariants, H + 1, l.outputs, 3 * M, 3 * l.channels,
-             l.site_outputs},
+             l.site_outputs, H},
             {&X, &u, &inv, &z1, &a1, &z2, &a2, &out, &mixed, &v, &s,
-             &dA_all, &dX, &du, &dinv, &d1, &dout, &dmixed, &dv, &total});
+             &dA_all, &dX, &du, &dinv, &d1, &dout, &dmixed, &dv, &total, &kept});
         pointers.resize(l.displacements * (C + F + l.in_scalars));
     }
 
@@ -112,6 +113,10 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
         for (int64_t h = 0; h < H; ++h) silu<T, B>(z2 + h * B, a2 + h * B);
         product<T, NV, BIAS>(as<T>(l.third), l.outputs, H, Strided<T>{a2, B}, out, B, as<T>(l.third_bias));
         const T share = T(1) / T(G);
+        if (l.activations) {
+            for (int64_t b = 0; b < H * B; ++b) kept[b] = (g ? kept[b] : T(0)) + share * a2[b];
+            if (g + 1 == G) this->store(kept, H, this->at(l.activations, H, r, p));
+        }
         for (int b = 0; b < B; ++b) total[b] += share * z1[H * B + b];
         for (int64_t b = 0; b < l.site_outputs * B; ++b) total[b] += share * out[b];
         if (!l.emits) return;

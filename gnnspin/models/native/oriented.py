@@ -32,7 +32,7 @@ class NativeOriented(NativeLayered):
         "scalar_mixing scalar_mixing_back factor_mixing factor_mixing_back vector_mixing vector_mixing_back "
         "first first_bias first_back second second_bias second_back third third_bias third_back "
         "vectors mixed_vectors scalars_in mixed_scalars d_vectors d_scalars d_messages d_scalar_messages "
-        "d_mixed_scalars sites d_spins",
+        "d_mixed_scalars sites d_spins activations",
     )
 
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:

@@ -9,6 +9,7 @@ import torch
 
 import gnnspin as gs
 from gnnspin.core.errors import InvalidInput
+from gnnspin.force_fields.last_layer import hidden_of, recorded
 from gnnspin.models.native import NoCompiler
 from gnnspin.models.native.library import NativeLibrary, _compiler
 
@@ -37,6 +38,16 @@ def _force_field(system, cutoff=2.0, name=ORIENTED, **hyperparameters):
     return gs.ForceField(model, system, dtype=torch.float64)
 
 
+def _assert_same_hidden_units(force_field, spins):
+    """What error bars are made of, with the fields of the same evaluation."""
+    model = force_field.model
+    energies, fields, hidden = model.native(force_field.system, torch.float64).with_hidden_units(spins)
+    with recorded(model) as seen:
+        expected = model.energies_and_fields(force_field.data, spins)
+    torch.testing.assert_close((energies, fields), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(hidden, hidden_of(model, seen, spins), rtol=1e-10, atol=1e-12)
+
+
 def _assert_same(force_field, replicas=2):
     n_sites = force_field.system.n_sites
     spins = torch.stack([torch.as_tensor(gs.core.random_spins(n_sites, seed=k)) for k in range(replicas)]).double()
@@ -45,6 +56,7 @@ def _assert_same(force_field, replicas=2):
     torch.testing.assert_close(energies, plain[0], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(fields, plain[1], rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(force_field.energies(spins), plain[0], rtol=1e-12, atol=1e-12)
+    _assert_same_hidden_units(force_field, spins)
     assert plain[1].abs().max() > 0.01
 
 
