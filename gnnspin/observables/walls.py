@@ -289,7 +289,7 @@ class _Window:
             move = (bb * ga - ab * gb) / determinant
             grow = (aa * gb - ab * ga) / determinant
             position = position + torch.clamp(move, -_LARGEST_STEP * width, _LARGEST_STEP * width)
-            width = (width * torch.exp(grow.clamp(-0.5, 0.5))).clamp_min(1e-3 * float(spacing.max()))
+            width = (width * torch.exp(grow.clamp(-0.5, 0.5))).clamp_min(0.3 * float(spacing.max()))
             width = torch.minimum(width, longest)
         return position, width
 

@@ -81,8 +81,8 @@ def refine_saddle(
     if largest <= tolerance:
         return state.spins
     raise ConvergenceError(
-        f"the torque stays at {largest:.1e}, above tolerance={tolerance:.0e}; start nearer to the extremum, such as the "
-        "saddle of an elastic_band of a smaller tolerance, or ask for less"
+        f"the torque stays at {largest:.1e}, above tolerance={tolerance:.0e}; start nearer to the extremum, "
+        "such as the saddle of an elastic_band of a smaller tolerance, or ask for less"
     )
 
 

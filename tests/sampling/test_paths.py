@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -133,12 +134,14 @@ def test_refined_saddle_is_the_extremum_nearby() -> None:
         refine_saddle(BIAXIAL, tilted, max_iterations=0)
 
 
-@pytest.mark.parametrize("n", [12, 420])
-def test_modes_of_a_ferromagnet_are_its_spin_waves(n: int) -> None:
-    """``B + 2 J (1 - cos k)``, each twice, by diagonalisation and by Lanczos iteration."""
+@pytest.mark.parametrize("largest", [800, 20])
+def test_modes_of_a_ferromagnet_are_its_spin_waves(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``B + 2 J (1 - cos k)``, each twice, by diagonalisation and by iteration."""
+    monkeypatch.setattr(importlib.import_module("gnnspin.sampling.minimum_modes"), "DENSE", largest)
+    n = 40
     values = minimum_modes(ring(n, 1.0, 0.3), up(n), 6).eigenvalues
     exact = [0.3 + 2 * (1 - math.cos(2 * math.pi * k / n)) for k in (0, 0, 1, 1, 1, 1)]
-    np.testing.assert_allclose(values, exact, atol=1e-8)
+    np.testing.assert_allclose(values, exact, atol=1e-7)
 
 
 def test_the_hessian_is_the_second_derivative_along_geodesics() -> None:
