@@ -73,7 +73,7 @@ def transition_rate(
     damping: float | None = None,
     gamma: float = 1.0,
     moments: float | ArrayLike | Tensor = 1.0,
-    zero_tolerance: float = 1e-6,
+    zero_tolerance: float = 1e-8,
     minimum_volume: float | None = None,
     saddle_volume: float | None = None,
     pinned: Tensor | ArrayLike | None = None,

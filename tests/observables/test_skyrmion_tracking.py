@@ -83,10 +83,10 @@ def driven_skyrmion(system: gs.systems.SpinSystem, alpha: float, beta: float, u:
     run = simulate(
         source + ZhangLi(system, (u, 0, 0), beta),
         relaxed,
-        dt=0.2,
-        n_steps=round(duration / 0.2),
+        dt=0.1,
+        n_steps=round(duration / 0.1),
         observers=["skyrmion_center"],
-        observe_every=20,
+        observe_every=40,
         progress=False,
         **gilbert_form(alpha),
     )
