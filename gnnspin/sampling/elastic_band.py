@@ -26,6 +26,8 @@ _MAX_TURN = 0.1
 _MEMORY = 12
 #: Residual of the band, in units of its first one, from which an image climbs.
 _CLIMB_FROM = 0.05
+#: Energies that differ by this part of the barrier are equally high.
+_EQUAL = 1e-2
 #: Residual, in the same units, below which quasi-Newton steps are taken, while they lower it by half in so many steps
 #: and do not raise it that many times; else inertial ones are taken so many times, after a few failures for good.
 _NEWTON_FROM, _PATIENT, _WORSE, _REST, _FAILURES = 0.05, 60, 30.0, 40, 2
@@ -187,7 +189,7 @@ def elastic_band(
     while iteration < max_iterations:
         done = point.residual <= tolerance
         may_climb = climbing and (done or point.residual <= _CLIMB_FROM * first)
-        highest = band.highest(point) if may_climb else climber
+        highest = band.highest(point, climber) if may_climb else climber
         if highest != climber:
             climber, walk = highest, _Walk(band)
             point = band.at(point.images, climber)
@@ -258,9 +260,12 @@ class _Band:
         torques = residual.norm(dim=-1).amax(-1)
         return _State(images, energies, gradients, tangents, force, torques)
 
-    def highest(self, point: _State) -> int | None:
-        """The image that is to climb: the highest, unless it is an end."""
+    def highest(self, point: _State, climber: int | None) -> int | None:
+        """The image that is to climb: the highest, unless it is an end; one that climbs goes on beside equal ones."""
         image = int(point.energies.argmax())
+        top, base = float(point.energies[image]), float(self.ends.min())
+        if climber is not None and top - float(point.energies[climber]) <= _EQUAL * (top - base):
+            return climber
         return image if 0 < image < len(point.images) - 1 else None
 
     def moved(self, point: _State, step: Tensor, climber: int | None) -> _State:

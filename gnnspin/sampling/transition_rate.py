@@ -178,7 +178,7 @@ def _moments_of(moments: float | ArrayLike | Tensor, curvature: Curvature) -> Te
     """Moment (d,) of each direction of the free spins."""
     mu = torch.as_tensor(checked_moments(moments, curvature.spins), dtype=torch.float64, device=curvature.spins.device)
     if not bool((mu > 0).all()):
-        raise InvalidInput(f"moments={moments} must be positive")
+        raise InvalidInput(f"moments={mu.tolist()} must be positive")
     return mu.expand(len(curvature.spins))[curvature.sites].repeat_interleave(2)
 
 

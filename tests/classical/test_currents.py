@@ -73,7 +73,7 @@ def test_torques_have_the_declared_signs() -> None:
     torch.testing.assert_close(ratio, exact, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("excess", [-0.2, 0.2])
+@pytest.mark.parametrize("excess", [-0.4, 0.4])
 def test_critical_current_of_a_macrospin(excess: float) -> None:
     """Near +z ``S_perp ~ exp[(a - alpha 2K) t / (1 + alpha^2)]`` with p = -z: it switches above ``a = alpha 2K``."""
     system, K, alpha = gs.systems.chain(1, pbc=False), 0.5, 0.1
@@ -81,11 +81,11 @@ def test_critical_current_of_a_macrospin(excess: float) -> None:
     source = gs.classical.UniaxialAnisotropy(system, K) + SlonczewskiTorque(system, a, polarization=(0, 0, -1))
     tilt = 1e-4
     spins = torch.tensor([[math.sin(tilt), 0.0, math.cos(tilt)]], dtype=torch.float64)
-    run = simulate(source, spins, dt=0.05, n_steps=400, **gilbert_form(alpha))
-    rate = math.log(float(run.spins[0, :2].norm()) / tilt) / 20.0
+    run = simulate(source, spins, dt=0.05, n_steps=200, **gilbert_form(alpha))
+    rate = math.log(float(run.spins[0, :2].norm()) / tilt) / 10.0
     assert rate == pytest.approx((a - alpha * 2 * K) / (1 + alpha**2), abs=1e-4)
-    tilted = torch.tensor([[math.sin(0.5), 0.0, math.cos(0.5)]], dtype=torch.float64)
-    end = simulate(source, tilted, dt=0.25, n_steps=800, **gilbert_form(alpha))
+    tilted = torch.tensor([[math.sin(0.8), 0.0, math.cos(0.8)]], dtype=torch.float64)
+    end = simulate(source, tilted, dt=0.3, n_steps=400, **gilbert_form(alpha))
     assert float(end.spins[0, 2]) * math.copysign(1, -excess) > 0.99
 
 

@@ -77,7 +77,7 @@ def both_species(n_sites: int, duration: float, integrator: str, kT: float = 1.0
 @pytest.mark.parametrize(
     ("integrator", "n_sites", "duration", "largest"),
     [
-        ("semi_implicit", 4000, 20.0, 0.013),
+        ("semi_implicit", 4000, 14.0, 0.015),
         *(pytest.param(name, 20000, 60.0, 0.003, marks=pytest.mark.slow) for name in NOISY),
     ],
 )

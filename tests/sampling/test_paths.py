@@ -87,7 +87,7 @@ def test_rate_of_an_axial_spin_is_browns() -> None:
     assert found.rate(kT) == pytest.approx(exact, rel=1e-9)
 
 
-@pytest.mark.parametrize(("J", "barrier"), [(0.3, 1.3), (0.7, 1.7), (2.0, 2.0)])
+@pytest.mark.parametrize(("J", "barrier"), [(0.3, 1.3), (2.0, 2.0)])
 def test_two_spins_turn_one_by_one_or_together(J: float, barrier: float) -> None:
     """``E = -J S1.S2 - K sum z^2`` with K = 1: K + J below J = K, 2 K above."""
     easy = UniaxialAnisotropy(TWO, 1.0) + UniaxialAnisotropy(TWO, -0.1, (0, 1, 0))
@@ -161,6 +161,25 @@ def test_the_hessian_is_the_second_derivative_along_geodesics() -> None:
         assert float(found.eigenvalues[k]) == pytest.approx(second, abs=1e-6)
     overlap = torch.einsum("anc,bnc->ab", found.modes, found.modes)
     torch.testing.assert_close(overlap, torch.eye(18, dtype=torch.float64), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["exact", "learned"])
+def test_paths_of_any_source_with_an_energy(name: str) -> None:
+    """What does not know a direction in space leaves the barrier of spins that turn together at 4 K."""
+    system = gs.systems.chain(4)
+    axes = UniaxialAnisotropy(system, 0.2) + UniaxialAnisotropy(system, -0.1, (0, 1, 0)) + Heisenberg(system, 1.0)
+    if name == "exact":
+        hamiltonian = gs.electrons.SDHamiltonian(system, J=1.0)
+        source = gs.electrons.ExactDiagonalization(hamiltonian, kT=0.2, mu=-2.0) + axes
+    else:
+        spec = gs.graphs.GraphSpec.for_system(system, cutoff=1.2)
+        model = gs.models.build("spin_cluster_expansion", spec, layers=1, channels=2, hidden=4)
+        source = gs.ForceField(model, system) + axes
+    start = geodesic_path(up(4), -up(4), 5, noise=0.05)
+    found = elastic_band(source, start, tolerance=1e-3, max_iterations=200)
+    assert found.converged
+    assert residual(source, found.saddle) < 1.1e-3
+    assert found.barrier == pytest.approx(4 * 0.2, abs=1e-4)
 
 
 def test_pinned_spins_stay() -> None:
