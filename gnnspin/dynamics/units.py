@@ -166,7 +166,7 @@ class PhysicalUnits:
         >>> units = PhysicalUnits(energy=0.01, moment=2.2)
         >>> u = units.drift_velocity(1e12, polarization=0.7, volume=0.0118, length=0.2866)
         >>> round(-u * 0.2866e-9 / (units.picoseconds(1.0) * 1e-12), 1)
-        21.8
+        23.5
         """
         _require_current(current_density, polarization, "polarization", volume=volume, length=length)
         per_moment = self.g_factor * polarization * current_density * volume * 1e-27 / (2 * self.moment)

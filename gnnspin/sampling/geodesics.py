@@ -48,8 +48,8 @@ def geodesic_path(
     Examples
     --------
     >>> path = geodesic_path([[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]], 3)
-    >>> path[1].tolist()
-    [[0.7071067811865475, 0.0, 0.7071067811865475]]
+    >>> path[1].numpy().round(6).tolist()
+    [[0.707107, 0.0, 0.707107]]
     """
     n_images = whole_at_least(n_images, 3, "n_images")
     first, last = (as_spins(each).detach().to(torch.float64) for each in (start, end))
