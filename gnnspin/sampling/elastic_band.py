@@ -166,7 +166,7 @@ def elastic_band(
     >>> import gnnspin as gs
     >>> spin = gs.systems.chain(1, pbc=False)
     >>> source = gs.classical.UniaxialAnisotropy(spin, 0.5) + gs.classical.UniaxialAnisotropy(spin, -0.2, (0, 1, 0))
-    >>> start = gs.sampling.geodesic_path([[0.0, 0.0, 1.0]], [[0.0, 0.0, -1.0]], 7)
+    >>> start = gs.sampling.geodesic_path([[0.0, 0.0, 1.0]], [[0.0, 0.0, -1.0]], 7, noise=0.1)
     >>> round(elastic_band(source, start).barrier, 6)
     0.5
     """
