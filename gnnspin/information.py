@@ -48,6 +48,7 @@ _FAMILIES = (
     "gnnspin.electrons:HoppingRule",
     "gnnspin.electrons:Lead",
     "gnnspin.dynamics:Protocol",
+    "gnnspin.classical:Waveform",
     "gnnspin.observables:Observable",
 )
 
@@ -60,8 +61,8 @@ _STUDIES = "reproduce"
 def describe(topic: str | None) -> str:
     """Text about a topic: None, a file, a model, ``pretrained:NAME``, a kind, a study, or the name of a configuration.
 
-    Kinds are those of sources, Hamiltonians, hopping rules, leads, temperature protocols, observables, systems and
-    samplers.
+    Kinds are those of sources, Hamiltonians, hopping rules, leads, temperature protocols, waveforms, observables,
+    systems and samplers.
 
     Raises
     ------

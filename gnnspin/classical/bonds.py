@@ -117,6 +117,16 @@ def unit_vectors(vectors: FloatArray) -> FloatArray:
     return np.where(unit, vectors, vectors / lengths)
 
 
+def surface_normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
+    """Validate a normal, of unit length then; default the system's polar axis, else z."""
+    polar = next((part.polar_axis for part in system.parts if part.polar_axis is not None), None)
+    given = polar if normal is None else normal
+    axis = np.asarray([0.0, 0.0, 1.0] if given is None else given, dtype=np.float64)
+    if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
+        raise InvalidInput(f"normal={normal!r} must be three finite numbers, not all zero")
+    return unit_vectors(axis)
+
+
 def share_among_sites(energies: Tensor, clusters: Tensor, n_sites: int) -> Tensor:
     """Energies per cluster (R, B) split equally among the cluster's sites (B, k), shape (R, N)."""
     size = clusters.shape[1]

@@ -9,7 +9,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.classical.bonds import checked_clusters, share_among_sites, shell_bond_list, shell_couplings, unit_vectors
+from gnnspin.classical.bonds import (
+    checked_clusters,
+    share_among_sites,
+    shell_bond_list,
+    shell_couplings,
+    surface_normal,
+)
 from gnnspin.classical.term import ClassicalTerm
 from gnnspin.core.errors import InvalidInput
 from gnnspin.systems.system import FloatArray, SpinSystem
@@ -64,7 +70,7 @@ class DzyaloshinskiiMoriya(ClassicalTerm, kind="dzyaloshinskii_moriya"):
             self.vectors = np.array(D, dtype=np.float64)
             self.bonds, self.D = pairs, self.vectors
         else:
-            self.D, self.normal = shell_couplings(D, "D"), _normal(normal, system)
+            self.D, self.normal = shell_couplings(D, "D"), surface_normal(normal, system)
             found = shell_bond_list(system, n_shells=len(self.D))
             pairs = found.pairs
             self.vectors = self.D[found.shell, None] * _directions(found.vector, rule, self.normal)
@@ -76,15 +82,6 @@ class DzyaloshinskiiMoriya(ClassicalTerm, kind="dzyaloshinskii_moriya"):
     def site_energies(self, spins: Tensor, time: float | None = None) -> Tensor:
         vector_chirality = torch.linalg.cross(spins[:, self._pairs[:, 0]], spins[:, self._pairs[:, 1]])
         return share_among_sites((self._vectors * vector_chirality).sum(-1), self._pairs, self.system.n_sites)
-
-
-def _normal(normal: ArrayLike | None, system: SpinSystem) -> FloatArray:
-    polar = next((part.polar_axis for part in system.parts if part.polar_axis is not None), None)
-    given = polar if normal is None else normal
-    axis = np.asarray([0.0, 0.0, 1.0] if given is None else given, dtype=np.float64)
-    if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
-        raise InvalidInput(f"normal={normal!r} must be three finite numbers, not all zero")
-    return unit_vectors(axis)
 
 
 def _directions(vector: FloatArray, rule: str, normal: FloatArray) -> FloatArray:

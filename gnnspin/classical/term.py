@@ -1,4 +1,4 @@
-"""Base class of classical energy terms: write the site energies, the field is their gradient."""
+"""Base classes of classical sources: of an energy term write the site energies, the field is their gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,39 @@ from gnnspin.core.source import FieldSource
 from gnnspin.systems.system import SpinSystem
 
 
-class ClassicalTerm(FieldSource):
+class ClassicalSource(FieldSource):
+    """A classical field source with a precision and a device of its own: a term of the energy, or a torque without one.
+
+    Parameters
+    ----------
+    system : SpinSystem
+        Where the spins sit.
+    device : torch.device or str
+        Where the source is computed.
+    dtype : torch.dtype
+        Precision of the evaluation.
+
+    Raises
+    ------
+    InvalidInput
+        If `dtype` is neither float32 nor float64.
+    """
+
+    def __init__(
+        self, system: SpinSystem, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise InvalidInput(f"dtype={dtype} must be torch.float32 or torch.float64")
+        self.system = system
+        self.device, self.dtype = torch.device(device), dtype
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        """Numbers on the source's device, real ones in its precision."""
+        tensor = torch.from_numpy(values)
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)
+
+
+class ClassicalTerm(ClassicalSource):
     """A classical energy ``E = sum_i e_i``; a subclass writes `site_energies`, the field follows by autograd.
 
     Parameters
@@ -46,10 +78,7 @@ class ClassicalTerm(FieldSource):
     def __init__(
         self, system: SpinSystem, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
     ) -> None:
-        if dtype not in (torch.float32, torch.float64):
-            raise InvalidInput(f"dtype={dtype} must be torch.float32 or torch.float64")
-        self.system = system
-        self.device, self.dtype = torch.device(device), dtype
+        super().__init__(system, device, dtype)
         self._graph_index = self._tensor(system.graph_index)
 
     @abstractmethod
@@ -60,8 +89,3 @@ class ClassicalTerm(FieldSource):
         """Energies (R, n_graphs), in float64, of spins (R, N, 3)."""
         sites = self.site_energies(spins, time).to(torch.float64)
         return sites.new_zeros(len(spins), self.system.n_graphs).index_add_(1, self._graph_index, sites)
-
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        """Numbers on the term's device, real ones in its precision."""
-        tensor = torch.from_numpy(values)
-        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)

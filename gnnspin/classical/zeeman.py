@@ -75,7 +75,7 @@ class Zeeman(ClassicalTerm, kind="zeeman"):
         return self._function is not None or self.amplitude is not None
 
     def _vectors(self, values: Any, name: str) -> FloatArray:
-        given = values.detach().cpu() if isinstance(values, Tensor) else values
+        given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         vectors = np.array(given, dtype=np.float64)
         n_sites = self.system.n_sites
         if vectors.shape not in ((3,), (n_sites, 3)) or not np.isfinite(vectors).all():

@@ -32,8 +32,8 @@ class Terms(NamedTuple):
         Thermal field per unit of `noise`.
     damping : float or (n,)
         lambda.
-    scale : float
-        gamma dt.
+    scale : float or (n,)
+        gamma dt / mu.
     both : bool
         Whether the damping acts on the thermal field as well.
     """
@@ -81,7 +81,7 @@ class Drive:
         self.parameters = parameters
         self.spins = components(state.spins)
         self.noise, self.amplitude = _thermal_field(state, parameters)
-        self.scale = parameters.gamma * parameters.dt
+        self.scale = parameters.scale
 
     def field(self, spins: Tensor, time: float) -> Tensor:
         """Effective field H at unit `spins`."""
@@ -127,10 +127,9 @@ class Drive:
         return BLOCK * torch.get_num_threads()
 
     def _terms(self, shape: torch.Size) -> Terms:
-        noise, amplitude, damping = (
-            _flat(value, shape) for value in (self.noise, self.amplitude, self.parameters.damping)
-        )
-        return Terms(noise, amplitude, damping, self.scale, self.parameters.noise == "both")
+        given = (self.noise, self.amplitude, self.parameters.damping, self.scale)
+        noise, amplitude, damping, scale = (_flat(value, shape) for value in given)
+        return Terms(noise, amplitude, damping, scale, self.parameters.noise == "both")
 
     def finish(
         self,

@@ -38,7 +38,7 @@ def register_integrator(name: str) -> Callable[[Step], Step]:
     >>> @register_integrator("example_euler")
     ... def euler_step(state, source, parameters):
     ...     torque = source.torque(state.spins, state.time)
-    ...     moved = state.spins + parameters.gamma * parameters.dt * torque
+    ...     moved = state.spins + parameters.gamma * parameters.dt * torque  # for moments of one size
     ...     spins = moved / moved.norm(dim=-1, keepdim=True)
     ...     return type(state)(spins, state.time + parameters.dt, state.step + 1)
     """

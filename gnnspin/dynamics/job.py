@@ -156,11 +156,11 @@ class SimulationConfig(_Options):
 
     def _require_settings_of(self, stored: Trajectory) -> None:
         """For trajectories without a configuration among their notes: compare with the settings of the run."""
-        saved = {**stored.settings, "damping": stored.damping, "kT": stored.kT}
+        saved = {**stored.settings, "damping": stored.damping, "kT": stored.kT, "moments": stored.moments}
         names = [name for name in _Options.model_fields if name in stored.settings and name != "kT"]
         names = [name for name in names if getattr(self, name) not in (None, "auto")]
         differing = [name for name in names if saved[name] != plain(getattr(self, name))]
-        numbers = ["damping"] if isinstance(self.kT, Recipe) else ["damping", "kT"]
+        numbers = ["damping", "moments"] if isinstance(self.kT, Recipe) else ["damping", "moments", "kT"]
         differing += [name for name in numbers if not np.array_equal(np.squeeze(saved[name]), getattr(self, name))]
         if stored.state.spins.dtype != getattr(torch, self.dtype):
             saved["dtype"] = stored.state.spins.dtype

@@ -20,7 +20,7 @@ from gnnspin.dynamics.guard import FiniteSum
 from gnnspin.dynamics.protocols import TemperatureFunction
 
 #: Parameters that may differ from site to site.
-PER_SITE = ("damping", "kT", "pinned")
+PER_SITE = ("damping", "kT", "moments", "pinned")
 
 #: Where the noise enters: the precession term alone, or both terms.
 NoiseTerms: TypeAlias = Literal["precession", "both"]
@@ -28,7 +28,7 @@ NoiseTerms: TypeAlias = Literal["precession", "both"]
 
 @dataclass(frozen=True)
 class StepParameters:
-    """Parameters of ``dS/dt = gamma S x (H + eta) - gamma lambda S x (S x H)``.
+    """Parameters of ``dS/dt = gamma/mu S x (H + eta) - gamma/mu lambda S x (S x H)``.
 
     Numbers, or tensors that broadcast against ``(..., N)``, the spins' shape without the components: ``(R, 1)`` per
     replica, ``(N,)`` per site, ``(R, N)`` both.
@@ -44,6 +44,8 @@ class StepParameters:
     kT : float, tensor or function of time
         Temperature in units of the hopping. A function, for instance a `Protocol`, is evaluated at the middle of every
         step.
+    moments : float or tensor
+        Magnetic moments mu in units of that to which gamma belongs: spins turn ``1/mu`` times as fast under the same H.
     noise : "precession" or "both"
         Terms the noise enters: the precession alone (canonical), or precession and damping, with a variance divided by
         ``1 + lambda^2``. Averages are the same.
@@ -70,6 +72,7 @@ class StepParameters:
     damping: float | Tensor
     gamma: float = 1.0
     kT: float | Tensor | TemperatureFunction = 0.0
+    moments: float | Tensor = 1.0
     noise: NoiseTerms = "precession"
     seed: int = 0
     replicas: tuple[int, ...] | None = None
@@ -85,6 +88,11 @@ class StepParameters:
         names = [field.name for field in fields(self) if field.name not in (*PER_SITE, "part_sizes", "guard")]
         return {name: getattr(self, name) for name in names}
 
+    @cached_property
+    def scale(self) -> float | Tensor:
+        """``gamma dt / mu``, the angle by which a unit of field turns a spin in one step; a number, or one per site."""
+        return self.gamma * self.dt / self.moments
+
     def temperature(self, time: float, spins: Tensor) -> float | Tensor:
         """Temperature at `time`, a number or a tensor that broadcasts against ``spins.shape[:-1]``."""
         return per_site(self.kT(time), "kT", spins) if callable(self.kT) else self.kT
@@ -92,7 +100,8 @@ class StepParameters:
     def noise_amplitude(self, time: float, spins: Tensor) -> float | Tensor:
         """Standard deviation of each noise component in the step that begins at `time`; exactly 0.0 without noise.
 
-        ``sqrt(2 lambda kT / (gamma dt))``, divided by ``sqrt(1 + lambda^2)`` with noise in both terms.
+        ``sqrt(2 lambda kT mu / (gamma dt))``, divided by ``sqrt(1 + lambda^2)`` with noise in both terms: in tesla, as
+        ``eta / mu``, the variance falls as 1/mu, and every moment has the same temperature.
         """
         if not callable(self.kT):
             return self._constant_amplitude
@@ -111,7 +120,7 @@ class StepParameters:
         return bool((torch.as_tensor(self.damping) > 0).any())
 
     def _variance(self, kT: float | Tensor) -> float | Tensor:
-        variance = 2 * self.damping * kT / (self.gamma * self.dt)
+        variance = 2 * self.damping * kT * self.moments / (self.gamma * self.dt)
         if self.noise == "both":
             variance = variance / (1 + self.damping**2)
         return variance
@@ -132,8 +141,9 @@ class StepParameters:
         ------
         InvalidInput
             If `dt`, `gamma` or `tolerance` is not one positive number, `damping` or `kT` is negative or of the wrong
-            shape, `noise` is unknown, the seed is not an unsigned 64-bit number, `replicas` are not distinct or not
-            as many as the spins have, or `pinned` is neither boolean nor site numbers, or of the wrong shape.
+            shape, `moments` are not positive or of the wrong shape, `noise` is unknown, the seed is not an unsigned
+            64-bit number, `replicas` are not distinct or not as many as the spins have, or `pinned` is neither boolean
+            nor site numbers, or of the wrong shape.
         """
         given = cls(**options)
         given.check()
@@ -144,6 +154,7 @@ class StepParameters:
             damping=per_site(given.damping, "damping", spins),
             gamma=float(given.gamma),
             kT=given.kT if callable(given.kT) else per_site(given.kT, "kT", spins),
+            moments=checked_moments(given.moments, spins),
             seed=seed_number(given.seed),
             replicas=_identities(given.replicas, math.prod(spins.shape[:-2]), 1 if sizes is None else len(sizes)),
             part_sizes=sizes,
@@ -158,11 +169,14 @@ class StepParameters:
         tolerance = 1.0 if self.tolerance is None else self.tolerance
         for name, value in (("dt", self.dt), ("gamma", self.gamma), ("tolerance", tolerance)):
             if np.ndim(value) or isinstance(value, bool | str):
-                remedy = "; moments of different size are not supported" if name == "gamma" else ""
+                remedy = "; moments of different size are given as moments=" if name == "gamma" else ""
                 raise InvalidInput(f"{name} of shape {np.shape(value)} must be one positive number{remedy}")
             if not (math.isfinite(value) and value > 0):
                 raise InvalidInput(f"{name}={value} must be positive")
         seed_number(self.seed)
+        moments = torch.as_tensor(self.moments, dtype=torch.float64)
+        if not bool((torch.isfinite(moments) & (moments > 0)).all()):
+            raise InvalidInput(f"moments={self.moments} must be finite and positive; a site without one is vacant")
         if self.noise not in ("precession", "both"):
             raise InvalidInput(f"noise={self.noise!r} must be 'precession' or 'both'")
 
@@ -219,6 +233,26 @@ def pinned_mask(pinned: ArrayLike | Tensor, spins: Tensor) -> Tensor:
             f"or {tuple(allowed[1])}"
         )
     return mask.to(spins.device)
+
+
+def checked_moments(moments: float | ArrayLike | Tensor, spins: Tensor) -> float | Tensor:
+    """One moment for all spins, or those of all sites: (N,) for all replicas, or (..., N).
+
+    Raises
+    ------
+    InvalidInput
+        If they have another shape.
+    """
+    tensor = torch.as_tensor(moments, dtype=spins.dtype if np.ndim(moments) else torch.float64)
+    if tensor.ndim == 0:
+        return float(tensor)
+    allowed = (spins.shape[-2:-1], spins.shape[:-1])
+    if tensor.shape not in allowed:
+        raise InvalidInput(
+            f"moments have shape {tuple(tensor.shape)}; give a number, {tuple(allowed[0])} for all replicas or "
+            f"{tuple(allowed[1])}"
+        )
+    return tensor.to(spins.device)
 
 
 def per_site(value: float | ArrayLike | Tensor, name: str, spins: Tensor) -> float | Tensor:

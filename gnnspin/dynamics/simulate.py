@@ -57,6 +57,7 @@ def simulate(
     n_steps: int,
     damping: float | ArrayLike | Tensor,
     kT: float | ArrayLike | Tensor | Protocol | TemperatureFunction = 0.0,
+    moments: float | ArrayLike | Tensor = 1.0,
     accuracy: float = 0.01,
     gamma: float = 1.0,
     noise: NoiseTerms = "precession",
@@ -81,7 +82,7 @@ def simulate(
     notes: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Run:
-    """Integrate ``dS/dt = gamma S x (H + eta) - gamma lambda S x (S x H)`` from `spins`.
+    """Integrate ``dS/dt = gamma/mu S x (H + eta) - gamma/mu lambda S x (S x H)`` from `spins`.
 
     Parameters
     ----------
@@ -99,6 +100,10 @@ def simulate(
     kT : float, array or function of time
         Temperature in units of the hopping; shapes as for `damping`. A `Quench`, `Ramp`, `Anneal` or `Table` is stored
         with the trajectory; of any other function only the name, so that `resume` must be given it again.
+    moments : float, (N,) or (..., N)
+        Magnetic moments mu, positive, in units of that to which gamma belongs: (N,) for all replicas. The energy and H
+        stay what they are, the field in tesla is H / mu: a spin turns 1/mu times as fast, its noise has the variance
+        ``2 lambda kT mu / (gamma dt)`` in units of H, and averages are those of the same temperature at every site.
     accuracy : float
         For ``dt="auto"``: accepted error of the trajectory in radians (root mean square) by the time in which the
         spins, at their initial speed, turn by one radian.
@@ -197,6 +202,7 @@ def simulate(
         dt=1.0 if dt == "auto" else dt,
         damping=damping,
         kT=kT,
+        moments=moments,
         gamma=gamma,
         noise=noise,
         seed=seed,
@@ -321,9 +327,17 @@ def _observers(
 def _with_suggested_step(
     parameters: StepParameters, source: FieldSource, spins: Tensor, step: Step, accuracy: float
 ) -> StepParameters:
-    options = {"kT": _largest(parameters.temperature(0.0, spins)), "gamma": parameters.gamma, "accuracy": accuracy}
     measured = semi_implicit_step if step is adaptive_step else step
-    dt = suggest_timestep(source, spins, damping=_largest(parameters.damping), step=measured, **options)
+    dt = suggest_timestep(
+        source,
+        spins,
+        damping=_largest(parameters.damping),
+        kT=_largest(parameters.temperature(0.0, spins)),
+        moments=parameters.moments,
+        gamma=parameters.gamma,
+        accuracy=accuracy,
+        step=measured,
+    )
     return replace(parameters, dt=dt)
 
 

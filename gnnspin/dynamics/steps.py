@@ -2,7 +2,7 @@
 
 ``dS/dt = gamma S x (H + eta) - gamma lambda S x (S x H)``, in the Stratonovich sense, with the noise in the precession
 term only, ``<eta_ia(t) eta_jb(t')> = 2 lambda kT / gamma delta_ij delta_ab delta(t - t')``: per step each component of
-eta is normal with variance ``2 lambda kT / (gamma dt)``.
+eta is normal with variance ``2 lambda kT / (gamma dt)``. With moments mu_i, gamma is ``gamma / mu_i`` everywhere.
 
 All steps integrate ``dS/dt = S x Omega(S)`` with the angular velocity ``Omega = gamma (H + eta - lambda S x H)``, whose
 fields are projected on the tangent plane of the spins where they were evaluated; the part along a spin does nothing in
@@ -15,6 +15,7 @@ symbol             code
 S_i                `drive.spins`, component-first (3, ..., N)
 H_i, eta_i         `drive.field(spins, time)`, `drive.noise`
 gamma, lambda      `parameters.gamma`, `parameters.damping`
+gamma dt / mu_i    `terms.scale`
 dt S_i x Omega_i   `terms.scale * velocity(terms, spins, field)`
 dt Omega_i         `terms.scale * rotation(terms, spins, field)`
 =================  =====================================================

@@ -76,7 +76,8 @@ def _settings(
 
 def _values_of_sites(state: State, parameters: StepParameters) -> dict[str, Any]:
     """Settings that may differ from site to site."""
-    values = {"damping": parameters.damping, "kT": parameters.temperature(state.time, state.spins)}
+    kT = parameters.temperature(state.time, state.spins)
+    values = {"damping": parameters.damping, "kT": kT, "moments": parameters.moments}
     return values if parameters.pinned is None else {**values, "pinned": parameters.pinned}
 
 
@@ -113,6 +114,7 @@ def restored_parameters(stored: Trajectory, kT: TemperatureFunction | None) -> S
         **values | {"replicas": None if settings["replicas"] is None else tuple(settings["replicas"])},
         damping=_restored(stored.damping, settings["device"]),
         kT=_restored_temperature(stored, kT),
+        moments=_restored(stored.moments, settings["device"]),
         part_sizes=sizes if len(sizes) > 1 else None,
         pinned=None if stored.pinned is None else torch.from_numpy(stored.pinned).to(settings["device"]),
     )

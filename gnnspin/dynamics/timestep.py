@@ -15,7 +15,7 @@ from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins, normalize, torque
 from gnnspin.core.state import State
-from gnnspin.dynamics.parameters import StepParameters, per_site
+from gnnspin.dynamics.parameters import StepParameters, checked_moments, per_site
 from gnnspin.dynamics.steps import Step, semi_implicit_step
 
 #: Largest root-mean-square turn of the spins in one step, in radians, without a warning.
@@ -39,6 +39,7 @@ def suggest_timestep(
     *,
     damping: float | ArrayLike | Tensor = 0.0,
     kT: float | ArrayLike | Tensor = 0.0,
+    moments: float | ArrayLike | Tensor = 1.0,
     gamma: float = 1.0,
     accuracy: float = 0.01,
     duration: float | None = None,
@@ -61,7 +62,7 @@ def suggest_timestep(
     source : FieldSource
     spins : (..., N, 3)
         Typical unit spins: the initial ones, or better ones from the course of the run. Random spins move fastest.
-    damping, kT, gamma : as for `simulate`
+    damping, kT, moments, gamma : as for `simulate`
     accuracy : float
         Accepted root-mean-square angle, in radians, between the spins and those of the exact equation of motion.
     duration : float, optional
@@ -91,18 +92,20 @@ def suggest_timestep(
     largest_damping = float(torch.as_tensor(of_sites).max())
     largest_kT = float(torch.as_tensor(per_site(kT, "kT", start)).max())
     drift = math.sqrt(1 + largest_damping**2)
-    rate = gamma * math.hypot(drift * fastest_rate(source, start), largest_damping * largest_kT)
+    mu = checked_moments(moments, start)
+    diffusion = largest_damping * largest_kT / float(torch.as_tensor(mu).min())
+    rate = gamma * math.hypot(drift * fastest_rate(source, start, mu), diffusion)
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidInput(f"the rate of motion is {rate}: neither torque, response nor noise moves these spins")
     if tolerance is not None:
         return math.sqrt(tolerance) / rate
     longest = _LONGEST_TURN / rate
     if duration is None:
-        speed = gamma * drift * _rms(torque(start, source.field(start)))
+        speed = gamma * drift * _rms(_turning(source, start, mu))
         if speed == 0:
             return longest
         duration = 1 / speed
-    parameters = StepParameters(dt=longest, damping=of_sites, gamma=gamma)
+    parameters = StepParameters(dt=longest, damping=of_sites, moments=mu, gamma=gamma)
     return _accurate_step(source, start, parameters, step, accuracy / duration)
 
 
@@ -139,14 +142,21 @@ def _rms(vectors: Tensor) -> float:
     return float(vectors.square().sum(-1).mean(-1).sqrt().max())
 
 
+def _turning(source: FieldSource, spins: Tensor, moments: float | Tensor) -> Tensor:
+    """Torques over moments ``S_i x H_i / mu_i``, (..., N, 3)."""
+    return torque(spins, source.field(spins)) / (moments[..., None] if isinstance(moments, Tensor) else moments)
+
+
 @independent_of_modes
-def fastest_rate(source: FieldSource, spins: Tensor) -> float:
+def fastest_rate(source: FieldSource, spins: Tensor, moments: float | Tensor = 1.0) -> float:
     """The larger of the root-mean-square torque and the highest frequency of small deviations from unit `spins`.
+
+    Torques are per `moments`, a number or one per site.
 
     Nine field evaluations; the frequency is found to some per cent from below.
     """
     size = 1e-2 if torch.float32 in (spins.dtype, source.dtype) else 1e-4
-    at_rest = torque(spins, source.field(spins))
+    at_rest = _turning(source, spins, moments)
     generator = torch.Generator().manual_seed(0)
     deviation = torque(spins, torch.randn(spins.shape, generator=generator).to(spins))
     rates = [_rms(at_rest)]
@@ -155,7 +165,7 @@ def fastest_rate(source: FieldSource, spins: Tensor) -> float:
         if not bool((length > 0).all()):
             break
         displaced = normalize(spins + deviation * (size / length))
-        deviation = (torque(displaced, source.field(displaced)) - at_rest) / size
+        deviation = (_turning(source, displaced, moments) - at_rest) / size
         rates.append(_rms(deviation))
     return max(rates[0], *rates[-2:])
 
@@ -178,7 +188,7 @@ class TurnMonitor:
             return
         parameters = self._parameters
         amplitude = parameters.noise_amplitude(before.time, before.spins)
-        kick = torch.as_tensor(amplitude).square().mean() * 2 * (parameters.gamma * parameters.dt) ** 2
+        kick = 2 * torch.as_tensor(amplitude * parameters.scale).square().mean()
         turned = (after.spins - before.spins).square().sum(-1).mean()
         if float(turned) > LARGEST_TURN**2 + 10 * float(kick) or float(kick) > 1.0:
             self._warned = True

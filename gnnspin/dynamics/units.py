@@ -13,7 +13,8 @@ from typing import TypedDict
 from gnnspin.core.errors import InvalidInput
 from gnnspin.dynamics.parameters import NoiseTerms
 
-#: CODATA 2018: joule per electronvolt, Bohr magneton (J/T), Boltzmann constant (J/K), reduced Planck constant (J s).
+#: CODATA 2018: joule per electronvolt (and the elementary charge in coulomb), Bohr magneton (J/T), Boltzmann constant
+#: (J/K), reduced Planck constant (J s).
 ELECTRONVOLT = 1.602176634e-19
 BOHR_MAGNETON = 9.2740100783e-24
 BOLTZMANN = 1.380649e-23
@@ -130,6 +131,90 @@ class PhysicalUnits:
     def kT(self, kelvin: float) -> float:
         """Temperature kT in units of t of kelvin."""
         return kelvin / self.kelvin(1.0)
+
+    def drift_velocity(self, current_density: float, polarization: float, volume: float, length: float) -> float:
+        """Component of the drift velocity u of `gnnspin.classical.ZhangLi` along a conventional current density.
+
+        ``u = -g mu_B P j / (2 e M_s)`` with ``M_s = mu_s / V``: the electrons flow against the current, so that u is
+        negative for P > 0. Thiaville et al., Europhys. Lett. 69, 990 (2005), doi:10.1209/epl/i2004-10452-6.
+
+        Parameters
+        ----------
+        current_density : float
+            j in A/m^2.
+        polarization : float
+            P, spin polarisation of the current, -1 to 1.
+        volume : float
+            V per moment, in cubic nanometres.
+        length : float
+            The unit of length of the system, in nanometres.
+
+        Returns
+        -------
+        float
+            In units of length times gamma t.
+
+        Raises
+        ------
+        InvalidInput
+            If a number is out of range.
+
+        Examples
+        --------
+        A moment of iron, 10^12 A/m^2, in metres per second:
+
+        >>> units = PhysicalUnits(energy=0.01, moment=2.2)
+        >>> u = units.drift_velocity(1e12, polarization=0.7, volume=0.0118, length=0.2866)
+        >>> round(-u * 0.2866e-9 / (units.picoseconds(1.0) * 1e-12), 1)
+        23.5
+        """
+        _require_current(current_density, polarization, "polarization", volume=volume, length=length)
+        per_moment = self.g_factor * polarization * current_density * volume * 1e-27 / (2 * self.moment)
+        metres_per_second = -per_moment / ELECTRONVOLT
+        return metres_per_second * self.picoseconds(1.0) * 1e-12 / (length * 1e-9)
+
+    def spin_torque(self, current_density: float, efficiency: float, area: float) -> float:
+        """Strength of `SlonczewskiTorque` or `SpinOrbitTorque` in units of the energy from a current density.
+
+        ``a = hbar xi j A / (2 e)``, which is ``mu_s`` times the field ``hbar xi j / (2 e M_s d)`` of a film of
+        thickness d, where A is its area per moment: of a monolayer the area of a site, of n layers that over n. xi is
+        the polarisation of the current across a spin valve, or the efficiency (the effective spin Hall angle) of a
+        current along an interface. Manchon et al., Rev. Mod. Phys. 91, 035004 (2019), doi:10.1103/RevModPhys.91.035004.
+
+        Parameters
+        ----------
+        current_density : float
+            j in A/m^2.
+        efficiency : float
+            xi, -1 to 1.
+        area : float
+            A, in square nanometres.
+
+        Raises
+        ------
+        InvalidInput
+            If a number is out of range.
+
+        Examples
+        --------
+        >>> units = PhysicalUnits(energy=0.001, moment=2.0)
+        >>> strength = units.spin_torque(1e11, efficiency=0.1, area=0.09)
+        >>> round(units.tesla(strength) * 1e3, 2)  # millitesla
+        15.97
+        """
+        _require_current(current_density, efficiency, "efficiency", area=area)
+        joule = HBAR * efficiency * current_density * area * 1e-18 / (2 * ELECTRONVOLT)
+        return joule / (self.energy * ELECTRONVOLT)
+
+
+def _require_current(current_density: float, share: float, name: str, **sizes: float) -> None:
+    if not math.isfinite(current_density):
+        raise InvalidInput(f"current_density={current_density} must be finite, in A/m^2")
+    if not -1 <= share <= 1:
+        raise InvalidInput(f"{name}={share} must be between -1 and 1")
+    for size, value in sizes.items():
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidInput(f"{size}={value} must be positive")
 
 
 def _require(**values: float) -> None:

@@ -3,6 +3,7 @@
 from gnnspin.observables import correlation_kinds as _correlation_kinds  # noqa: F401  registers its observables
 from gnnspin.observables import kinds as _kinds  # noqa: F401  registers its observables
 from gnnspin.observables import standard_orders as _standard_orders  # noqa: F401  registers its orders
+from gnnspin.observables import texture_kinds as _texture_kinds  # noqa: F401  registers its observables
 from gnnspin.observables.chirality import (
     scalar_chirality,
     site_average,
@@ -33,6 +34,7 @@ from gnnspin.observables.growth import (
     fit_growth,
 )
 from gnnspin.observables.memory import edwards_anderson_overlap, mean_overlap, two_time_correlation
+from gnnspin.observables.motion import Motion, skyrmion_motion, unwrapped, wall_velocity
 from gnnspin.observables.observable import Observable, ProfileObservable, SourceObservable
 from gnnspin.observables.order_parameters import tetrahedral_order, three_sublattice_order, triple_q_order
 from gnnspin.observables.orders import available_orders, perturbed, reference_order, register_order
@@ -43,15 +45,24 @@ from gnnspin.observables.reciprocal import (
     shortest_equivalent,
     wave_vector_path,
 )
+from gnnspin.observables.skyrmion_tracking import (
+    dissipation_tensor,
+    skyrmion_center,
+    skyrmion_radius,
+    thiele_velocity,
+)
 from gnnspin.observables.skyrmions import skyrmion
 from gnnspin.observables.structure_factor import scalar_structure_factor, structure_factor, structure_factor_at
 from gnnspin.observables.triangulation import Triangles, delaunay_cells, triangles
+from gnnspin.observables.walls import DomainWall, domain_wall
 
 __all__ = [
     "Clusters",
+    "DomainWall",
     "Estimate",
     "GrowthComparison",
     "GrowthFit",
+    "Motion",
     "Observable",
     "PairCorrelation",
     "ProfileObservable",
@@ -65,6 +76,8 @@ __all__ = [
     "compare_growth_laws",
     "correlation_length",
     "delaunay_cells",
+    "dissipation_tensor",
+    "domain_wall",
     "edwards_anderson_overlap",
     "extended_reciprocal_vectors",
     "extended_zones",
@@ -87,19 +100,25 @@ __all__ = [
     "shortest_equivalent",
     "site_average",
     "skyrmion",
+    "skyrmion_center",
+    "skyrmion_motion",
+    "skyrmion_radius",
     "solid_angle",
     "staggered_vector_chirality",
     "structure_factor",
     "structure_factor_at",
     "tetrahedral_order",
+    "thiele_velocity",
     "three_sublattice_order",
     "topological_charge",
     "topological_charge_density",
     "triangles",
     "triple_q_order",
     "two_time_correlation",
+    "unwrapped",
     "vector_chirality",
     "wall_length",
+    "wall_velocity",
     "wave_vector_path",
     "wave_vectors",
 ]

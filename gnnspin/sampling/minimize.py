@@ -121,9 +121,9 @@ def minimize(
     max_iterations = whole_at_least(max_iterations, 0, "max_iterations")
     memory = whole_at_least(memory, 1, "memory")
     source._require_energy()
-    landscape = _Landscape(source, _free(pinned, start))
+    landscape = _Landscape(source, free_spins(pinned, start))
     point = landscape.at(components(start.reshape(-1, *start.shape[-2:])))
-    pairs, energies, torques = _Pairs(memory), [point.energy], [point.torque]
+    pairs, energies, torques = Pairs(memory), [point.energy], [point.torque]
     stuck = torch.zeros_like(point.torque, dtype=torch.bool)
     while len(energies) <= max_iterations and bool(((point.torque > tolerance) & ~stuck).any()):
         point, failed = _descend(landscape, point, pairs, (point.torque > tolerance) & ~stuck)
@@ -145,7 +145,7 @@ def minimize(
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
     """Spins (3, R, N), their energy (R,), Riemannian gradient (3, R, N) and largest torque (R,)."""
 
     spins: Tensor
@@ -160,20 +160,20 @@ class _Landscape:
     def __init__(self, source: FieldSource, free: Tensor) -> None:
         self.source, self.free, self.evaluations = source, free, 0
 
-    def at(self, spins: Tensor) -> _Point:
+    def at(self, spins: Tensor) -> Point:
         self.evaluations += 1
         energy, field = self.source.energy_and_field(vectors(spins))
         gradient = -tangent(components(field), spins) * self.free
         torque = dot(gradient, gradient).sqrt().amax(-1).to(torch.float64)
-        return _Point(spins, energy.reshape(spins.shape[1], -1).sum(-1), gradient, torque)
+        return Point(spins, energy.reshape(spins.shape[1], -1).sum(-1), gradient, torque)
 
-    def rounding(self, point: _Point) -> Tensor:
+    def rounding(self, point: Point) -> Tensor:
         """Energy differences below this are noise."""
         coarsest = max(torch.finfo(dtype).eps for dtype in (self.source.dtype, point.spins.dtype))
         return 10 * coarsest * point.energy.abs()
 
 
-class _Pairs:
+class Pairs:
     """Steps s_k and gradient changes y_k, in the tangent space of the newest point."""
 
     def __init__(self, memory: int) -> None:
@@ -182,7 +182,7 @@ class _Pairs:
         self.changes: list[Tensor] = []
         self.weights: list[Tensor] = []  # 1 / (s.y), 0 where a replica has no such pair
 
-    def descent(self, point: _Point) -> Tensor:
+    def descent(self, point: Point) -> Tensor:
         """Direction by the two-loop recursion; where there is no pair, against the gradient by about 0.1."""
         q, factors = point.gradient.clone(), []
         for s, y, weight in zip(reversed(self.steps), reversed(self.changes), reversed(self.weights), strict=True):
@@ -197,7 +197,7 @@ class _Pairs:
             q += _scaled(factor - weight * inner(y, q), s)
         return -q
 
-    def extend(self, old: _Point, step: Tensor, new: _Point) -> None:
+    def extend(self, old: Point, step: Tensor, new: Point) -> None:
         """Carry everything along `step` and add the new pair; where nothing moved, the pair has no weight."""
         self.steps = [transported(s, old.spins, step) for s in self.steps]
         self.changes = [transported(y, old.spins, step) for y in self.changes]
@@ -220,7 +220,7 @@ class _Pairs:
         return had & replicas
 
 
-def _descend(landscape: _Landscape, point: _Point, pairs: _Pairs, active: Tensor) -> tuple[_Point, Tensor]:
+def _descend(landscape: _Landscape, point: Point, pairs: Pairs, active: Tensor) -> tuple[Point, Tensor]:
     """One iteration of the `active` replicas (R,); the new point, and which replicas cannot go on."""
     direction = pairs.descent(point)
     slope = inner(direction, point.gradient)
@@ -235,8 +235,8 @@ def _descend(landscape: _Landscape, point: _Point, pairs: _Pairs, active: Tensor
 
 
 def _line_search(
-    landscape: _Landscape, point: _Point, direction: Tensor, slope: Tensor, active: Tensor
-) -> tuple[Tensor, _Point]:
+    landscape: _Landscape, point: Point, direction: Tensor, slope: Tensor, active: Tensor
+) -> tuple[Tensor, Point]:
     """Weak Wolfe bisection for each active replica; lengths (R,), 0 where none was found, and the points there."""
     longest = _MAX_ANGLE / dot(direction, direction).sqrt().amax(-1).to(slope.dtype).clamp_min(1e-300)
     length, low, high = longest.clamp_max(1.0), torch.zeros_like(slope), torch.full_like(slope, torch.inf)
@@ -283,10 +283,10 @@ def _scaled(factor: Tensor, planes: Tensor) -> Tensor:
     return factor.to(planes.dtype)[:, None] * planes
 
 
-def _chosen(mask: Tensor, new: _Point, old: _Point) -> _Point:
+def _chosen(mask: Tensor, new: Point, old: Point) -> Point:
     """The new point where `mask` (R,) holds, else the old one."""
     wide = mask[:, None]
-    return _Point(
+    return Point(
         torch.where(wide, new.spins, old.spins),
         torch.where(mask, new.energy, old.energy),
         torch.where(wide, new.gradient, old.gradient),
@@ -294,7 +294,7 @@ def _chosen(mask: Tensor, new: _Point, old: _Point) -> _Point:
     )
 
 
-def _free(pinned: Tensor | ArrayLike | None, spins: Tensor) -> Tensor:
+def free_spins(pinned: Tensor | ArrayLike | None, spins: Tensor) -> Tensor:
     """1 for a spin that may move, 0 for a pinned one, (N,)."""
     if pinned is None:
         return torch.ones(spins.shape[-2], dtype=spins.dtype, device=spins.device)

@@ -104,7 +104,7 @@ def shortest_images(system: SpinSystem, vectors: ArrayLike) -> FloatArray:
         image = start + np.array(steps) @ basis
         length = np.square(image).sum(-1)
         closer = length < squared
-        squared[closer], found[closer] = length[closer], image[closer]
+        squared, found = np.where(closer, length, squared), np.where(closer[..., None], image, found)
     return found
 
 

@@ -87,6 +87,13 @@ class IntegratorPhysics(ABC):
         )
         assert float((plain - shifted).abs().max()) < 1e-12
 
+    def test_a_moment_scales_the_time(self) -> None:
+        """A spin of moment mu moves mu times as slowly, under fields and under noise."""
+        source, spins = Heisenberg(chain(6), 1.0), random_spins(6, replicas=(2,), seed=2)
+        light = self.end(source, spins, 0.05, 1.0, damping=0.1, kT=0.3)
+        heavy = self.end(source, spins, 0.2, 4.0, damping=0.1, kT=0.3, moments=torch.full((6,), 4.0))
+        assert float((light - heavy).abs().max()) < 1e-12
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_spins_stay_on_the_sphere_and_keep_their_precision(self, dtype: torch.dtype) -> None:
         """Spins keep unit length to a few roundings, and their dtype."""

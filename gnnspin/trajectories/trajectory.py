@@ -152,6 +152,12 @@ class Trajectory:
         return self._file["parameters/kT"][()]
 
     @property
+    def moments(self) -> NDArray[np.float64]:
+        """Magnetic moments as stored: a number, (N,) or (..., N); 1 in files of versions that knew none."""
+        group = self._file["parameters"]
+        return group["moments"][()] if "moments" in group else np.array(1.0)
+
+    @property
     def pinned(self) -> NDArray[np.bool_] | None:
         """Spins that are held fixed, (N,) or (..., N), or None."""
         return self._file["parameters/pinned"][()] if "pinned" in self._file["parameters"] else None

@@ -52,7 +52,8 @@ class TrajectoryWriter:
         spins (T, ..., N, 3)   step (T,)   time (T,)
         observables/step (O,)  observables/time (O,)  observables/<name> (O, ...)
         checkpoint/spins (2, ..., N, 3)   checkpoint/record (2, 6)   checkpoint/memory/<name> (2, ..., N, 3)
-        parameters/damping  parameters/kT  parameters/pinned  system/<part>/<array>  weights/<digest>
+        parameters/damping  parameters/kT  parameters/moments  parameters/pinned
+        system/<part>/<array>  weights/<digest>
         attributes: format, format_version, gnnspin_version, source (JSON), settings (JSON)
 
     The two checkpoint slots hold the newest states in full precision and are written in turn; a record is
