@@ -102,7 +102,7 @@ def from_arrays(
     >>> exchange = gs.classical.Heisenberg(system, J=1.0)
     >>> labels = gs.datasets.from_arrays(system, spins, exchange.field(spins), exchange.energy(spins))
     >>> labels
-    LabelsInMemory(5 labels of SpinSystem(16 sites, square 4x4, periodic))
+    LabelsInMemory(5 labels of SpinSystem(n_sites=16, lattice_shape=(4, 4, 1), pbc=(True, True, False)))
     """
     if (fields is None) is (torques is None):
         raise InvalidInput("give either fields or torques, as fields=... or torques=...")

@@ -166,6 +166,7 @@ def test_equal_steps_and_sizes_of_one_model(labels):
 def test_a_cost_is_that_of_a_fresh_process(tmp_path, monkeypatch) -> None:
     """Memory does not count what this process holds."""
     monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", ProcessPoolExecutor)
+    monkeypatch.setenv("GNNSPIN_NATIVE", "0")
     held = torch.ones(25_000_000)
     system = gs.systems.square(32, 32)
     model = gs.models.build("spin_cluster_expansion", gs.graphs.GraphSpec.for_system(system, 1.1), **SMALL)

@@ -137,7 +137,9 @@ def _write_for_ever(path, connection):
             store.compact()
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.023, 0.05, 0.11])
+@pytest.mark.parametrize(
+    "delay", [0.0, 0.023, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.01, 0.05, 0.11))]
+)
 def test_a_killed_writer_leaves_every_record_it_reported(tmp_path, processes, delay):
     path = tmp_path / "labels.h5"
     receiver, sender = processes.Pipe(duplex=False)

@@ -115,6 +115,7 @@ def test_gamma_rescales_time(integrator):
     torch.testing.assert_close(slow.spins, fast.spins, atol=1e-11, rtol=0)
 
 
+@pytest.mark.slow
 def test_spherical_midpoint_keeps_the_energy_without_a_trend():
     source, spins = ring(10), random_spins(10, seed=5)
     run = simulate(

@@ -50,7 +50,9 @@ def test_heat_bath_ensemble_has_the_temperature_of_the_bath(kT, curvature):
     assert abs(found - kT) < 3 * error
 
 
-@pytest.mark.parametrize(("term", "n_sweeps"), [(UniaxialAnisotropy, 150), (CubicAnisotropy, 90)])
+@pytest.mark.parametrize(
+    ("term", "n_sweeps"), [(UniaxialAnisotropy, 150), pytest.param(CubicAnisotropy, 90, marks=pytest.mark.slow)]
+)
 def test_anisotropy_needs_the_curvature(term, n_sweeps):
     system, kT = square(4, 4), 0.6
     source = Heisenberg(system) + term(system, 1.5)

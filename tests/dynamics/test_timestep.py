@@ -40,7 +40,16 @@ def test_field_along_the_spins_does_not_shorten_the_step():
 
 
 @pytest.mark.parametrize("accuracy", [0.02, pytest.param(0.002, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["semi_implicit", "extrapolated_midpoint", "heun", "rotation", "spherical_midpoint"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "semi_implicit",
+        "extrapolated_midpoint",
+        "heun",
+        "rotation",
+        pytest.param("spherical_midpoint", marks=pytest.mark.slow),
+    ],
+)
 def test_the_accuracy_asked_for_is_met_and_not_by_far(name, accuracy):
     """Against a run with a step sixteen times as short; the error of the replica where it is largest."""
     source, spins, duration = ring(8), random_spins(8, replicas=(3,), seed=0), 4.0

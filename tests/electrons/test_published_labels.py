@@ -23,6 +23,7 @@ def kondo_errors(index: int) -> tuple[torch.Tensor, float]:
     )
 
 
+@pytest.mark.slow
 def test_kondo_square_random():
     field, energy = kondo_errors(0)
     assert rms(field) < 2e-6

@@ -116,6 +116,7 @@ def middle_of_gap(hamiltonian, spins, number):
     return float(below + above) / 2
 
 
+@pytest.mark.slow
 def test_kagome_chiral_state_agrees_between_methods():
     """Canted spins on the kagome lattice: every gap's Chern number is the Hall conductivity in it, to its sign."""
     angle = 2 * np.pi * np.arange(3) / 3

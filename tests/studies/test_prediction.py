@@ -39,7 +39,7 @@ def test_seconds_are_fields_of_two_per_step_and_of_every_label(tmp_path: Path) -
     assert seconds["run exact_100"] == 2 * exact.n_steps * exact.initial.replicas
     assert seconds["run learned_100"] == 2 * learned.n_steps
     assert seconds["labels"] == 10 * (20 + 2 * (20 + 2 * 160))  # packings (random + trajectories (saved + driven))
-    assert seconds["rival bonds alone"] == pytest.approx(20 * 600 * 0.9 * 6)
+    assert seconds["rival bonds alone"] == pytest.approx(4 * 600 * 0.9 * 6)
     assert seconds["errors quench"] == 3
 
 

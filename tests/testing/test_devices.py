@@ -258,7 +258,7 @@ class Unnamed(Exploding):
         return {"kind": "exploding"}
 
 
-@pytest.mark.parametrize("kind", PARAMETERS)
+@pytest.mark.parametrize("kind", sorted(set(PARAMETERS) - {"torque_error"}))  # which needs a learned model
 def test_observers_wait_a_few_times_per_observation(kind, gpu):
     observable = Observable.recipe({"kind": kind, **PARAMETERS[kind]}).build()
     observe, state = observable.observer(TRIANGULAR, exchange("cuda")), State(SPINS.to("cuda"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -92,6 +93,7 @@ class NativeLayered:
         self._arrays: list[dict[str, Tensor]] = []
         self._kept: list[Tensor] = []
         self._layers = (self.Structure * len(model.layers))()
+        self._one_at_a_time = threading.Lock()
         for k, layer in enumerate(self._read(model, system)):
             arrays = {name: self._rows.array(count, dtype) for name, count in layer.arrays.items()}
             weights = {name: weight.detach().to(dtype).contiguous() for name, weight in layer.weights.items()}
@@ -112,12 +114,17 @@ class NativeLayered:
 
     def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
-        parts = [self._one(replica, field=field) for replica in spins]
+        with self._one_at_a_time:
+            parts = [self._one(replica, field=field) for replica in spins]
         energies = torch.stack([energy for energy, _ in parts])
         return energies, torch.stack([part for _, part in parts if part is not None]) if field else None
 
     def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Site energies (R, N), fields (R, N, 3) and the last hidden units (R, N, P) of all layers."""
+        with self._one_at_a_time:
+            return self._with_hidden_units(spins)
+
+    def _with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         kept = [self._rows.array(int(layer.hidden), self._spins.dtype) for layer in self._layers]
         for layer, array in zip(self._layers, kept, strict=True):
             layer.activations = array.data_ptr()

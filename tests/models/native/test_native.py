@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -123,6 +124,15 @@ def test_results_do_not_depend_on_the_number_of_threads():
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+def test_threads_of_a_program_may_share_a_force_field():
+    force_field = gs.load("pretrained:tetrahedral_fast", gs.systems.triangular(24, 24)).native()
+    spins = [gs.core.random_spins(576, seed=seed) for seed in range(8)]
+    alone = [force_field.field(each) for each in spins]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(force_field.field, spins))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_weights_that_change_are_seen():
