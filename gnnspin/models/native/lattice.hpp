@@ -149,4 +149,5 @@ void run(const Rows& rows, const typename Block::Layer* layers, int64_t count, c
         run<REAL, BlockType<REAL, REGISTERS>>(*rows, layers, count, spins, kinds, d_sites, from, back, threads);   \
     }                                                                                                              \
     int64_t block_length() { return BlockType<REAL, REGISTERS>::B; }                                               \
+    int64_t layer_bytes() { return sizeof(BlockType<REAL, REGISTERS>::Layer); }                                    \
     }

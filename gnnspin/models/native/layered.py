@@ -16,7 +16,7 @@ from gnnspin.models.blocks.fixed_number import with_potential
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.models.blocks.padded_rows import Neighborhood, PaddedRows
 from gnnspin.models.blocks.standardization import Standardization
-from gnnspin.models.native.library import NativeLibrary, registers
+from gnnspin.models.native.library import NativeLibrary, NoCompiler, registers
 from gnnspin.systems import SpinSystem
 
 
@@ -82,6 +82,8 @@ class NativeLayered:
         axis = PaddedRows.best_axis(system)
         length = system.lattice_shape[axis]  # type: ignore[index]
         self._library = NativeLibrary(f"{self.source}.cpp", dtype, registers(length, dtype))
+        if self._library.layer_bytes() != ctypes.sizeof(self.Structure):
+            raise NoCompiler("gnnspin's native code on disk is not that of the running program; start it again")
         halo = max(int(abs(found.cells[..., axis]).max()) for found in around)
         self._rows = PaddedRows(system, halo, self._library.block_length, axis)
         tables = [
