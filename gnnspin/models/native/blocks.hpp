@@ -60,25 +60,28 @@ inline void product_tile(const T* weight, int64_t n, const Rows& rows, const T* 
         for (int v = 0; v < NV; ++v) *reinterpret_cast<V*>(out + o * distance + v * W) = sum[o][v];
 }
 
+// The tile of `outputs` rows, at most MO.
 template <typename T, int NV, int MO, Start start, typename Rows>
-inline void product_rest(int64_t outputs, const T* weight, int64_t n, const Rows& rows, const T* bias, T* out,
-                         int64_t distance) {
+inline void product_of(int64_t outputs, const T* weight, int64_t n, const Rows& rows, const T* bias, T* out,
+                       int64_t distance) {
     if constexpr (MO > 0) {
         if (outputs == MO) product_tile<T, NV, MO, start>(weight, n, rows, bias, out, distance);
-        else product_rest<T, NV, MO - 1, start>(outputs, weight, n, rows, bias, out, distance);
+        else product_of<T, NV, MO - 1, start>(outputs, weight, n, rows, bias, out, distance);
     }
 }
 
-// out (outputs, B) = start + weight (outputs, n) @ rows (n, B).
+// out (outputs, B) = start + weight (outputs, n) @ rows (n, B), in tiles of nearly equal size: few accumulators would wait
+// for each other.
 template <typename T, int NV, Start start, typename Rows>
 inline void product(const T* weight, int64_t outputs, int64_t n, const Rows& rows, T* out, int64_t distance,
                     const T* bias = nullptr) {
     constexpr int MO = ACCUMULATORS / NV;
     int64_t o = 0;
-    for (; o + MO <= outputs; o += MO)
-        product_tile<T, NV, MO, start>(weight + o * n, n, rows, bias ? bias + o : bias, out + o * distance, distance);
-    product_rest<T, NV, MO - 1, start>(outputs - o, weight + o * n, n, rows, bias ? bias + o : bias,
-                                       out + o * distance, distance);
+    for (int64_t tiles = (outputs + MO - 1) / MO; tiles > 0; --tiles) {
+        const int64_t size = (outputs - o + tiles - 1) / tiles;
+        product_of<T, NV, MO, start>(size, weight + o * n, n, rows, bias ? bias + o : bias, out + o * distance, distance);
+        o += size;
+    }
 }
 
 // The same for features (n, 3, B) that have three components: out (outputs, 3, B).
