@@ -139,13 +139,19 @@ def cost(source: FieldSource, spins: Tensor) -> float:
 
 def draw(rows: list[dict[str, Any]], signal: float, title: str, path: Path) -> None:
     """Figure of the front."""
-    with style.figure(path, 5.0, 3.6) as (_, [axes]):
-        for row in rows:
-            color = "C0" if row["source"].startswith("poles") else "C1"
+    shown = [row for row in rows if not row["source"].endswith("in torch")]
+    costs = [row["cost"] for row in shown]
+    with style.figure(path, 4.6, 3.4) as (_, [axes]):
+        for row in shown:
+            left = row["cost"] ** 2 > min(costs) * max(costs)
             at = (row["cost"], row["error"] / signal)
-            axes.plot(*at, "o", color=color)
-            axes.annotate(row["source"], at, xytext=(4, 4), textcoords="offset points", fontsize=7)
-        axes.set(xscale="log", yscale="log", xlabel="µs per site", ylabel="torque error / torque", title=title)
+            axes.plot(*at, "o", color="C0" if row["source"].startswith("poles") else "C1")
+            side, offset = ("right", -7) if left else ("left", 7)
+            axes.annotate(
+                row["source"], at, xytext=(offset, 0), textcoords="offset points", ha=side, va="center", fontsize=7
+            )
+        axes.set(xscale="log", yscale="log", xlabel="processor time per site, µs", ylabel="torque error / torque")
+        axes.set_title(title)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ SYSTEMS = {
     "kondo_square_random": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
     "skyrmion_triangular": gs.systems.triangular(24, 24),
+    "cubic_double_exchange": gs.systems.simple_cubic(8, 8, 8),
     "tetrahedral": gs.systems.triangular(10, 10),
     "tetrahedral_fast": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
