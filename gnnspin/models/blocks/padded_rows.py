@@ -76,7 +76,7 @@ class PaddedRows:
         assert shape is not None
         self.system, self.axis, self.halo = system, axis, halo
         self.length = shape[axis]
-        self.room = max(self.length, block) + 2 * halo
+        self.room = -(-self.length // block) * block + 2 * halo
         self._others = [d for d in range(3) if d != axis]
         self.count = system.n_sites // self.length
         cell, basis = np.divmod(np.arange(system.n_sites), system.n_basis)

@@ -102,14 +102,13 @@ template <typename T, int NV> struct BlockOfSites {
     }
 };
 
-// Calls `work(row, first site)` for the blocks of all rows; the last block of a row may overlap the one before, where
-// it writes the same numbers.
+// Calls `work(row, first site)` for the blocks of all rows; what the last block of a row writes beyond its end is
+// overwritten by the halo, or never read.
 template <int B, typename Work> void for_blocks(const Rows& rows, Work work) {
-    const int64_t per_row = (rows.length + B - 1) / B, last = rows.length > B ? rows.length - B : 0;
+    const int64_t per_row = (rows.length + B - 1) / B;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t k = 0; k < rows.count * per_row; ++k) {
-        const int64_t r = k / per_row, p = (k % per_row) * B;
-        work(r, p < last ? p : last);
+        work(k / per_row, (k % per_row) * B);
     }
 }
 
