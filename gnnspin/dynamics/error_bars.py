@@ -72,6 +72,7 @@ class TorqueError(SourceObservable, kind="torque_error"):
             term.require_calibration()
 
         def torque_error(state: State) -> Tensor:
+            """Largest and mean expected error of a torque (R, 2)."""
             spins = state.spins.detach()
             total, variance = torch.zeros_like(spins), spins.new_zeros(spins.shape[:-1])
             for term in terms:

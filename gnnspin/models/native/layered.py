@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from gnnspin.models.blocks.fixed_number import with_potential
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.models.blocks.padded_rows import Neighborhood, PaddedRows
 from gnnspin.models.blocks.standardization import Standardization
-from gnnspin.models.native.library import NativeLibrary, NoCompiler, registers
+from gnnspin.models.native.build import NativeLibrary, NoCompiler, registers
 from gnnspin.systems import SpinSystem
 
 
@@ -49,7 +50,7 @@ class NativeLayer:
     tables: dict[str, Tensor] = field(default_factory=dict)
 
 
-class NativeLayered:
+class NativeLayered(ABC):
     """Site energies and fields of a layered expansion on one lattice, by a kernel in C++.
 
     The kernel passes over blocks of sites and computes everything but the messages without leaving the first cache.
@@ -106,13 +107,13 @@ class NativeLayered:
                 setattr(self._layers[k], name, array.data_ptr())
                 self._kept.append(array)
 
+    @abstractmethod
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:
         """Neighbours of the first layer, and of all others if they differ."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self, model: Any, system: SpinSystem) -> Sequence[NativeLayer]:
         """All layers; the first has an array ``vectors`` for the spins of each kind, and ``d_vectors`` like it."""
-        raise NotImplementedError
 
     def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
