@@ -1,4 +1,4 @@
-"""The command line: ``gnnspin generate | import | train | evaluate | simulate | analyze | reproduce | info``."""
+"""The command line: ``gnnspin generate | import | train | learn | evaluate | simulate | analyze | ...``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ app = typer.Typer(
     help="""Learned force fields for itinerant magnets.
 
     From a Hamiltonian to a quench: `generate` labels with an exact solver, `train` a model on them, `evaluate` it on
-    labels it has not seen, `simulate` spins with it. `reproduce` runs the whole chain for a known system.
+    labels it has not seen, `simulate` spins with it. `learn` does all this by itself for a Hamiltonian and the runs
+    that are meant; `reproduce` runs the whole chain for a known system.
     `gnnspin info CONFIGURATION` documents the keys of each YAML file.""",
 )
 
@@ -114,6 +115,30 @@ def train(config: Configuration, output: Output, resume: Resume = False) -> None
     if result.fit.interrupted:
         typer.echo("interrupted; --resume continues")
         raise typer.Exit(130)
+
+
+@app.command()
+def learn(config: Configuration, output: Output, resume: Resume = False) -> None:
+    """Learn a force field of a Hamiltonian for the runs it is meant for: measure, simulate, choose, label, train.
+
+    ```yaml
+    hamiltonian: {J: 3.0}
+    kT: 0.01
+    mu: -3.2
+    runs: [{system: {kind: triangular, shape: [96, 96]}, duration: 400, damping: 0.1, kT: 0.01}]
+    target: 0.1
+    budget: {minutes: 60}
+    ```
+
+    Leaves model.safetensors with error bars and report.md in the folder OUTPUT: errors on states that the runs visit
+    under the model itself, early, middle and late. Interrupt with Ctrl-C; `--resume` goes on.
+    """
+    with starting():
+        from gnnspin.learning import LearnConfig
+        from gnnspin.learning import learn as run
+
+    learned = run(read_config(config, LearnConfig), output, resume=resume)
+    typer.echo(f"{learned}\nwrote {output / 'model.safetensors'} and {output / 'report.md'}")
 
 
 @app.command()

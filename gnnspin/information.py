@@ -17,6 +17,7 @@ _CONFIGURATIONS = {
     "generate": "gnnspin.labels:GenerateConfig",
     "import": "gnnspin.datasets.import_config:ImportConfig",
     "train": "gnnspin.training.job:TrainJob",
+    "learn": "gnnspin.learning:LearnConfig",
     "simulate": "gnnspin.dynamics.job:SimulationConfig",
     "locality": "gnnspin.analysis:LocalityConfig",
     "trajectory": "gnnspin.analysis:TrajectoryAnalysisConfig",

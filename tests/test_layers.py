@@ -28,6 +28,7 @@ LAYERS = [
     {"training", "labels"},
     {"plotting"},
     {"analysis"},
+    {"learning"},
     {"studies"},
     {"testing"},
     {"cli", "information"},

@@ -17,7 +17,7 @@ from gnnspin.core.errors import InvalidInput
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 
 #: Spins below which quantiles mean little.
-_FEWEST = 200
+FEWEST_SPINS = 200
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Calibration:
 
 def require_enough(n_spins: int) -> None:
     """Raise InvalidInput where there are too few spins for quantiles."""
-    if n_spins < _FEWEST:
-        raise InvalidInput(f"{n_spins} spins are too few for error bars; give labels of {_FEWEST} or more")
+    if n_spins < FEWEST_SPINS:
+        raise InvalidInput(f"{n_spins} spins are too few for error bars; give labels of {FEWEST_SPINS} or more")
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

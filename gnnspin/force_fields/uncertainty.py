@@ -34,12 +34,12 @@ from gnnspin.force_fields.last_layer import (
 )
 from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
 
-#: Snapshots of labels, and of other states, whose variance is computed by backward passes; sites of them all.
-_SNAPSHOTS, _SPIRALS, _PERTURBED, _SITES = 32, 48, 16, 60_000
+#: Snapshots of labels, and of other states, whose variance is computed by backward passes.
+_SNAPSHOTS, _SPIRALS, _PERTURBED = 32, 48, 16
 
 
 @independent_of_modes
-def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0) -> Calibration:
+def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0, n_sites: int = 60_000) -> Calibration:
     """Give a force field or committee error bars, in place.
 
     The score of a committee is the spread of its members. That of one force field is the posterior standard deviation
@@ -55,6 +55,9 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
         Exact labels of the states that the model is for, none of which it was trained on.
     seed : int
         Of the states that are made up, and of the learning.
+    n_sites : int
+        Sites, of about a hundred snapshots in all, whose posterior deviation is computed by up to 48 backward passes
+        per snapshot: most of the cost. Fewer are quicker and less certain.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
     if not isinstance(source, ForceField):
         raise InvalidInput(f"{type(source).__name__} has no last layer; calibrate a ForceField or a Committee")
     source.uncertainty = None
-    network = learned_variance(source, labels, seed)
+    network = learned_variance(source, labels, seed, n_sites)
     source.uncertainty = TorqueUncertainty(network, None)
     found = Calibration.of(*errors_and_scores(source, labels))
     source.uncertainty = TorqueUncertainty(network, found)
@@ -146,11 +149,11 @@ def coverage(source: WithErrorBars, labels: LabelSet, levels: tuple[float, ...] 
 
 
 @torch.no_grad()
-def learned_variance(force_field: ForceField, labels: LabelSet, seed: int) -> VarianceNetwork:
+def learned_variance(force_field: ForceField, labels: LabelSet, seed: int, n_sites: int) -> VarianceNetwork:
     """The network that stands in for the posterior deviation of the torque, fitted to it."""
     model = force_field.model
     require_hidden_units(model)
-    own = list(_states(labels))
+    own = list(_states(labels, n_sites))
     parts = [_Part.of(force_field, system, spins) for system, spins in own]
     network = VarianceNetwork(parts[0].hidden.shape[-1])
     for part in parts:
@@ -159,7 +162,7 @@ def learned_variance(force_field: ForceField, labels: LabelSet, seed: int) -> Va
     mixed = torch.cat([(part.hidden @ network.mixing.to(part.hidden)).flatten(0, 1) for part in parts])
     network.mean.copy_(mixed.mean(0))
     network.inverse_spread.copy_(1 / mixed.std(0).clamp_min(1e-6))
-    for system, spins in _other_states(own, seed):
+    for system, spins in _other_states(own, seed, n_sites):
         part = _Part.of(force_field, system, spins)
         part.differentiate(network.mixing)
         parts.append(part)
@@ -208,21 +211,21 @@ class _Part:
         self.jacobian = torch.cat(found)
 
 
-def _states(labels: LabelSet) -> Iterator[tuple[Any, Tensor]]:
+def _states(labels: LabelSet, n_sites: int) -> Iterator[tuple[Any, Tensor]]:
     """Spins (R, N, 3) of some labels, spread evenly, system by system."""
     groups = labels.by_system()
     for system, indices in groups.items():
         share = max(1, _SNAPSHOTS // len(groups))
-        count = min(len(indices), share, max(1, _SITES // (3 * system.n_sites)))
+        count = min(len(indices), share, max(1, n_sites // (3 * system.n_sites)))
         chosen = indices[np.unique(np.linspace(0, len(indices) - 1, count).round().astype(int))]
         yield system, labels.stacked(chosen).spins
 
 
-def _other_states(own: list[tuple[Any, Tensor]], seed: int) -> Iterator[tuple[Any, Tensor]]:
+def _other_states(own: list[tuple[Any, Tensor]], seed: int, n_sites: int) -> Iterator[tuple[Any, Tensor]]:
     """States of the same systems that the labels do not hold: these with noise, and noisy spirals."""
     generator = torch.Generator().manual_seed(seed)
     for number, (system, spins) in enumerate(own):
-        room = max(1, _SITES // (3 * system.n_sites) // len(own))
+        room = max(1, n_sites // (3 * system.n_sites) // len(own))
         chosen = spins[: min(room, max(1, _PERTURBED // len(own)))]
         noise = 10 ** (-1.2 + 1.2 * torch.rand(len(chosen), 1, 1, generator=generator, dtype=torch.float64))
         moved = chosen + noise * torch.randn(chosen.shape, generator=generator, dtype=torch.float64)

@@ -113,7 +113,28 @@ class RelaxationSampler(Config):
         return self
 
 
-Sampler = Annotated[RandomSampler | PerturbedOrderSampler | RelaxationSampler, Field(discriminator="kind")]
+class GivenSampler(Config):
+    """Spin configurations of one's own, from a file: each becomes one label, as it is.
+
+    ``.npy`` with unit spins (M, N, 3) in the order of the sites, or ``.npz`` with these as ``spins`` and, where they
+    are snapshots of a motion, their ``times`` (M,), by which errors are then told.
+    """
+
+    kind: Literal["given"] = "given"
+    path: Path = Field(description="file of spins (M, N, 3): .npy, or .npz with spins and perhaps times")
+    system: int = Field(default=0, ge=0, description="number of the system the spins belong to, counted from 0")
+
+    @field_validator("path")
+    @classmethod
+    def _existing_file(cls, path: Path) -> Path:
+        if path.suffix not in (".npy", ".npz") or not path.is_file():
+            raise ValueError(f"{path} must be an existing file .npy or .npz with spins (M, N, 3)")
+        return path
+
+
+Sampler = Annotated[
+    RandomSampler | PerturbedOrderSampler | RelaxationSampler | GivenSampler, Field(discriminator="kind")
+]
 
 
 class GenerateConfig(Config):
@@ -146,6 +167,7 @@ class GenerateConfig(Config):
         paths: list[Path | None] = [system.path for system in self.systems if system.kind == "structure"]
         relaxations = [sampler for sampler in self.samplers if sampler.kind == "relaxation"]
         paths += [sampler.force_field for sampler in relaxations]
+        paths += [sampler.path for sampler in self.samplers if sampler.kind == "given"]
         recipes = (self.hamiltonian, *(term for sampler in relaxations for term in sampler.terms))
         paths += [each.arguments().get("path") for recipe in recipes for each in recipe.inside()]
         return {str(path): order_digest(path) for path in paths if path is not None and Path(path).is_file()}

@@ -8,7 +8,8 @@ import numpy as np
 
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
-from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler, Sampler
+from gnnspin.labels.config import GenerateConfig, GivenSampler, PerturbedOrderSampler, RelaxationSampler, Sampler
+from gnnspin.labels.given import given_spins
 from gnnspin.observables.orders import reference_order
 from gnnspin.systems.system import SpinSystem
 
@@ -69,13 +70,31 @@ def make_plan(config: GenerateConfig) -> Plan:
     first = 0
     for s, sampler in enumerate(config.samplers):
         n_snapshots = sampler.n_steps // sampler.save_every if isinstance(sampler, RelaxationSampler) else 1
-        for index in range(sampler.count):
-            for k, system in enumerate(systems):
+        own = _systems_of(sampler, systems)
+        for index in range(_count(sampler, systems)):
+            for k, system in own:
                 _check_fit(sampler, index, system)
                 seed = derived_seed(config.seed, k, s, index)
                 jobs.append(Job(k, sampler, index, seed, first, n_snapshots))
                 first += n_snapshots
     return Plan(systems, tuple(jobs))
+
+
+def _systems_of(sampler: Sampler, systems: tuple[SpinSystem, ...]) -> list[tuple[int, SpinSystem]]:
+    """The systems that a sampler labels, with their numbers: all, or that of given spins."""
+    numbered = list(enumerate(systems))
+    if not isinstance(sampler, GivenSampler):
+        return numbered
+    if sampler.system >= len(systems):
+        raise InvalidInput(f"sampler given: system={sampler.system}, but there are {len(systems)} systems, from 0")
+    return numbered[sampler.system : sampler.system + 1]
+
+
+def _count(sampler: Sampler, systems: tuple[SpinSystem, ...]) -> int:
+    """Configurations or trajectories of a sampler on each of its systems."""
+    if isinstance(sampler, GivenSampler):
+        return len(given_spins(sampler.path, systems[sampler.system].n_sites).spins)
+    return sampler.count
 
 
 def derived_seed(*keys: int) -> int:

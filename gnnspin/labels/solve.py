@@ -22,7 +22,8 @@ from gnnspin.datasets.labels import Label
 from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
-from gnnspin.labels.config import GenerateConfig, PerturbedOrderSampler, RelaxationSampler
+from gnnspin.labels.config import GenerateConfig, GivenSampler, PerturbedOrderSampler, RelaxationSampler
+from gnnspin.labels.given import given_spins
 from gnnspin.labels.plan import Job, make_plan
 from gnnspin.observables.orders import perturbed, reference_order
 from gnnspin.systems import SpinSystem
@@ -85,6 +86,10 @@ def _configuration(
         driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
         terms = [term.build(solver.system) for term in job.sampler.terms]
         return _relaxed(job, job.sampler, snapshot, start, driver, terms)
+    if isinstance(job.sampler, GivenSampler):
+        given = given_spins(job.sampler.path, solver.system.n_sites)
+        origin = {} if given.times is None else {"time": float(given.times[job.index])}
+        return torch.from_numpy(given.spins[job.index].copy()), origin
     if isinstance(job.sampler, PerturbedOrderSampler):
         amplitude = float(np.random.default_rng(job.seed).uniform(*job.sampler.amplitude))
         order = job.sampler.orders[job.index % len(job.sampler.orders)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gnnspin.runs.interrupt import Interrupt, interruptible
     from gnnspin.runs.ownership import Ownership, owned
     from gnnspin.runs.progress import Progress
+    from gnnspin.runs.stages import Stages
 
 __all__ = [
     "MAY_BE_UNRECORDED",
@@ -18,6 +19,7 @@ __all__ = [
     "Interrupt",
     "Ownership",
     "Progress",
+    "Stages",
     "claim",
     "differences",
     "interruptible",
@@ -37,6 +39,7 @@ _NAMES = {
     "interrupt": ("Interrupt", "interruptible"),
     "ownership": ("Ownership", "owned"),
     "progress": ("Progress",),
+    "stages": ("Stages",),
 }
 
 __getattr__ = lazy_names(

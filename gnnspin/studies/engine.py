@@ -17,6 +17,7 @@ from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.labels import GenerateConfig, default_workers, generate
 from gnnspin.plotting import parity_and_histogram
 from gnnspin.runs import run_folder
+from gnnspin.runs.stages import Stages
 from gnnspin.studies.errors import OwnErrors, own_errors
 from gnnspin.studies.exact_and_learned import Agreement, agreement
 from gnnspin.studies.pictures import draw_maps, draw_spectrum
@@ -25,7 +26,6 @@ from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.series import draw_series, series_points
 from gnnspin.studies.study import Study, read_study
 from gnnspin.studies.table import study_file
-from gnnspin.studies.timing import Stages
 from gnnspin.systems import SpinSystem
 from gnnspin.training import TrainingConfig, evaluate
 from gnnspin.training.job import DataConfig, ModelConfig, TrainJob, train

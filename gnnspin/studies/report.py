@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.runs import write_text
+from gnnspin.runs.stages import Stages
 from gnnspin.studies.errors import OwnErrors
 from gnnspin.studies.exact_and_learned import Agreement
 from gnnspin.studies.series import Point
 from gnnspin.studies.study import Study
-from gnnspin.studies.timing import Stages
 from gnnspin.training import Evaluation
 from gnnspin.training.evaluate import r2
 

@@ -13,10 +13,10 @@ import yaml
 import gnnspin as gs
 from gnnspin.analysis import TrajectoryAnalysis, write_analysis
 from gnnspin.core.yaml_loader import Loader
+from gnnspin.runs.stages import Stages
 from gnnspin.studies import Study, read_study, reproduce, study_file
 from gnnspin.studies.exact_and_learned import agreement
 from gnnspin.studies.study import Comparison
-from gnnspin.studies.timing import Stages
 
 PACKINGS = {"kind": "amorphous", "n_sites": 16, "box": 2.7, "min_distance": 0.5}
 OBSERVABLES = [

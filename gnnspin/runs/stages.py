@@ -1,4 +1,4 @@
-"""Wall time of each stage of a study over all processes that worked on it, and the memory they needed."""
+"""Wall time of each stage of a run over all processes that worked on it, and the memory they needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 
-from gnnspin.runs import read_json, write_json
+from gnnspin.runs.files import read_json, write_json
 
 T = TypeVar("T")
 

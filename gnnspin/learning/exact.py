@@ -1,0 +1,129 @@
+"""The exact source of a learning: the cheapest solver that is exact enough, chosen by measurement."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnspin.core.described import Recipe
+from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.core.spins import random_spins, torque
+from gnnspin.electrons.equilibrium import EquilibriumSource
+from gnnspin.learning.config import LearnConfig
+from gnnspin.systems import SpinSystem
+
+#: Solvers that are tried, from those that are cheapest on large systems on; all are measured.
+CANDIDATES: tuple[dict[str, Any], ...] = (
+    {"kind": "pole_expansion", "tolerance": 1e-1},
+    {"kind": "pole_expansion", "tolerance": 1e-2},
+    {"kind": "pole_expansion", "tolerance": 1e-3},
+    {"kind": "pole_expansion", "tolerance": 1e-5},
+    {"kind": "kernel_polynomial", "n_moments": 512},
+    {"kind": "exact_diagonalization"},
+)
+
+#: Labels may be wrong by this share of the error that is asked for.
+SHARE_OF_TARGET = 0.1
+
+#: Sites up to which diagonalisation is tried, and those up to which dense expansions are.
+_DENSE, _POLYNOMIALS = 1000, 400
+
+_REFERENCE: dict[str, Any] = {"kind": "pole_expansion", "tolerance": 1e-8}
+
+
+@dataclass(frozen=True)
+class MeasuredSolver:
+    """A solver with its cost and its torque error.
+
+    Attributes
+    ----------
+    settings : dict
+        Kind and settings, without the ensemble.
+    seconds : float
+        Processor time of a field of all sites.
+    error : float
+        Root-mean-square error of its torque over the torque, on random spins.
+    """
+
+    settings: dict[str, Any]
+    seconds: float
+    error: float
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} {value}" for name, value in self.settings.items() if name != "kind")
+        name = str(self.settings["kind"]).replace("_", " ") + (f" ({values})" if values else "")
+        return f"{name}: {self.seconds:.3g} s per field, torque error {100 * self.error:.2g} %"
+
+
+def choose_solver(config: LearnConfig, system: SpinSystem, target: float) -> tuple[MeasuredSolver, ...]:
+    """Solvers of the electrons of `config`, measured on random spins of `system`; the first is to be taken.
+
+    It is the cheapest whose torque error is at most a tenth of `target`; the others follow.
+
+    Raises
+    ------
+    InvalidInput
+        If no solver works: its own error is told.
+    """
+    spins = random_spins(system.n_sites, seed=config.seed)
+    wanted = [config.solver] if config.solver is not None else list(_tried(config, system))
+    reference = _reference_torque(config, system, spins)
+    found: list[MeasuredSolver] = []
+    failure: Exception | None = None
+    for settings in wanted:
+        try:
+            source = _source(config, settings, system)
+            seconds, torques = _timed(source, spins)
+        except (InvalidInput, ConvergenceError) as error:
+            failure = error
+            continue
+        error_of = float((torques - reference).square().mean().sqrt() / reference.square().mean().sqrt())
+        found.append(MeasuredSolver(dict(settings), seconds, error_of))
+    if not found:
+        raise InvalidInput(f"no exact solver works for these electrons: {failure}") from failure
+    good = [each for each in found if each.error <= SHARE_OF_TARGET * target]
+    best = min(good, key=lambda each: each.seconds) if good else min(found, key=lambda each: each.error)
+    return (best, *(each for each in found if each is not best))
+
+
+def _tried(config: LearnConfig, system: SpinSystem) -> list[dict[str, Any]]:
+    limits = {"exact_diagonalization": _DENSE, "kernel_polynomial": _POLYNOMIALS}
+    fits = [each for each in CANDIDATES if system.n_sites <= limits.get(each["kind"], system.n_sites)]
+    return [each for each in fits if config.kT > 0 or each["kind"] == "exact_diagonalization"] or [CANDIDATES[-1]]
+
+
+def _reference_torque(config: LearnConfig, system: SpinSystem, spins: Tensor) -> Tensor:
+    dense = system.n_sites <= _DENSE or config.kT == 0
+    settings = CANDIDATES[-1] if dense else _REFERENCE
+    return torque(spins, _source(config, settings, system).field(spins))
+
+
+def _source(config: LearnConfig, settings: dict[str, Any], system: SpinSystem) -> EquilibriumSource:
+    return exact_source(config, config.recipe(settings), system)
+
+
+def exact_source(config: LearnConfig, solver: Recipe, system: SpinSystem) -> EquilibriumSource:
+    """The exact solver of the electrons of `config` on a system."""
+    source: EquilibriumSource = solver.build(hamiltonian=config.hamiltonian.build(system))
+    return source
+
+
+def _timed(source: EquilibriumSource, spins: Tensor) -> tuple[float, Tensor]:
+    """Processor time of the faster of two fields, as the first prepares geometry, and torques."""
+    seconds = []
+    for _ in range(2):
+        start = time.process_time()
+        field = source.field(spins)
+        seconds.append(time.process_time() - start)
+        if seconds[0] > 5:
+            break
+    return min(seconds), torque(spins, field).to(torch.float64)
+
+
+def as_record(solvers: tuple[MeasuredSolver, ...]) -> list[dict[str, Any]]:
+    """JSON-able record."""
+    return [asdict(each) for each in solvers]

@@ -1,0 +1,96 @@
+"""A ladder of models from the cheapest up, for a system and the reach of its torque."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gnnspin.core.spins import random_spins
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.learning.config import LearnConfig
+from gnnspin.learning.reach import length_unit
+from gnnspin.learning.rounds import ENOUGH_STEPS
+from gnnspin.systems import SpinSystem
+from gnnspin.systems.lattice import is_lattice
+from gnnspin.training.job import ModelConfig
+
+#: A step of a training costs about as much as so many fields: field, loss and the gradient of both.
+FIELDS_PER_STEP = 6
+
+#: Share of the time that is spent on trainings.
+_TRAINING = 0.5
+
+_ORIENTED, _CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
+
+#: Radii of the torque, in nearest-neighbour distances, beyond which one layer that sees far is tried.
+_LONG_RANGE = 7.0
+
+
+def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple[ModelConfig, float]]:
+    """Models with the seconds of a field of `system`, the cheapest first.
+
+    Parameters
+    ----------
+    config : LearnConfig
+        Its own `ladder` is taken as it is, in the given order.
+    system : SpinSystem
+        One system of the labels.
+    radius : float
+        Radius of the torque that models should see, see `gnnspin.learning.reach.Reach.needed`: twice the reach of the
+        site energies.
+    """
+    chosen = list(config.ladder or _rungs(config, system, radius))
+    timed = [(model, _field_seconds(model, system)) for model in chosen]
+    return timed if config.ladder else sorted(timed, key=lambda each: each[1])
+
+
+def affordable(rungs: list[tuple[ModelConfig, float]], seconds: float) -> list[tuple[ModelConfig, float]]:
+    """The rungs of which so many seconds allow a training that is long enough; at least the first."""
+    steps = [_TRAINING * seconds / (FIELDS_PER_STEP * field) for _, field in rungs]
+    return [rung for k, rung in enumerate(rungs) if k == 0 or steps[k] >= 2 * ENOUGH_STEPS]
+
+
+def _rungs(config: LearnConfig, system: SpinSystem, radius: float) -> list[ModelConfig]:
+    common = {"fixed_number": True} if config.filling is not None else {}
+    unit = length_unit(system)
+
+    def model(name: str, cutoff: float, **values: Any) -> ModelConfig:
+        return ModelConfig(name=name, cutoff=cutoff, hyperparameters={**values, **common}, seed=config.seed)
+
+    if not is_lattice(system):
+        cutoff = max(2.3 * unit, radius / 4)
+        return [
+            model(_CLUSTER, cutoff, layers=1, channels=4, scalars=0, max_degree=0, hidden=16),
+            model(_CLUSTER, cutoff, layers=2, channels=4, scalars=4, max_degree=1, hidden=32),
+            model(_CLUSTER, cutoff, layers=2, channels=8, scalars=8, max_degree=2, hidden=48),
+        ]
+    near, far = max(2.0 * unit, radius / 4), max(3.0 * unit, radius / 4)
+    rungs = [
+        model(_CLUSTER, near, layers=2, channels=4, scalars=4, max_degree=2, hidden=32),
+        model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
+        model(_CLUSTER, far, layers=3, channels=12, scalars=12, max_degree=3, hidden=64),
+    ]
+    if _dimension(system) < 3:  # in three dimensions there are too many orientations
+        rungs += [
+            model(_ORIENTED, near, layers=2, filters=6, channels=3, scalars=3, factors=8, hidden=16),
+            model(_ORIENTED, near, layers=3, filters=12, channels=6, scalars=6, factors=16, hidden=32),
+        ]
+        if radius >= _LONG_RANGE * unit:
+            rungs.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
+    return rungs
+
+
+def _dimension(system: SpinSystem) -> int:
+    return sum(n > 1 for n in system.lattice_shape or (2, 2, 2))
+
+
+def _field_seconds(model: ModelConfig, system: SpinSystem) -> float:
+    """Processor time of one field, as a training computes it."""
+    field = ForceField(model.build(system), system).native(False)
+    spins = random_spins(system.n_sites, seed=0)
+    seconds = []
+    for _ in range(2):
+        start = time.process_time()
+        field.field(spins)
+        seconds.append(time.process_time() - start)
+    return min(seconds)

@@ -1,0 +1,149 @@
+"""What a learning leaves for a reader: errors by round and by time, figures, and how to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnnspin.force_fields.uncertainty import Coverage
+from gnnspin.learning.config import LearnConfig, TrajectoryTarget
+from gnnspin.learning.context import MODEL
+from gnnspin.learning.rounds import RoundResult, Stop
+from gnnspin.learning.setup import Setup
+from gnnspin.plotting.learning import errors_by_round
+from gnnspin.runs import Stages, write_json, write_text
+
+_STOPS = {
+    "target": "the target was reached",
+    "budget": "the budget was spent",
+    "stagnation": "two rounds in a row improved nothing",
+}
+
+_LIMITS = {
+    "data": "the labels: the model is better on what it was trained on; more time and labels help",
+    "training": "the training: it was too short to tell more; more time helps",
+    "capacity": "the model, or its training: errors are as large on what it was trained on",
+    "locality": "the reach of the model: spins farther away move the torque as much; give a ladder that sees farther",
+}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Result of `learn`.
+
+    Attributes
+    ----------
+    config : LearnConfig
+    setup : Setup
+        What was measured and chosen before the first round.
+    rounds : tuple of RoundResult
+    best : int
+        Number of the round whose model was kept: that of the smallest worst error on the states of its own runs.
+    stop : str
+        Why it ended: "target", "budget" or "stagnation".
+    coverage : Coverage or None
+        Of the model's error bars on tests that they were not made from; None where a model can have none.
+    time_steps : tuple of float
+        Recommended time step of each run in 1/(gamma t), for 0.01 radians per radian turned.
+    """
+
+    config: LearnConfig
+    setup: Setup
+    rounds: tuple[RoundResult, ...]
+    best: int
+    stop: Stop
+    coverage: Coverage | None
+    time_steps: tuple[float, ...]
+
+    def lines(self) -> list[str]:
+        """The headline figures."""
+        best = self.rounds[self.best]
+        target = self.config.target
+        asked = f"{target.angle:g} rad" if isinstance(target, TrajectoryTarget) else f"{100 * target:g} %"
+        lines = [
+            f"stopped because {_STOPS[self.stop]} (asked for: {asked})",
+            f"torque error on visited states {100 * best.error:.1f} %, at worst {100 * best.worst:.1f} % "
+            f"(round {self.best})",
+        ]
+        if self.stop != "target":
+            lines.append(f"limited by {_LIMITS[best.limit]}")
+        if self.coverage is not None:
+            lines.append(str(self.coverage))
+        steps = ", ".join(f"{each:g}" for each in self.time_steps)
+        return [*lines, f"recommended time step: {steps} / (gamma t)"]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def write_report(learned: Learned, folder: Path, stages: Stages) -> None:
+    """Write ``report.md``, ``report.json`` and the figure ``learning.png``."""
+    rounds = learned.rounds
+    errors_by_round(
+        [each.n_known for each in rounds],
+        [each.seconds for each in rounds],
+        {"on visited states": [each.error for each in rounds], "worst stretch of time": [each.worst for each in rounds],
+         "on labels trained on": [each.training_error for each in rounds]},
+        folder / "learning.png",
+        target=None if isinstance(learned.config.target, TrajectoryTarget) else learned.config.target,
+    )  # fmt: skip
+    text = [
+        "# A learned force field",
+        "\n".join(f"- {line}" for line in learned.lines()),
+        "## Choices",
+        "\n".join(f"- {line}" for line in learned.setup.lines()),
+        "## Rounds",
+        _table(
+            ("round", "model", "labels", "trained on", "visited", "worst", "limit", "minutes"),
+            [
+                (
+                    k,
+                    each.plan.rung,
+                    each.n_known,
+                    _percent(each.training_error),
+                    _percent(each.error),
+                    _percent(each.worst),
+                    each.limit,
+                    f"{each.seconds / 60:.1f}",
+                )
+                for k, each in enumerate(rounds)
+            ],
+        ),
+        "Errors of the torque over the torque, root mean squares per component; *visited*: states that the runs of the "
+        "round went through under its own model, drawn at random, solved exactly, never trained on.",
+        "## Errors by time",
+        _table(
+            ("run", "time", "torque", "error", "error over torque"),
+            [
+                (
+                    each.run,
+                    f"{each.first:.3g} to {each.last:.3g}",
+                    f"{each.torque_rms:.4g}",
+                    f"{each.torque_rmse:.3g}",
+                    _percent(each.relative),
+                )
+                for each in rounds[learned.best].stretches
+            ],
+        ),
+        "![errors against labels and time](learning.png)",
+        f"Wall time {sum(stages.seconds.values()) / 60:.1f} min. The model is `{MODEL}`.",
+    ]
+    write_text(folder / "report.md", "\n\n".join(text) + "\n")
+    write_json(
+        folder / "report.json",
+        {
+            "stop": learned.stop,
+            "best": learned.best,
+            "rounds": [{**each.record(), "error": each.error, "worst": each.worst} for each in rounds],
+            "time_steps": list(learned.time_steps),
+        },
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,258 @@
+"""Rounds of a learning: how their time is divided, what they found, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+#: Shares of a round's time: labels to train on, training, the run, labels to test on.
+_LABELS, _TRAINING, _RUN, _TESTS = 0.25, 0.5, 0.15, 0.1
+
+#: Fewest labels of a round and of its test, most labels of its test; epochs and replicas in all circumstances.
+_FEWEST, _FEWEST_TESTS, _MOST_TESTS, _EPOCHS, _REPLICAS = 8, 6, 24, (1, 60), (2, 16)
+
+#: Labels without which a round makes no sense.
+FEWEST_OF_ROUND = _FEWEST + _FEWEST_TESTS
+
+#: Passes over all labels below which more labels are no use.
+_USEFUL_EPOCHS = 3
+
+#: Training error over test error above which not the data limit; share of the target from which it matters.
+_CAPACITY, _NEAR_TARGET = 0.75, 0.8
+
+#: Steps of a training below which errors on what was trained on tell of the training, not of the model.
+ENOUGH_STEPS = 1500
+
+#: Improvement from round to round below which nothing moves any more.
+_STAGNATION = 0.05
+
+Limit = Literal["data", "training", "capacity", "locality"]
+Stop = Literal["target", "budget", "stagnation"]
+
+
+def number_of_rounds(seconds: float) -> int:
+    """Rounds of a learning, each of twice the time of the one before."""
+    return min(6, max(3, round(math.log2(seconds / 60)) + 1))
+
+
+def share_of_round(rounds_left: int) -> float:
+    """Share of the time left that belongs to the next of so many rounds."""
+    return 1 / (2**rounds_left - 1)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured costs in seconds.
+
+    Attributes
+    ----------
+    label : float
+        Wall time of a label, all workers at work.
+    step : float
+        A training step on one label.
+    run : float
+        The intended runs, one replica of each.
+    """
+
+    label: float
+    step: float
+    run: float
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What a round does.
+
+    Attributes
+    ----------
+    rung : int
+        Position of its model in the ladder.
+    further : bool
+        Trains the model of the round before further, in place of a new one.
+    n_labels : int
+        New labels to train on.
+    epochs : int
+    replicas : int
+        Of each intended run.
+    n_tests : int
+    """
+
+    rung: int
+    further: bool
+    n_labels: int
+    epochs: int
+    replicas: int
+    n_tests: int
+
+    @classmethod
+    def within(
+        cls, seconds: float, costs: Costs, known: int, labels_left: int, *, rung: int, further: bool, n_runs: int
+    ) -> RoundPlan:
+        """The plan that takes so many seconds.
+
+        Parameters
+        ----------
+        seconds : float
+            Of the round.
+        costs : Costs
+        known : int
+            Labels to train on that there are already.
+        labels_left : int
+            Labels that the budget still allows, tests included.
+        rung, further : see the attributes
+        n_runs : int
+            Intended runs, each of which is tested.
+        """
+        wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(_TESTS * seconds / costs.label)))
+        tests = 3 * n_runs * max(1, wanted_tests // (3 * n_runs))
+        steps = _TRAINING * seconds / costs.step
+        useful = int(steps / _USEFUL_EPOCHS) - known
+        labels = min(int(_LABELS * seconds / costs.label), max(useful, _FEWEST), labels_left - tests)
+        labels = max(labels, _FEWEST)
+        epochs = min(_EPOCHS[1], max(_EPOCHS[0], round(steps / (known + labels))))
+        replicas = min(_REPLICAS[1], max(_REPLICAS[0], int(_RUN * seconds / costs.run)))
+        return cls(rung, further, labels, epochs, replicas, tests)
+
+    def seconds(self, costs: Costs, known: int) -> float:
+        """Expected wall time."""
+        steps = self.epochs * (known + self.n_labels)
+        return (self.n_labels + self.n_tests) * costs.label + steps * costs.step + self.replicas * costs.run
+
+
+@dataclass(frozen=True)
+class StretchError:
+    """Torque error on test labels of a stretch of the time of a run.
+
+    Attributes
+    ----------
+    run : int
+        Number of the intended run.
+    first, last : float
+        Times of the earliest and the latest label, in 1/(gamma t).
+    torque_rms, torque_rmse : float
+        Root mean square per component of the exact torque and of the error.
+    n_labels : int
+    """
+
+    run: int
+    first: float
+    last: float
+    torque_rms: float
+    torque_rmse: float
+    n_labels: int
+
+    @property
+    def relative(self) -> float:
+        """Error over torque."""
+        return self.torque_rmse / self.torque_rms if self.torque_rms > 0 else math.inf
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a round found.
+
+    Attributes
+    ----------
+    plan : RoundPlan
+    n_known, n_labels : int
+        Labels trained on, and exact solutions made so far, tests included.
+    n_steps : int
+        Labels that its model was shown in all rounds in which it was trained.
+    seconds : float
+        Wall time of the whole learning so far.
+    training_error : float
+        Torque error over torque on labels that were trained on.
+    stretches : list of StretchError
+        On states that the runs of this round visited, none of which was or will be trained on.
+    limit : str
+        What limits the error: "data", "training", "capacity" or "locality".
+    angle : float or None
+        Error of a trajectory, where the target is one, in radians.
+    """
+
+    plan: RoundPlan
+    n_known: int
+    n_labels: int
+    n_steps: int
+    seconds: float
+    training_error: float
+    stretches: list[StretchError]
+    limit: Limit
+    angle: float | None = None
+
+    @property
+    def error(self) -> float:
+        """Torque error over torque on all test labels."""
+        weights = [each.n_labels for each in self.stretches]
+        squares = [sum(w * s**2 for w, s in zip(weights, values, strict=True)) for values in self._values()]
+        return math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else math.inf
+
+    @property
+    def worst(self) -> float:
+        """Largest error over torque of a stretch, of those whose torque is at least a tenth of the largest."""
+        largest = max(each.torque_rms for each in self.stretches)
+        return max(each.relative for each in self.stretches if each.torque_rms >= 0.1 * largest)
+
+    def __str__(self) -> str:
+        apart = "" if self.angle is None else f", trajectories {self.angle:.2g} rad apart"
+        return (
+            f"{self.n_known} labels, model {self.plan.rung}: torque error {100 * self.error:.1f} % on visited states, "
+            f"at worst {100 * self.worst:.1f} %{apart}; on labels trained on {100 * self.training_error:.1f} %; "
+            f"limited by {self.limit}; {self.seconds / 60:.1f} min"
+        )
+
+    def _values(self) -> tuple[list[float], list[float]]:
+        return [each.torque_rmse for each in self.stretches], [each.torque_rms for each in self.stretches]
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able record, from which `restored` makes it again."""
+        return asdict(self)
+
+    @classmethod
+    def restored(cls, record: dict[str, Any]) -> RoundResult:
+        """The inverse of `record`."""
+        stretches = [StretchError(**each) for each in record["stretches"]]
+        return cls(**{**record, "plan": RoundPlan(**record["plan"]), "stretches": stretches})
+
+
+def limit_of(training_error: float, error: float, target: float, floor: float, n_steps: int) -> Limit:
+    """What limits an error: the reach of the model, the model, its training, or the data.
+
+    Parameters
+    ----------
+    training_error, error : float
+        On labels that were trained on, and on visited states that were not; over the torque.
+    target : float
+    floor : float
+        Error over torque that no model of this reach can avoid.
+    n_steps : int
+        Steps of the training.
+    """
+    if training_error > _CAPACITY * error and training_error > _NEAR_TARGET * target:
+        if n_steps < ENOUGH_STEPS:
+            return "training"
+        return "locality" if floor > _CAPACITY * training_error else "capacity"
+    return "data"
+
+
+def next_rung(result: RoundResult, target: float, n_rungs: int) -> int:
+    """The rung of the next round: one higher where the model limits, two where it is far from the target."""
+    rung = result.plan.rung
+    if result.limit in ("data", "training"):
+        return rung
+    return min(rung + (2 if result.training_error > 2.5 * target else 1), n_rungs - 1)
+
+
+def stagnates(results: list[RoundResult]) -> bool:
+    """Whether two rounds of the same model in a row have not made the error smaller by a twentieth."""
+    if len(results) < 3 or len({each.plan.rung for each in results[-3:]}) > 1:
+        return False
+    errors = [each.worst for each in results[-3:]]
+    return all(after > (1 - _STAGNATION) * before for before, after in pairwise(errors))
+
+
+def best_of(results: list[RoundResult]) -> int:
+    """Number of the round whose model has the smallest worst error on the states of its own runs."""
+    return min(range(len(results)), key=lambda k: results[k].worst)

@@ -1,0 +1,156 @@
+"""The stages of a round: labels, training, runs, tests, errors; each finds what an earlier process has left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from gnnspin.core.source import FieldSource
+from gnnspin.core.spins import normalize
+from gnnspin.datasets import LabelStore, holdout
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.dynamics import simulate
+from gnnspin.force_fields.files import load, save
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.labels.plan import derived_seed
+from gnnspin.learning.config import IntendedRun, TrajectoryTarget
+from gnnspin.learning.context import Context, Round, evenly
+from gnnspin.learning.rounds import RoundPlan, RoundResult, StretchError, limit_of
+from gnnspin.learning.setup import torque_target
+from gnnspin.learning.states import first_states, tested_states, worthy_states
+from gnnspin.learning.visits import STRETCHES, Visits, visited
+from gnnspin.models.blocks.layered_expansion import LayeredExpansion
+from gnnspin.training import TrainingConfig, evaluate, fit
+
+#: Labels that choose the weights, and labels on which the training error is measured, at most.
+_VALIDATION, _TRAINED = 24, 24
+
+#: Sites of a batch; steps from which weights are averaged over a thousand of them, not a hundred.
+_BATCH_SITES, _LONG_TRAINING = 500, 10_000
+
+
+def make_labels(context: Context, this: Round, plan: RoundPlan) -> None:
+    """Solve states to train on: at first those of exact runs, then those that the last round's runs visited."""
+    if this.number == 0:
+        states = first_states(context, this, plan.n_labels)
+    else:
+        states = worthy_states(context, context.round(this.number - 1), plan.n_labels)
+    context.solve(states, this.folder, "labels")
+
+
+def train_model(context: Context, this: Round, plan: RoundPlan) -> None:
+    """Train on all labels so far: the model of the round before further, or a new one."""
+    if this.model.exists():
+        return
+    train, validation = _training_sets(context, this)
+    system = train.systems[0]
+    if plan.further:
+        model = load(context.round(this.number - 1).model, system).model
+    else:
+        model = context.setup.rungs[plan.rung][0].build(system, train)
+    batch = max(1, round(_BATCH_SITES / float(np.mean([each.n_sites for each in train.systems]))))
+    settings = TrainingConfig(
+        max_epochs=plan.epochs,
+        batch_size=min(batch, max(1, len(train) // 4)),
+        validate_every=max(1, plan.epochs // 10),
+        ema=0.99 if len(train) * plan.epochs < _LONG_TRAINING * batch else 0.999,
+        seed=derived_seed(context.config.seed, 7, this.number) % 2**31,
+    )
+    result = fit(
+        model, train, validation, settings, directory=this.folder / "training", trained=plan.further, resume=True,
+        progress=context.progress,
+    )  # fmt: skip
+    if result.interrupted:
+        raise KeyboardInterrupt
+    save(result.force_field, this.model)
+
+
+def _training_sets(context: Context, this: Round) -> tuple[LabelSet, LabelSet]:
+    """Labels to train on, and others that choose the weights: tests of earlier rounds, as soon as there are any."""
+    labels = context.labels(this.number + 1)
+    if this.number == 0:
+        return holdout(labels, 0.15, seed=context.config.seed)
+    tests = context.tests(this.number)
+    return labels, tests.subset(evenly(len(tests), _VALIDATION))
+
+
+def make_runs(context: Context, this: Round, plan: RoundPlan) -> None:
+    """Drive the intended runs by the model of this round."""
+    places = context.places(this.number)
+    for j, (place, run, dt) in enumerate(zip(places, context.config.runs, context.setup.steps, strict=True)):
+        if not this.visits(j).exists():
+            seed = derived_seed(context.config.seed, 1, this.number, j)
+            replicas = max(1, plan.replicas // len(place.configs))
+            model = load(this.model, place.system)
+            visited(
+                run, place.system, model, dt, replicas=replicas, seed=seed, progress=context.progress
+            ).write(this.visits(j))  # fmt: skip
+
+
+def make_tests(context: Context, this: Round, plan: RoundPlan) -> None:
+    """Solve visited states that were drawn at random."""
+    context.solve(tested_states(context, this, plan.n_tests), this.folder, "tests")
+
+
+def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundResult | None) -> RoundResult:
+    """Errors of the model of this round on the states of its runs, and what limits them; its time is yet unknown."""
+    tests, labels = LabelStore(this.tests), context.labels(this.number + 1)
+    force_field = load(this.model, tests.systems[0])
+    trained = evaluate(force_field, labels.subset(evenly(len(labels), _TRAINED)))
+    training_error = trained.torque_rmse / trained.torque_rms
+    made = len(labels) + len(context.tests(this.number + 1))
+    stretches = _stretch_errors(context, this, force_field, tests)
+    angle = _trajectory_angle(context, force_field, tests)
+    steps = plan.epochs * len(labels) + (before.n_steps if before is not None and plan.further else 0)
+    result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle)
+    floor = context.setup.reach.floor(2 * _reach(force_field))
+    limit = limit_of(training_error, result.error, torque_target(context.config), floor, steps)
+    return replace(result, limit=limit)
+
+
+def _reach(force_field: ForceField) -> float:
+    """Radius of a site energy of the model, apart from the chemical potential that all sites share."""
+    model = force_field.model
+    return model._reach if isinstance(model, LayeredExpansion) else model.receptive_radius
+
+
+def _stretch_errors(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> list[StretchError]:
+    drawn, found = this.tested_states() or [], []
+    for j in range(len(context.config.runs)):
+        visits = Visits.read(this.visits(j))
+        for stretch in range(STRETCHES):
+            own = [k for k, (run, _, t, _) in enumerate(drawn) if run == j and visits.stretch(t) == stretch]
+            if own:
+                at = [float(visits.times[drawn[k][2]]) for k in own]
+                errors = evaluate(force_field, tests.subset(own))
+                found.append(StretchError(j, min(at), max(at), errors.torque_rms, errors.torque_rmse, len(own)))
+    return found
+
+
+def _trajectory_angle(context: Context, force_field: ForceField, tests: LabelStore) -> float | None:
+    """Error of a trajectory from the middle one of the tested states, where the target is one."""
+    target = context.config.target
+    if not isinstance(target, TrajectoryTarget):
+        return None
+    label = tests[len(tests) // 2]
+    sources = (context.exact(label.system), force_field.on(label.system))
+    return trajectory_angle(context.config.runs[0], sources, label.spins, context.setup.steps[0], target.after)
+
+
+def trajectory_angle(
+    run: IntendedRun, sources: tuple[FieldSource, FieldSource], spins: torch.Tensor, dt: float, after: float
+) -> float:
+    """Root-mean-square angle in radians between the motions of spins (N, 3) under two sources, without noise."""
+    ends = [
+        simulate(
+            source, spins, dt=dt, n_steps=max(1, round(after / dt)), damping=run.damping, integrator=run.integrator,
+            progress=False,
+        ).spins
+        for source in sources
+    ]  # fmt: skip
+    first, second = (normalize(each.double()) for each in ends)
+    cosine = (first * second).sum(-1).clamp(-1, 1)
+    return float(torch.arccos(cosine).square().mean().sqrt()) if math.isfinite(float(cosine.mean())) else math.inf
