@@ -26,6 +26,7 @@ from gnnspin.core.yaml_loader import Loader
 from gnnspin.datasets.import_config import ImportConfig
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.labels import GenerateConfig
+from gnnspin.learning import LearnConfig
 from gnnspin.training.job import TrainJob
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ CONFIGURATIONS = {
     "generate": GenerateConfig,
     "import": ImportConfig,
     "train": TrainJob,
+    "learn": LearnConfig,
     "simulate": SimulationConfig,
     "analyze locality": LocalityConfig,
     "analyze trajectory": TrajectoryAnalysisConfig,

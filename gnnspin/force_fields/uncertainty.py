@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,11 @@ class Coverage:
     shares: tuple[float, ...]
     rank_correlation: float
     n_spins: int
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any]) -> Coverage:
+        """Coverage from its attributes as JSON holds them."""
+        return cls(**{**record, "levels": tuple(record["levels"]), "shares": tuple(record["shares"])})
 
     def __str__(self) -> str:
         listed = ", ".join(f"{level:.0%}: {share:.1%}" for level, share in zip(self.levels, self.shares, strict=True))

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
+from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.dynamics import INTEGRATORS
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.electrons.equilibrium import EquilibriumSource
@@ -60,7 +61,7 @@ class TrajectoryTarget(Config):
 
 
 class Budget(Config):
-    """What a learning may cost; it stops at the first of these."""
+    """Limits of the cost of a learning, which stops at the first it reaches."""
 
     minutes: float = Field(default=120.0, gt=0, description="wall time on this machine")
     labels: int = Field(default=4000, ge=FEWEST_LABELS, description="exact solutions, those of tests included")
@@ -75,7 +76,9 @@ class LearnConfig(Config):
     hamiltonian: HamiltonianRecipe = Field(description="the electrons and their coupling to the spins")
     kT: float = Field(ge=0, description="temperature of the electrons in units of the hopping")
     mu: float | None = Field(default=None, description="chemical potential; or give the filling")
-    filling: float | None = Field(default=None, gt=0, lt=1, description="electrons per spin-orbital, held fixed")
+    filling: FractionalNumber | None = Field(
+        default=None, description="electrons per spin-orbital, held fixed; 5/12 may be written"
+    )
     runs: tuple[IntendedRun, ...] = Field(min_length=1, description="the simulations that the force field is for")
     target: float | TrajectoryTarget = Field(
         default=0.05,
@@ -106,6 +109,8 @@ class LearnConfig(Config):
     def _consistent(self) -> LearnConfig:
         if (self.mu is None) == (self.filling is None):
             raise ValueError("give either mu or filling")
+        if self.filling is not None and not 0 < self.filling < 1:
+            raise ValueError(f"filling={self.filling} must lie between 0 and 1")
         if isinstance(self.target, float) and not 0 < self.target < 1:
             raise ValueError(f"target={self.target} must be a share of the torque between 0 and 1")
         if self.label_systems is not None and len(self.label_systems) != len(self.runs):

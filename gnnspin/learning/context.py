@@ -1,4 +1,4 @@
-"""What all stages of a learning share: configuration, measured choices, the folder, and the files of its rounds."""
+"""The common ground of all stages of a learning: configuration, measured choices, its folder and files."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Round:
 
     @property
     def plan(self) -> Path:
-        """What the round does, as JSON."""
+        """File of its plan."""
         return self.folder / "plan.json"
 
     @property
     def result(self) -> Path:
-        """What it found, as JSON."""
+        """File of its result."""
         return self.folder / "result.json"
 
     @property
@@ -72,7 +72,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Context:
-    """What all stages share."""
+    """Configuration, choices and folder, which all stages share."""
 
     config: LearnConfig
     setup: Setup

@@ -123,11 +123,21 @@ class _Learning:
             self.results.append(self._round(self.context.round(len(self.results))))
             self.stages.say(f"round {len(self.results) - 1}: {self.results[-1]}")
             stop = self._reason_to_stop()
-        best = best_of(self.results)
-        held = self.stages.timed("error bars", lambda: self._with_error_bars(best))
-        learned = Learned(self.config, self.context.setup, tuple(self.results), best, stop, held, self._time_steps())
+        learned = self._finished(best_of(self.results), stop)
         write_report(learned, self.context.folder, self.stages)
         return learned
+
+    def _finished(self, best: int, stop: Stop) -> Learned:
+        """The best model with error bars and time steps, made now unless an earlier process has."""
+        path, rounds = self.context.folder / "finished.json", len(self.results)
+        if not path.exists() or read_json(path)["rounds"] != rounds:
+            held = self.stages.timed("error bars", lambda: self._with_error_bars(best))
+            coverage_of = None if held is None else asdict(held)
+            write_json(path, {"rounds": rounds, "coverage": coverage_of, "time_steps": self._time_steps()})
+        known = read_json(path)
+        held = None if known["coverage"] is None else Coverage.restored(known["coverage"])
+        steps = tuple(known["time_steps"])
+        return Learned(self.config, self.context.setup, tuple(self.results), best, stop, held, steps)
 
     def _reason_to_stop(self) -> Stop | None:
         last, budget = self.results[-1], self.config.budget

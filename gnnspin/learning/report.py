@@ -1,4 +1,4 @@
-"""What a learning leaves for a reader: errors by round and by time, figures, and how to go on."""
+"""The report of a learning: errors by round and by time, figures, and how to go on."""
 
 from __future__ import annotations
 

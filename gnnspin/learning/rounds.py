@@ -63,7 +63,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """What a round does.
+    """Labels, training and runs of one round.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class StretchError:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """What a round found.
+    """Errors that a round found.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class RoundResult:
     n_known, n_labels : int
         Labels trained on, and exact solutions made so far, tests included.
     n_steps : int
-        Labels that its model was shown in all rounds in which it was trained.
+        Steps of the training of its model, in all rounds in which it was trained.
     seconds : float
         Wall time of the whole learning so far.
     training_error : float
@@ -218,7 +218,7 @@ class RoundResult:
 
 
 def limit_of(training_error: float, error: float, target: float, floor: float, n_steps: int) -> Limit:
-    """What limits an error: the reach of the model, the model, its training, or the data.
+    """Cause of an error: the reach of the model, the model, its training, or the data.
 
     Parameters
     ----------

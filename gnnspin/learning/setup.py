@@ -1,4 +1,4 @@
-"""What a learning measures before its first round: solver, reach, systems of labels, ladder, time steps."""
+"""Choices of a learning before its first round: solver, reach, systems of labels, ladder, time steps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Setup:
     steps: tuple[float, ...]
 
     def lines(self) -> list[str]:
-        """What was chosen, in words."""
+        """The choices in words."""
         floors = ", ".join(
             f"{100 * f:.2g} % at {r:.3g}" for r, f in zip(self.reach.radii, self.reach.floors, strict=True)
         )

@@ -29,7 +29,7 @@ from gnnspin.training import TrainingConfig, evaluate, fit
 _VALIDATION, _TRAINED = 24, 24
 
 #: Sites of a batch; steps from which weights are averaged over a thousand of them, not a hundred.
-_BATCH_SITES, _LONG_TRAINING = 500, 10_000
+_BATCH_SITES, _LONG_TRAINING = 250, 10_000
 
 
 def make_labels(context: Context, this: Round, plan: RoundPlan) -> None:
@@ -51,10 +51,10 @@ def train_model(context: Context, this: Round, plan: RoundPlan) -> None:
         model = load(context.round(this.number - 1).model, system).model
     else:
         model = context.setup.rungs[plan.rung][0].build(system, train)
-    batch = max(1, round(_BATCH_SITES / float(np.mean([each.n_sites for each in train.systems]))))
+    batch = _batch_size(train)
     settings = TrainingConfig(
         max_epochs=plan.epochs,
-        batch_size=min(batch, max(1, len(train) // 4)),
+        batch_size=batch,
         validate_every=max(1, plan.epochs // 10),
         ema=0.99 if len(train) * plan.epochs < _LONG_TRAINING * batch else 0.999,
         seed=derived_seed(context.config.seed, 7, this.number) % 2**31,
@@ -66,6 +66,11 @@ def train_model(context: Context, this: Round, plan: RoundPlan) -> None:
     if result.interrupted:
         raise KeyboardInterrupt
     save(result.force_field, this.model)
+
+
+def _batch_size(labels: LabelSet) -> int:
+    """Snapshots of one step: one lattice, a few small packings."""
+    return max(1, round(_BATCH_SITES / float(np.mean([each.n_sites for each in labels.systems]))))
 
 
 def _training_sets(context: Context, this: Round) -> tuple[LabelSet, LabelSet]:
@@ -104,7 +109,9 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     made = len(labels) + len(context.tests(this.number + 1))
     stretches = _stretch_errors(context, this, force_field, tests)
     angle = _trajectory_angle(context, force_field, tests)
-    steps = plan.epochs * len(labels) + (before.n_steps if before is not None and plan.further else 0)
+    steps = plan.epochs * math.ceil(len(labels) / _batch_size(labels)) + (
+        before.n_steps if before is not None and plan.further else 0
+    )
     result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle)
     floor = context.setup.reach.floor(2 * _reach(force_field))
     limit = limit_of(training_error, result.error, torque_target(context.config), floor, steps)
