@@ -9,7 +9,7 @@ Everything is fixed by scripts/pretrained/NAME.yaml; --install copies the result
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,10 +109,20 @@ def make(name: str, output: Path, workers: int) -> Path:
     result.force_field.provenance.update(
         name=name, data=recipe.data, errors={key: each.numbers() for key, each in errors.items()}
     )
+    bars = _error_bars(result.force_field, validation, tests)
     path = gs.save(result.force_field, folder / f"{name}.safetensors")
     cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
-    write_text(path.with_suffix(".md"), _card(name, recipe, result, errors, len(train), cost))
+    write_text(path.with_suffix(".md"), _card(name, recipe, result, errors, len(train), cost, bars))
     return path
+
+
+def _error_bars(force_field: gs.ForceField, validation: LabelSet, tests: Mapping[str, LabelSet]) -> str:
+    """Give the model error bars, from labels that chose its weights; whether they hold on the tests, in words."""
+    if not force_field.model.hidden_units or not force_field.model.conservative:
+        return ""
+    gs.force_fields.calibrate(force_field, validation)
+    together = gs.datasets.JoinedLabels(list(tests.values()))
+    return f"- Error bars from the labels that chose the weights: {gs.force_fields.coverage(force_field, together)}."
 
 
 def _sets(recipe: Recipe, output: Path, workers: int) -> dict[str, LabelSet]:
@@ -160,7 +170,13 @@ def _split(recipe: Recipe, sets: dict[str, LabelSet]) -> tuple[LabelSet, LabelSe
 
 
 def _card(
-    name: str, recipe: Recipe, result: gs.training.FitResult, errors: dict[str, Evaluation], n_train: int, cost: float
+    name: str,
+    recipe: Recipe,
+    result: gs.training.FitResult,
+    errors: dict[str, Evaluation],
+    n_train: int,
+    cost: float,
+    bars: str,
 ) -> str:
     model = result.force_field.model
     lines = [
@@ -172,6 +188,7 @@ def _card(
         f"- Model: {model.name}, {model.n_parameters} parameters, cutoff {model.spec.cutoff:g}, torque receptive "
         f"radius {model.torque_receptive_radius:g}; a field takes {cost:.1f} µs of processor time per site (float32).",
         f"- Range of validity: {recipe.validity}",
+        *([bars] if bars else []),
         f"- Reproduce: `python scripts/pretrain.py {name}`",
         "",
         "Errors on labels that were not trained on, in units of the hopping:",

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.source import FieldSource
-from gnnspin.core.spins import random_spins
 from gnnspin.datasets import LabelStore
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.force_fields.calibration import FEWEST_SPINS
@@ -22,7 +17,8 @@ from gnnspin.force_fields.uncertainty import Coverage, calibrate, coverage
 from gnnspin.labels import default_workers
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL, Context, Round
-from gnnspin.learning.ladder import FIELDS_PER_STEP
+from gnnspin.learning.full_size import FullSize, full_size_errors
+from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds
 from gnnspin.learning.report import Learned, write_report
 from gnnspin.learning.rounds import (
     FEWEST_OF_ROUND,
@@ -40,8 +36,11 @@ from gnnspin.learning.setup import Setup, measured, time_step, torque_target
 from gnnspin.learning.stages import found_errors, make_labels, make_runs, make_tests, train_model
 from gnnspin.runs import Stages, read_json, run_folder, write_json
 
-#: Share of the time that is kept for error bars and the report, and below which no further round begins.
-_RESERVE, _NO_ROUND = 0.08, 0.1
+#: Share of the time that is kept for error bars and runs at full size, and below which no further round begins.
+_RESERVE, _NO_ROUND = 0.12, 0.1
+
+#: Shares of the time that error bars, and each run at full size, may take.
+_ERROR_BARS, _FULL_SIZE = 0.04, 0.05
 
 #: Seconds of a label besides its solution.
 _STORING = 0.01
@@ -132,12 +131,24 @@ class _Learning:
         path, rounds = self.context.folder / "finished.json", len(self.results)
         if not path.exists() or read_json(path)["rounds"] != rounds:
             held = self.stages.timed("error bars", lambda: self._with_error_bars(best))
-            coverage_of = None if held is None else asdict(held)
-            write_json(path, {"rounds": rounds, "coverage": coverage_of, "time_steps": self._time_steps()})
+            full = self.stages.timed("runs at full size", self._at_full_size)
+            found = {"coverage": None if held is None else asdict(held), "full_size": asdict(full)}
+            write_json(path, {"rounds": rounds, **found, "time_steps": self._time_steps()})
         known = read_json(path)
-        held = None if known["coverage"] is None else Coverage.restored(known["coverage"])
-        steps = tuple(known["time_steps"])
-        return Learned(self.config, self.context.setup, tuple(self.results), best, stop, held, steps)
+        return Learned(
+            self.config,
+            self.context.setup,
+            tuple(self.results),
+            best,
+            stop,
+            None if known["coverage"] is None else Coverage.restored(known["coverage"]),
+            FullSize.restored(known["full_size"]),
+            tuple(known["time_steps"]),
+        )
+
+    def _at_full_size(self) -> FullSize:
+        seconds = _FULL_SIZE * 60 * self.config.budget.minutes
+        return full_size_errors(self.context, self.context.folder / MODEL, seconds)
 
     def _reason_to_stop(self) -> Stop | None:
         last, budget = self.results[-1], self.config.budget
@@ -189,10 +200,10 @@ class _Learning:
                 break
             rung -= 1
         if last is None and expected > self.seconds_left:
-            minutes = math.ceil(4 * expected / 60)
+            minutes = math.ceil((4 * expected + sum(self.stages.seconds.values())) / 60)
             raise InvalidInput(
-                f"budget.minutes={self.config.budget.minutes:g} is too small: the first round alone takes about "
-                f"{expected / 60:.1f} minutes, {costs.label:.2g} s per label; give {minutes} or more"
+                f"budget.minutes={self.config.budget.minutes:g} is too small: after the choices the first round takes "
+                f"about {expected / 60:.2g} minutes, {costs.label:.2g} s per label; give {minutes} or more"
             )
         this.folder.mkdir(exist_ok=True)
         write_json(this.plan, asdict(plan))
@@ -204,7 +215,7 @@ class _Learning:
         run_seconds = 0.0
         for place, run, dt in zip(context.places(0), self.config.runs, context.setup.steps, strict=True):
             untrained = ForceField(model.build(place.system.parts[0]), place.system)
-            run_seconds += 2 * _field_seconds(untrained) * run.duration / dt / len(place.configs)
+            run_seconds += 2 * field_seconds(untrained) * run.duration / dt / len(place.configs)
         step = FIELDS_PER_STEP * field
         if self.results and self.results[-1].plan.rung == rung:
             last = self.results[-1]
@@ -231,8 +242,8 @@ class _Learning:
         return held
 
     def _sites_for_error_bars(self, rung: int) -> int:
-        """Sites whose posterior deviation can be computed, some fifty backward passes each, in half of the reserve."""
-        seconds = 0.5 * _RESERVE * 60 * self.config.budget.minutes
+        """Sites whose posterior deviation, some fifty backward passes each, fits into its share of the time."""
+        seconds = _ERROR_BARS * 60 * self.config.budget.minutes
         per_site = 100 * self.context.setup.rungs[rung][1] / self.context.places(0)[0].system.parts[0].n_sites
         return int(min(60_000, max(6_000, seconds / per_site)))
 
@@ -242,14 +253,3 @@ class _Learning:
         for place, run in zip(self.context.places(0), self.config.runs, strict=True):
             steps.append(time_step(run, load(model, place.system.parts[0]), accuracy=0.01))
         return tuple(steps)
-
-
-def _field_seconds(source: FieldSource) -> float:
-    """Wall time of the faster of two fields; the first may build the code."""
-    spins = random_spins(source.system.n_sites, seed=0, dtype=torch.float64)
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        source.field(spins)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

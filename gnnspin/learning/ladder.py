@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import torch
+
+from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.learning.config import LearnConfig
@@ -40,7 +43,7 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
         site energies.
     """
     chosen = list(config.ladder or _rungs(config, system, radius))
-    timed = [(model, _field_seconds(model, system)) for model in chosen]
+    timed = [(model, field_seconds(ForceField(model.build(system), system).native(False))) for model in chosen]
     return timed if config.ladder else sorted(timed, key=lambda each: each[1])
 
 
@@ -84,13 +87,12 @@ def _dimension(system: SpinSystem) -> int:
     return sum(n > 1 for n in system.lattice_shape or (2, 2, 2))
 
 
-def _field_seconds(model: ModelConfig, system: SpinSystem) -> float:
-    """Processor time of one field, as a training computes it."""
-    field = ForceField(model.build(system), system).native(False)
-    spins = random_spins(system.n_sites, seed=0)
+def field_seconds(source: FieldSource) -> float:
+    """Wall time of the faster of two fields of random spins; the first may build geometry and code."""
+    spins = random_spins(source.system.n_sites, seed=0, dtype=torch.float64)
     seconds = []
     for _ in range(2):
-        start = time.process_time()
-        field.field(spins)
-        seconds.append(time.process_time() - start)
+        start = time.perf_counter()
+        source.field(spins)
+        seconds.append(time.perf_counter() - start)
     return min(seconds)

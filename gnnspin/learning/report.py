@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gnnspin.force_fields.uncertainty import Coverage
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL
-from gnnspin.learning.rounds import RoundResult, Stop
+from gnnspin.learning.full_size import FullSize
+from gnnspin.learning.rounds import RoundResult, Stop, StretchError
 from gnnspin.learning.setup import Setup
 from gnnspin.plotting.learning import errors_by_round
 from gnnspin.runs import Stages, write_json, write_text
@@ -43,6 +45,8 @@ class Learned:
         Why it ended: "target", "budget" or "stagnation".
     coverage : Coverage or None
         Of the model's error bars on tests that they were not made from; None where a model can have none.
+    full_size : FullSize
+        Errors on intended systems that are larger than those of the labels.
     time_steps : tuple of float
         Recommended time step of each run in 1/(gamma t), for 0.01 radians per radian turned.
     """
@@ -53,6 +57,7 @@ class Learned:
     best: int
     stop: Stop
     coverage: Coverage | None
+    full_size: FullSize
     time_steps: tuple[float, ...]
 
     def lines(self) -> list[str]:
@@ -69,6 +74,10 @@ class Learned:
             lines.append(f"limited by {_LIMITS[best.limit]}")
         if self.coverage is not None:
             lines.append(str(self.coverage))
+        if self.full_size.errors:
+            worst = max(each.relative for each in self.full_size.errors)
+            lines.append(f"at full size, in windows of three states of each run: at worst {100 * worst:.1f} %")
+        lines += [f"not made at full size: {each}" for each in self.full_size.left_out]
         steps = ", ".join(f"{each:g}" for each in self.time_steps)
         return [*lines, f"recommended time step: {steps} / (gamma t)"]
 
@@ -112,19 +121,8 @@ def write_report(learned: Learned, folder: Path, stages: Stages) -> None:
         "Errors of the torque over the torque, root mean squares per component; *visited*: states that the runs of the "
         "round went through under its own model, drawn at random, solved exactly, never trained on.",
         "## Errors by time",
-        _table(
-            ("run", "time", "torque", "error", "error over torque"),
-            [
-                (
-                    each.run,
-                    f"{each.first:.3g} to {each.last:.3g}",
-                    f"{each.torque_rms:.4g}",
-                    f"{each.torque_rmse:.3g}",
-                    _percent(each.relative),
-                )
-                for each in rounds[learned.best].stretches
-            ],
-        ),
+        _by_time(rounds[learned.best].stretches),
+        *(["At full size:", _by_time(learned.full_size.errors)] if learned.full_size.errors else []),
         "![errors against labels and time](learning.png)",
         f"Wall time {sum(stages.seconds.values()) / 60:.1f} min. The model is `{MODEL}`.",
     ]
@@ -138,6 +136,15 @@ def write_report(learned: Learned, folder: Path, stages: Stages) -> None:
             "time_steps": list(learned.time_steps),
         },
     )
+
+
+def _by_time(errors: Sequence[StretchError]) -> str:
+    rows: list[tuple[object, ...]] = []
+    for each in errors:
+        times = f"{each.first:.3g}" if each.first == each.last else f"{each.first:.3g} to {each.last:.3g}"
+        numbers = (f"{each.torque_rms:.4g}", f"{each.torque_rmse:.3g}", _percent(each.relative))
+        rows.append((each.run, times, *numbers))
+    return _table(("run", "time", "torque", "error", "error over torque"), rows)
 
 
 def _percent(value: float) -> str:

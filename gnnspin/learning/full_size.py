@@ -1,0 +1,111 @@
+"""Errors of a learned force field on the intended systems, where they are larger than those of the labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gnnspin.core.spins import normalize
+from gnnspin.datasets import LabelStore
+from gnnspin.dynamics.windows import SolvedWindow, torque_errors
+from gnnspin.electrons.equilibrium import EquilibriumSource
+from gnnspin.force_fields.files import load
+from gnnspin.labels.plan import derived_seed
+from gnnspin.learning.context import Context
+from gnnspin.learning.ladder import field_seconds
+from gnnspin.learning.rounds import StretchError
+from gnnspin.learning.visits import STRETCHES, Visits, visited
+from gnnspin.systems import SpinSystem
+from gnnspin.systems.config import LatticeConfig
+from gnnspin.systems.window import Window, windows
+
+#: Windows of a state, along the diagonal of the lattice.
+_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """Errors on the intended systems, and what was left out.
+
+    Attributes
+    ----------
+    errors : list of StretchError
+        ``n_labels`` counts the windows.
+    left_out : list of str
+        Runs that were too long, with what they would take.
+    """
+
+    errors: list[StretchError]
+    left_out: list[str]
+
+    @classmethod
+    def restored(cls, record: dict[str, Any]) -> FullSize:
+        """The same from its attributes as JSON holds them."""
+        return cls([StretchError(**each) for each in record["errors"]], list(record["left_out"]))
+
+
+def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
+    """Run what is intended once more at full size, and solve windows of an early, a middle and a late state.
+
+    A window has a seam as wide as the radius of the torque that models see, within which nothing is compared. It is
+    solved at the chemical potential of the labels where the filling is fixed.
+
+    Parameters
+    ----------
+    context : Context
+    model : Path
+        The learned force field.
+    seconds : float
+        Runs that would take longer are left out.
+    """
+    found = FullSize([], [])
+    for j, (run, labelled) in enumerate(zip(context.config.runs, context.setup.label_systems, strict=True)):
+        if run.system == labelled or not isinstance(labelled, LatticeConfig):
+            continue
+        system, dt = run.system.build(), context.setup.steps[j]
+        field = load(model, system)
+        takes = 2 * field_seconds(field) * run.duration / dt
+        path = context.folder / f"full_size_{j}.npz"
+        if not path.exists():
+            if takes > seconds:
+                found.left_out.append(f"run {j} on {system.n_sites} sites would take {takes / 60:.1f} minutes")
+                continue
+            seed = derived_seed(context.config.seed, 9, j)
+            visited(run, system, field, dt, replicas=1, seed=seed, progress=context.progress).write(path)
+        parts = _windows(context, system, labelled)
+        solved = [SolvedWindow.of(each, _exact(context, each.system)) for each in parts]
+        visits = Visits.read(path)
+        for stretch in range(STRETCHES):
+            own = [t for t in range(1, len(visits.times)) if visits.stretch(t) == stretch]
+            if own:
+                t = own[len(own) // 2]
+                spins = normalize(torch.from_numpy(np.array(visits.spins[t, 0], dtype=np.float64)))
+                errors = torque_errors(spins, field.torque(spins), solved, float(visits.times[t]))
+                time = float(visits.times[t])
+                found.errors.append(StretchError(j, time, time, errors.torque_rms, errors.torque_rmse, len(solved)))
+    return found
+
+
+def _windows(context: Context, system: SpinSystem, labelled: LatticeConfig) -> Sequence[Window]:
+    """Windows that are about as large, seam included, as the systems of the labels."""
+    buffer = max(2, math.ceil(context.setup.radius / system.spacing))
+    edge = max(4, max(labelled.shape) - 2 * buffer)
+    return list(windows(system, edge, buffer, _WINDOWS))
+
+
+def _exact(context: Context, system: SpinSystem) -> EquilibriumSource:
+    """The exact solver on a window, at the mean chemical potential of the tests where the filling is fixed."""
+    config = context.config
+    if config.filling is None:
+        return context.exact(system)
+    mu = float(np.mean([label.mu for label in LabelStore(context.round(0).tests) if label.mu is not None]))
+    fixed = config.model_copy(update={"filling": None, "mu": mu})
+    solver = fixed.recipe(context.setup.solvers[0].settings)
+    source: EquilibriumSource = solver.build(hamiltonian=config.hamiltonian.build(system))
+    return source
