@@ -213,7 +213,7 @@ def simulate(
     )
     _require_cold(step, parameters, start)
     if dt == "auto":
-        parameters = _with_suggested_step(parameters, source, start, step, accuracy)
+        parameters = _with_suggested_step(parameters, source, start, step, accuracy, start_time)
     log = ObservableLog(_observers(observers, source, corrected=correction is not None, watch=watch))
     state = State(vectors(components(normalize(start))), time=float(start_time))
     with torch.no_grad():
@@ -325,18 +325,19 @@ def _observers(
 
 
 def _with_suggested_step(
-    parameters: StepParameters, source: FieldSource, spins: Tensor, step: Step, accuracy: float
+    parameters: StepParameters, source: FieldSource, spins: Tensor, step: Step, accuracy: float, time: float
 ) -> StepParameters:
     measured = semi_implicit_step if step is adaptive_step else step
     dt = suggest_timestep(
         source,
         spins,
         damping=_largest(parameters.damping),
-        kT=_largest(parameters.temperature(0.0, spins)),
+        kT=_largest(parameters.temperature(time, spins)),
         moments=parameters.moments,
         gamma=parameters.gamma,
         accuracy=accuracy,
         step=measured,
+        time=time,
     )
     return replace(parameters, dt=dt)
 

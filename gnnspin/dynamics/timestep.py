@@ -45,6 +45,7 @@ def suggest_timestep(
     duration: float | None = None,
     step: Step = semi_implicit_step,
     tolerance: float | None = None,
+    time: float = 0.0,
 ) -> float:
     """Longest time step with which the spins are right to `accuracy` radians after `duration`.
 
@@ -73,6 +74,8 @@ def suggest_timestep(
     tolerance : float, optional
         Without a measurement: the step turns the fastest motion by ``sqrt(tolerance)`` radians, as `suggest_timestep`
         of Sunny.jl does (Dahlbom et al., J. Open Source Softw. 10, 8138, 2025, doi:10.21105/joss.08138).
+    time : float
+        Time at which fields that depend on it, such as a pulse, are looked at, in 1/(gamma t).
 
     Returns
     -------
@@ -94,29 +97,29 @@ def suggest_timestep(
     drift = math.sqrt(1 + largest_damping**2)
     mu = checked_moments(moments, start)
     diffusion = largest_damping * largest_kT / float(torch.as_tensor(mu).min())
-    rate = gamma * math.hypot(drift * fastest_rate(source, start, mu), diffusion)
+    rate = gamma * math.hypot(drift * fastest_rate(source, start, mu, time), diffusion)
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidInput(f"the rate of motion is {rate}: neither torque, response nor noise moves these spins")
     if tolerance is not None:
         return math.sqrt(tolerance) / rate
     longest = _LONGEST_TURN / rate
     if duration is None:
-        speed = gamma * drift * _rms(_turning(source, start, mu))
+        speed = gamma * drift * _rms(_turning(source, start, mu, time))
         if speed == 0:
             return longest
         duration = 1 / speed
     parameters = StepParameters(dt=longest, damping=of_sites, moments=mu, gamma=gamma)
-    return _accurate_step(source, start, parameters, step, accuracy / duration)
+    return _accurate_step(source, State(start, time), parameters, step, accuracy / duration)
 
 
 def _accurate_step(
-    source: FieldSource, spins: Tensor, parameters: StepParameters, step: Step, error_per_time: float
+    source: FieldSource, start: State, parameters: StepParameters, step: Step, error_per_time: float
 ) -> float:
     """The longest step up to ``parameters.dt`` with that error per unit of time, found by its growth as dt^2."""
     longest = dt = parameters.dt
     for _ in range(_ROUNDS):
         try:
-            measured = _step_error(source, spins, replace(parameters, dt=dt), step) / dt
+            measured = _step_error(source, start, replace(parameters, dt=dt), step) / dt
         except ConvergenceError:
             longest = dt = dt / 2
             continue
@@ -128,9 +131,8 @@ def _accurate_step(
     return dt
 
 
-def _step_error(source: FieldSource, spins: Tensor, parameters: StepParameters, step: Step) -> float:
+def _step_error(source: FieldSource, start: State, parameters: StepParameters, step: Step) -> float:
     """Root-mean-square angle between one step and the exact motion, from two steps of half the length."""
-    start = State(spins)
     whole = step(start, source, parameters).spins
     half = replace(parameters, dt=parameters.dt / 2)
     halves = step(step(start, source, half), source, half).spins
@@ -142,21 +144,21 @@ def _rms(vectors: Tensor) -> float:
     return float(vectors.square().sum(-1).mean(-1).sqrt().max())
 
 
-def _turning(source: FieldSource, spins: Tensor, moments: float | Tensor) -> Tensor:
+def _turning(source: FieldSource, spins: Tensor, moments: float | Tensor, time: float) -> Tensor:
     """Torques over moments ``S_i x H_i / mu_i``, (..., N, 3)."""
-    return torque(spins, source.field(spins)) / (moments[..., None] if isinstance(moments, Tensor) else moments)
+    return torque(spins, source.field(spins, time)) / (moments[..., None] if isinstance(moments, Tensor) else moments)
 
 
 @independent_of_modes
-def fastest_rate(source: FieldSource, spins: Tensor, moments: float | Tensor = 1.0) -> float:
+def fastest_rate(source: FieldSource, spins: Tensor, moments: float | Tensor = 1.0, time: float = 0.0) -> float:
     """The larger of the root-mean-square torque and the highest frequency of small deviations from unit `spins`.
 
-    Torques are per `moments`, a number or one per site.
+    Torques are per `moments`, a number or one per site, at `time`.
 
     Nine field evaluations; the frequency is found to some per cent from below.
     """
     size = 1e-2 if torch.float32 in (spins.dtype, source.dtype) else 1e-4
-    at_rest = _turning(source, spins, moments)
+    at_rest = _turning(source, spins, moments, time)
     generator = torch.Generator().manual_seed(0)
     deviation = torque(spins, torch.randn(spins.shape, generator=generator).to(spins))
     rates = [_rms(at_rest)]
@@ -165,7 +167,7 @@ def fastest_rate(source: FieldSource, spins: Tensor, moments: float | Tensor = 1
         if not bool((length > 0).all()):
             break
         displaced = normalize(spins + deviation * (size / length))
-        deviation = (_turning(source, displaced, moments) - at_rest) / size
+        deviation = (_turning(source, displaced, moments, time) - at_rest) / size
         rates.append(_rms(deviation))
     return max(rates[0], *rates[-2:])
 

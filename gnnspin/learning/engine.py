@@ -245,7 +245,7 @@ class _Learning:
         """Sites whose posterior deviation, some fifty backward passes each, fits into its share of the time."""
         seconds = _ERROR_BARS * 60 * self.config.budget.minutes
         per_site = 100 * self.context.setup.rungs[rung][1] / self.context.places(0)[0].system.parts[0].n_sites
-        return int(min(60_000, max(6_000, seconds / per_site)))
+        return int(min(60_000, max(3_000, seconds / per_site)))
 
     def _time_steps(self) -> tuple[float, ...]:
         """Recommended time step of each run under the learned force field."""

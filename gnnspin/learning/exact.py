@@ -30,7 +30,7 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
 SHARE_OF_TARGET = 0.1
 
 #: Sites up to which diagonalisation is tried, and those up to which dense expansions are.
-_DENSE, _POLYNOMIALS = 1000, 400
+_DENSE, _POLYNOMIALS = 400, 400
 
 _REFERENCE: dict[str, Any] = {"kind": "pole_expansion", "tolerance": 1e-8}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,24 +61,29 @@ class Reach:
         return asdict(self)
 
 
-def quick_reach(source: FieldSource, seed: int) -> Reach:
-    """Measure the floors on random spins of the source's system, at 12 sites."""
+def quick_reach(source: FieldSource, seed: int, seconds: float = math.inf) -> Reach:
+    """Measure the floors on random spins of the source's system, at 12 sites or, in so many seconds, fewer."""
     system = source.system
     reach = min(float(distances_from(system, site).max()) for site in range(min(system.n_sites, 8)))
     unit = length_unit(system)
     radii = [r * unit for r in _RADII if r * unit < 0.9 * reach] or [0.5 * reach]
-    variances = np.zeros((len(radii), _CONFIGURATIONS, _SITES))
-    signal = 0.0
+    variances, signals, start = [], [], time.perf_counter()
     for index in range(_CONFIGURATIONS):
+        if index and time.perf_counter() - start > seconds * index / (index + 1):
+            break
         spins = random_spins(system.n_sites, seed=derived_seed(seed, index))
         torques = source.torque(spins)
-        signal += float(torques.square().mean()) / _CONFIGURATIONS
+        signals.append(float(torques.square().mean()))
         sites = np.random.default_rng([seed, index]).permutation(system.n_sites)[:_SITES]
-        for s, site in enumerate(sites.tolist()):
-            for k, radius in enumerate(radii):
-                other = random_spins(system.n_sites, seed=derived_seed(seed, index, site, k))
-                variances[k, index, s] = conditional_variance(source, spins, site, [other], radius, known=torques)
-    return Reach(radii, np.sqrt(variances.mean((1, 2)) / signal).tolist())
+        for site in sites.tolist():
+            others = [random_spins(system.n_sites, seed=derived_seed(seed, index, site, k)) for k in range(len(radii))]
+            variances.append(
+                [
+                    conditional_variance(source, spins, site, [other], radius, known=torques)
+                    for other, radius in zip(others, radii, strict=True)
+                ]
+            )
+    return Reach(radii, np.sqrt(np.mean(variances, axis=0) / np.mean(signals)).tolist())
 
 
 def length_unit(system: SpinSystem) -> float:

@@ -21,6 +21,9 @@ from gnnspin.training.job import ModelConfig
 #: Error of the torque that labels and time steps are chosen for where the target is an angle between trajectories.
 TORQUE_TARGET = 0.05
 
+#: Share of the time that the measurement of the reach may take; torque error of a solver that time steps may have.
+_REACH, _ROUGH = 0.03, 0.2
+
 #: Accuracy in radians of the time step that drives runs to be labelled.
 _STEP_ACCURACY = 0.03
 
@@ -115,17 +118,18 @@ def measured(config: LearnConfig) -> Setup:
     probe = measured_on(config.runs[0].system)
     part = Place.of(probe, 0).system.parts[0]
     solvers = choose_solver(config, part, target)
-    reach = quick_reach(exact_source(config, config.recipe(solvers[0].settings), part), config.seed)
+    seconds = _REACH * 60 * config.budget.minutes
+    reach = quick_reach(exact_source(config, config.recipe(solvers[0].settings), part), config.seed, seconds)
     radius = reach.needed(target / 2)
     systems = config.label_systems or tuple(label_system(run.system, radius) for run in config.runs)
     first = Place.of(systems[0], 0).system.parts[0]
     if first.n_sites != part.n_sites:
         solvers = choose_solver(config, first, target)
-    solver = config.recipe(solvers[0].settings)
+    rough = min((each for each in solvers if each.error <= _ROUGH), key=lambda each: each.seconds, default=solvers[0])
     steps = []
-    for run, system in zip(config.runs, systems, strict=True):
-        source = exact_source(config, solver, Place.of(system, 0).system.parts[0])
-        steps.append(time_step(run, source))
+    for run in config.runs:
+        system = Place.of(measured_on(run.system), 0).system.parts[0]
+        steps.append(time_step(run, exact_source(config, config.recipe(rough.settings), system)))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
 

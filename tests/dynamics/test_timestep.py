@@ -24,6 +24,27 @@ def test_rate_of_free_spins_is_their_frequency():
     assert with_damping == pytest.approx(0.2 / (2 * math.hypot(math.sqrt(1.25) * 1.3, 1.0)), rel=1e-3)
 
 
+def test_a_field_that_depends_on_time_is_taken_at_the_time_asked_for():
+    """A field of 1.3 exp(-t) along z: the step grows as exp(t)."""
+    system = gs.systems.chain(5)
+
+    class Fading(gs.core.FieldSource):
+        def __init__(self):
+            self.system = system
+
+        def energies(self, spins, time=None):
+            return -(self.fields(spins, time) * spins).sum((-1, -2))
+
+        def fields(self, spins, time=None):
+            return torch.tensor([0.0, 0.0, 1.3 * math.exp(-time)], dtype=spins.dtype).expand_as(spins)
+
+    up = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64).expand(5, 3)
+    for time in (0.0, 2.0):
+        assert suggest_timestep(Fading(), up, time=time) == pytest.approx(0.4 * math.exp(time) / 1.3, rel=1e-3)
+    run = simulate(Fading(), up, dt="auto", n_steps=1, damping=0.0, start_time=2.0, progress=False)
+    assert run.state.time - 2.0 == pytest.approx(0.4 * math.exp(2.0) / 1.3, rel=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rate_of_a_ferromagnet_is_the_top_of_its_magnon_band(dtype):
     system = gs.systems.square(8, 8)
