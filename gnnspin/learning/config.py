@@ -116,6 +116,9 @@ class LearnConfig(Config):
         if self.label_systems is not None and len(self.label_systems) != len(self.runs):
             raise ValueError(f"{len(self.label_systems)} label_systems for {len(self.runs)} runs; give one for each")
         if self.solver is not None:
+            twice = [name for name in ("kT", "mu", "filling", "n_electrons") if name in self.solver]
+            if twice:
+                raise ValueError(f"solver: {', '.join(twice)} belongs beside it, not in it")
             self.recipe(self.solver)
         return self
 

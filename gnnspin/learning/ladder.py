@@ -42,7 +42,7 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
         Radius of the torque that models should see, see `gnnspin.learning.reach.Reach.needed`: twice the reach of the
         site energies.
     """
-    chosen = list(config.ladder or _rungs(config, system, radius))
+    chosen = list(config.ladder or models_for(config, system, radius))
     timed = [(model, field_seconds(ForceField(model.build(system), system).native(False))) for model in chosen]
     return timed if config.ladder else sorted(timed, key=lambda each: each[1])
 
@@ -53,7 +53,8 @@ def affordable(rungs: list[tuple[ModelConfig, float]], seconds: float) -> list[t
     return [rung for k, rung in enumerate(rungs) if k == 0 or steps[k] >= 2 * ENOUGH_STEPS]
 
 
-def _rungs(config: LearnConfig, system: SpinSystem, radius: float) -> list[ModelConfig]:
+def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[ModelConfig]:
+    """Models, small and large, for a kind of system and a radius of the torque, see `ladder`."""
     common = {"fixed_number": True} if config.filling is not None else {}
     unit = length_unit(system)
 
@@ -68,19 +69,19 @@ def _rungs(config: LearnConfig, system: SpinSystem, radius: float) -> list[Model
             model(_CLUSTER, cutoff, layers=2, channels=8, scalars=8, max_degree=2, hidden=48),
         ]
     near, far = max(2.0 * unit, radius / 4), max(3.0 * unit, radius / 4)
-    rungs = [
+    models = [
         model(_CLUSTER, near, layers=2, channels=4, scalars=4, max_degree=2, hidden=32),
         model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
         model(_CLUSTER, far, layers=3, channels=12, scalars=12, max_degree=3, hidden=64),
     ]
     if _dimension(system) < 3:  # in three dimensions there are too many orientations
-        rungs += [
+        models += [
             model(_ORIENTED, near, layers=2, filters=6, channels=3, scalars=3, factors=8, hidden=16),
             model(_ORIENTED, near, layers=3, filters=12, channels=6, scalars=6, factors=16, hidden=32),
         ]
         if radius >= _LONG_RANGE * unit:
-            rungs.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
-    return rungs
+            models.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
+    return models
 
 
 def _dimension(system: SpinSystem) -> int:

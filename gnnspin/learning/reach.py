@@ -24,6 +24,9 @@ _RADII, _CONFIGURATIONS, _SITES = (2.05, 3.05, 4.05, 6.05, 8.05, 11.05), 3, 4
 #: Edges of the labels' lattices, in unit cells, that are tried: magnetic orders of two, three and four sublattices fit.
 _EDGES = {1: (96, 192, 384), 2: (12, 18, 24, 30, 36, 48), 3: (6, 8, 10, 12)}
 
+#: Edges of lattices on which solvers and reach are measured, with one site in the unit cell and with several.
+_MEASURED = {1: (96, 48), 2: (24, 12), 3: (8, 6)}
+
 #: Sites below which a lattice of labels is too small whatever the reach: its electrons' levels show.
 _FEWEST_SITES = {1: 90, 2: 500, 3: 500}
 
@@ -96,9 +99,8 @@ def length_unit(system: SpinSystem) -> float:
 def measured_on(intended: SystemConfig) -> SystemConfig:
     """A system of moderate size on which solvers and reach are measured."""
     if isinstance(intended, LatticeConfig):
-        edge = {1: 96, 2: 24, 3: 8}[len(intended.shape)]
-        n_basis = intended.build().n_basis
-        edge = max(edge if n_basis == 1 else 2 * round(edge / n_basis ** (1 / len(intended.shape)) / 2), 4)
+        edge, of_several = _MEASURED[len(intended.shape)]
+        edge = edge if intended.build().n_basis == 1 else of_several
         return intended.model_copy(update={"shape": tuple(min(n, edge) for n in intended.shape)})
     return _smaller_packing(intended) if isinstance(intended, AmorphousConfig) else intended
 

@@ -115,23 +115,32 @@ def measured(config: LearnConfig) -> Setup:
         If a system cannot be built, or no exact solver works.
     """
     target = torque_target(config)
-    probe = measured_on(config.runs[0].system)
+    probe = _measured_on(config.runs[0])
     part = Place.of(probe, 0).system.parts[0]
     solvers = choose_solver(config, part, target)
     seconds = _REACH * 60 * config.budget.minutes
     reach = quick_reach(exact_source(config, config.recipe(solvers[0].settings), part), config.seed, seconds)
     radius = reach.needed(target / 2)
-    systems = config.label_systems or tuple(label_system(run.system, radius) for run in config.runs)
+    systems = config.label_systems or tuple(_label_system(run, radius) for run in config.runs)
     first = Place.of(systems[0], 0).system.parts[0]
     if first.n_sites != part.n_sites:
         solvers = choose_solver(config, first, target)
     rough = min((each for each in solvers if each.error <= _ROUGH), key=lambda each: each.seconds, default=solvers[0])
     steps = []
     for run in config.runs:
-        system = Place.of(measured_on(run.system), 0).system.parts[0]
+        system = Place.of(_measured_on(run), 0).system.parts[0]
         steps.append(time_step(run, exact_source(config, config.recipe(rough.settings), system)))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
+
+
+def _measured_on(run: IntendedRun) -> SystemConfig:
+    """The system of a run for measurements: smaller, unless its initial spins come from a file and need it all."""
+    return measured_on(run.system) if run.initial.file is None else run.system
+
+
+def _label_system(run: IntendedRun, radius: float) -> SystemConfig:
+    return label_system(run.system, radius) if run.initial.file is None else run.system
 
 
 def time_step(run: IntendedRun, source: FieldSource, accuracy: float = _STEP_ACCURACY) -> float:

@@ -10,7 +10,7 @@ import gnnspin as gs
 from gnnspin.core.spins import random_spins
 from gnnspin.learning import LearnConfig
 from gnnspin.learning.exact import choose_solver, exact_source
-from gnnspin.learning.ladder import affordable, ladder
+from gnnspin.learning.ladder import affordable, ladder, models_for
 from gnnspin.learning.places import Place
 from gnnspin.learning.reach import Reach, label_system, measured_on, quick_reach
 from gnnspin.systems.config import AmorphousConfig, LatticeConfig
@@ -85,10 +85,10 @@ def test_zero_temperature_is_diagonalised() -> None:
 
 def test_the_ladder_goes_up_in_cost_and_fixes_the_number_with_the_filling() -> None:
     system = gs.systems.square(6, 6)
-    rungs = ladder(configuration(), system, 4.0)
-    assert [seconds for _, seconds in rungs] == sorted(seconds for _, seconds in rungs)
-    assert not any("fixed_number" in model.hyperparameters for model, _ in rungs)
-    assert affordable(rungs, 1.0) == rungs[:1]
+    found = ladder(configuration(), system, 4.0)
+    assert [seconds for _, seconds in found] == sorted(seconds for _, seconds in found)
+    assert not any("fixed_number" in model.hyperparameters for model, _ in found)
+    assert affordable(found, 1.0) == found[:1]
     fixed = ladder(configuration(mu=None, filling=0.3), gs.systems.amorphous(30, 3.4, 0.5, seed=0), 2.0)
     assert all(model.hyperparameters["fixed_number"] for model, _ in fixed)
     own = [{"name": "spin_cluster_expansion", "cutoff": 1.5}]
@@ -103,6 +103,7 @@ def test_the_ladder_goes_up_in_cost_and_fixes_the_number_with_the_filling() -> N
         ({"target": 1.5}, "share of the torque"),
         ({"label_systems": [{"kind": "square", "shape": [4, 4]}] * 2}, "2 label_systems for 1 runs"),
         ({"solver": {"kind": "pole_expansion", "tolerance": -1.0}}, "tolerance"),
+        ({"solver": {"kind": "pole_expansion", "kT": 0.2}}, "kT belongs beside it"),
         ({"runs": []}, "at least 1"),
         ({"budget": {"labels": 3}}, "greater than or equal"),
     ],
@@ -115,3 +116,23 @@ def test_wrong_configurations_are_refused_with_their_values(changes: dict[str, A
 def test_reach_that_was_never_small_enough_is_the_largest() -> None:
     assert Reach([1.0, 2.0], [0.5, 0.2]).needed(0.1) == 2.0
     assert Reach([1.0, 2.0], [0.5, 0.05]).needed(0.1) == 2.0
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"kind": "chain", "shape": [40]},
+        {"kind": "honeycomb", "shape": [40, 40]},
+        {"kind": "kagome", "shape": [40, 40]},
+        {"kind": "fcc", "shape": [40, 40, 40]},
+        {"kind": "pyrochlore", "shape": [20, 20, 20]},
+        {"kind": "square", "shape": [4, 30], "pbc": [False, True]},
+    ],
+)
+def test_every_lattice_has_models_that_can_be_built(system: dict[str, Any]) -> None:
+    config = configuration(runs=[{"system": system, "duration": 10.0}])
+    small = config.runs[0].system.model_copy(update={"shape": tuple(min(n, 4) for n in system["shape"])}).build()
+    for radius in (3.0, 8.0):
+        for model in models_for(config, small, radius * small.spacing):
+            assert model.build(small).n_parameters > 0
+    assert measured_on(config.runs[0].system).build().n_sites < 1000
