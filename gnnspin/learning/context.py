@@ -47,6 +47,11 @@ class Round:
         return self.folder / MODEL
 
     @property
+    def trained(self) -> Path:
+        """File of the time that its training took for a label and epoch."""
+        return self.folder / "trained.json"
+
+    @property
     def labels(self) -> Path:
         """Its labels to train on."""
         return self.folder / "labels.h5"

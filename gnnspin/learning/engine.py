@@ -218,9 +218,7 @@ class _Learning:
             run_seconds += 2 * field_seconds(untrained) * run.duration / dt / len(place.configs)
         step = FIELDS_PER_STEP * field
         if self.results and self.results[-1].plan.rung == rung:
-            last = self.results[-1]
-            spent = self.stages.seconds.get(f"round {len(self.results) - 1}: training", 0.0)
-            step = spent / (last.plan.epochs * last.n_known) or step
+            step = read_json(context.round(len(self.results) - 1).trained)["seconds_per_label"] or step
         return Costs(context.label_seconds() / context.workers + _STORING, step, run_seconds)
 
     def _with_error_bars(self, best: int) -> Coverage | None:

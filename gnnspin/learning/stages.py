@@ -23,6 +23,7 @@ from gnnspin.learning.setup import torque_target
 from gnnspin.learning.states import first_states, tested_states, worthy_states
 from gnnspin.learning.visits import STRETCHES, Visits, visited
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
+from gnnspin.runs import write_json
 from gnnspin.training import TrainingConfig, evaluate, fit
 
 #: Labels that choose the weights, and labels on which the training error is measured, at most.
@@ -65,6 +66,7 @@ def train_model(context: Context, this: Round, plan: RoundPlan) -> None:
     )  # fmt: skip
     if result.interrupted:
         raise KeyboardInterrupt
+    write_json(this.trained, {"seconds_per_label": result.seconds / (plan.epochs * len(train))})
     save(result.force_field, this.model)
 
 
