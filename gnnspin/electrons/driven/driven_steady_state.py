@@ -11,15 +11,20 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.core.errors import InvalidInput
+from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
 from gnnspin.electrons.driven.leads import AttachedLead, Lead
+from gnnspin.electrons.driven.sparse_contacts import SparseContacts
+from gnnspin.electrons.driven.sparse_steady_state import SparseSteadyState
 from gnnspin.electrons.driven.wide_band import wide_band_steady_state
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.systems.system import FloatArray, IntArray
+
+#: Below so many rows matrices are treated as dense ones where `method` leaves the choice.
+_SPARSE_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,8 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         *,
         leads: Literal["wide_band"] | Lead | Sequence[Lead] = "wide_band",
         bottom: float | None = None,
-        tolerance: float = 1e-9,
+        tolerance: float = 1e-8,
+        method: Literal["auto", "dense", "sparse"] = "auto",
         device: torch.device | str = "cpu",
     ) -> None:
         if hamiltonian.system.n_graphs > 1:
@@ -140,6 +146,29 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
         self._fed = [] if self._widths is None else [width.nonzero().squeeze(-1) for width in self._widths]
         self._attached = [self._attach(rule, rows) for rule, rows in zip(rules, self._rows, strict=False)]
+        self.method = _checked_method(method)
+        self._sparse = self._sparse_plan()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether steady states are found without a dense matrix."""
+        return self._sparse is not None
+
+    def _sparse_plan(self) -> SparseSteadyState | None:
+        """The plan of method "sparse", where "auto" expects it to be faster; None for "dense"."""
+        large = self.hamiltonian.n_spin_orbitals >= _SPARSE_ROWS
+        if self.method == "dense" or (self.method == "auto" and not large):
+            return None
+        contacts = SparseContacts(self.hamiltonian, self._fed or self._rows, self._widths, self._attached, self.device)
+        try:
+            plan = SparseSteadyState(contacts, self.potentials, self.kT, self.bottom, self.tolerance)
+        except (InvalidInput, ConvergenceError):
+            if self.method == "sparse":
+                raise
+            return None
+        if self.method == "auto" and not plan.worthwhile:
+            return None
+        return plan
 
     def _rows_of(self, sites: IntArray) -> Tensor:
         """Rows of the matrix on the given sites, site by site."""
@@ -193,14 +222,18 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
             currents=currents.to(target).reshape(*replicas, -1),
         )
 
-    def _solve(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _solve(self, spins: Tensor, *, single: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Field, spin density (R, N, 3), density (R, N) and currents (R, P) of spins (R, N, 3)."""
-        solved = [self._steady_state(self.hamiltonian.unchecked_dense(one)) for one in spins]
-        density, orbital = density_and_spin(torch.stack([block for block, _ in solved]))
+        if self._sparse is not None:
+            blocks, currents = self._sparse.solve(spins, single=single)
+        else:
+            solved = [self._steady_state(self.hamiltonian.unchecked_dense(one)) for one in spins]
+            blocks, currents = (torch.stack(each) for each in zip(*solved, strict=True))
+        density, orbital = density_and_spin(blocks)
         site, _ = self.hamiltonian.tables(self.device)
         spin = torch.zeros_like(spins).index_add_(1, site, orbital)
         density = self.hamiltonian.site_density(density)
-        return self.hamiltonian.site_field(orbital), spin, density, torch.stack([current for _, current in solved])
+        return self.hamiltonian.site_field(orbital), spin, density, currents
 
     def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         if self._widths is not None:
@@ -211,7 +244,7 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
     def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Fields (R, N, 3); see `FieldSource.fields`."""
         del time
-        return self._solve(spins)[0]
+        return self._solve(spins, single=True)[0]
 
 
 def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian: SDHamiltonian) -> list[IntArray]:
@@ -230,6 +263,12 @@ def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian:
     if not checked:
         raise InvalidInput("no contacts; give contacts=(left_sites, right_sites)")
     return checked
+
+
+def _checked_method(method: Any) -> Literal["auto", "dense", "sparse"]:
+    if method not in ("auto", "dense", "sparse"):
+        raise InvalidInput(f"method={method!r}; give 'auto', 'dense' or 'sparse'")
+    return method
 
 
 def _potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) -> list[float]:
