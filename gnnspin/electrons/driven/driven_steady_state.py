@@ -58,10 +58,16 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
 
     Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
     ``Gamma_p = i (Sigma_p - Sigma_p+)``, and ``rho = sum_p int dE/(2 pi) f_p G Gamma_p G+`` (Meir and Wingreen, Phys.
-    Rev. Lett. 68, 2512 (1992), doi:10.1103/PhysRevLett.68.2512). Wide-band leads, ``Sigma_p = -i Gamma_p / 2`` at all
-    energies, are done in closed form, see `wide_band_steady_state`; lattice leads by adaptive quadrature, see
-    `lattice_steady_state`. At zero voltage the field is that of equilibrium with the same
-    contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
+    Rev. Lett. 68, 2512 (1992), doi:10.1103/PhysRevLett.68.2512). At zero voltage the field is that of equilibrium with
+    the same contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
+
+    There are two ways to the same numbers. "sparse" never makes a dense matrix of the whole system: equilibrium is a
+    sum of Green's functions at complex energies, and between the chemical potentials only columns of G on the leads are
+    needed, see `SparseSteadyState`; the cost of a ribbon grows with its length times the cube of its width. It asks for
+    kT > 0, and is best where every level has a width: a weak bath, a lead on every site. Without one, levels that the
+    leads hardly feel are found by bisection, and one that is narrower than about `tolerance` may be missed. "dense"
+    costs N^3: wide-band leads, ``Sigma_p = -i Gamma_p / 2`` at all energies, in closed form by diagonalisation, see
+    `wide_band_steady_state`; lattice leads by adaptive quadrature, see `lattice_steady_state`.
 
     Parameters
     ----------
@@ -84,14 +90,22 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         infinity. Finite in calculations that integrate over a finite range: those lose contact electrons of order
         ``gamma / |bottom|``.
     tolerance : float
-        Absolute error of the density matrix and the currents with lattice leads.
+        Absolute error of the density matrix and the currents, but with dense wide-band leads, which are exact. Fields
+        err by less than ``2 J`` times that, mostly by a tenth of it. From a few 1e-3 on fields are computed in single
+        precision. Below 1e-8 kT must not be small: no rational Fermi function is that accurate.
+    method : "auto", "dense" or "sparse"
+        "auto" takes "sparse" where it is expected to be faster and no level can be missed: equilibrium, or a bath on
+        every site, from a few hundred spin-orbitals on; from 2000 on also without a bath.
     device : torch.device or str
         Where the matrices are treated, in complex128.
 
     Raises
     ------
     InvalidInput
-        If a site does not exist or appears twice in a contact, or a number is out of range.
+        If a site does not exist or appears twice in a contact, or a number is out of range; with "sparse" if kT is 0
+        or `bottom` lies among the levels.
+    ConvergenceError
+        If "sparse" finds no rational Fermi function that meets the tolerance.
 
     Examples
     --------

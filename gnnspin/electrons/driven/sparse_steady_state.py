@@ -39,6 +39,8 @@ _GROWTH, _REFINEMENTS = 1.5, 12
 _DIAGONALISATION, _DENSE_INVERSE = 6.0, 1.0
 #: Without a bath very narrow levels can be missed: dense matrices are preferred up to so many rows.
 _UNSAFE_ROWS = 2000
+#: More graded nodes than this, or no least width: bisection instead.
+_MOST_GRADED = 3000
 #: Single precision serves where the tolerance is this many times its rounding, ``eps W / kT``.
 _SINGLE = 4.0
 #: Share of the tolerance for each of the poles, the tails and the energies below the bottom.
@@ -160,44 +162,42 @@ class SparseSteadyState:
 
     def _window(self, lead: int, window: WindowMap, exchange: Tensor) -> tuple[Tensor, Tensor]:
         """``int dE/(2 pi) w_p G Gamma_p G+`` and ``int dE/(2 pi) w_p Tr[Gamma_q G Gamma_p G+]``, (R, P)."""
-        if not self.narrowest:
+        count = window.count(self.tolerance) if self.narrowest else math.inf
+        if count > _MOST_GRADED:
             found = [self._adaptive_window(lead, window, one) for one in exchange]
             return torch.stack([each[0] for each in found]), torch.stack([each[1] for each in found])
-        count = window.count(self.tolerance)
         result, active = None, torch.arange(len(exchange), device=self.device)
         for _ in range(_REFINEMENTS):
-            values, error = self._window_sums(lead, window.rule(count), exchange[active])
+            values, error = self._window_sums(lead, window.rule(int(count)), exchange[active])
             result = values if result is None else result.index_copy(0, active, values)
             active = active[error > self.tolerance]
             if not len(active):
                 blocks, passed = result[:, : -len(self.potentials)], result[:, -len(self.potentials) :].real
                 return blocks.unflatten(1, (-1, 2, 2)), passed
-            count = 2 * math.ceil(_GROWTH * count / 2)
+            count = 4 * math.ceil(_GROWTH * count / 4)
         raise ConvergenceError(
             f"{count} energies between {window.ends} do not give tolerance={self.tolerance}; enlarge it"
         )
 
     def _window_sums(self, lead: int, rule: tuple[FloatArray, FloatArray], exchange: Tensor) -> tuple[Tensor, Tensor]:
-        """Integrals (R, 4 M + P) by a rule, and their errors (R,): every other node tells."""
+        """Integrals (R, 4 M + P) by a rule, and their errors (R,), see `_rule_error`."""
         energies, steps = (torch.from_numpy(each).to(self.device) for each in rule)
         weights = (steps * self._excess(lead, energies) / (2 * math.pi)).to(torch.complex128)
-        halves = []
-        for half in (slice(0, None, 2), slice(1, None, 2)):
-            replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies[half]))
-            found = self._injected(lead, exchange[replica], energies[half].repeat(len(exchange)))
+        quarters = []
+        for quarter in (slice(k, None, 4) for k in range(4)):
+            replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies[quarter]))
+            found = self._injected(lead, exchange[replica], energies[quarter].repeat(len(exchange)))
             by_energy = found.unflatten(0, (len(exchange), -1))
-            halves.append(torch.einsum("e,rex->rx", weights[half], by_energy.to(torch.complex128)))
-        total = halves[0] + halves[1]
-        difference = (halves[0] - halves[1]).abs().amax(1)
-        scale = total.abs().amax(1).clamp(min=1e-300)
-        return total, torch.minimum(difference, 10 * difference.square() / scale)
+            quarters.append(torch.einsum("e,rex->rx", weights[quarter], by_energy.to(torch.complex128)))
+        parts = torch.stack(quarters)
+        return parts.sum(0), _rule_error(parts)
 
     def _injected(self, lead: int, exchange: Tensor, energies: Tensor) -> Tensor:
         blocks, transmission = self.contacts.injected(lead, exchange, energies)
         return torch.cat([blocks.flatten(1), transmission.to(blocks.dtype)], 1)
 
     def _adaptive_window(self, lead: int, window: WindowMap, exchange: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for one replica (M, 2, 2) by bisection: without a bath levels may be arbitrarily narrow."""
+        """The same for one replica (M, 2, 2) by bisection: levels may be arbitrarily narrow."""
 
         def integrand(energies: Tensor) -> Tensor:
             found = self._injected(lead, exchange.expand(len(energies), -1, -1, -1), energies)
@@ -215,6 +215,21 @@ class SparseSteadyState:
         """``w_p = f_p - f`` at real energies."""
         reference = [torch.sigmoid((mu - energies) / self.kT) for mu in self.reference]
         return torch.sigmoid((self.potentials[lead] - energies) / self.kT) - torch.stack(reference).mean(0)
+
+
+def _rule_error(quarters: Tensor) -> Tensor:
+    """Errors (R,) of trapezoidal sums (R, n), from the sums (4, R, n) over every fourth node.
+
+    The error of a rule of step 4 h is an amplitude times the cosine of a phase that shifts by a quarter turn from node
+    to node, so that two differences give the amplitude whatever the phase; that of step 2 h is its square, or what
+    the even and the odd nodes differ by if that is more, and that of step h the square again, in units of the integral.
+    """
+    total = quarters.sum(0)
+    scale = total.abs().amax(1).clamp(min=1e-300)
+    amplitude = 2 * (quarters[:2] - quarters[2:]).abs().square().sum(0).sqrt().amax(1)
+    difference = (quarters[0::2].sum(0) - quarters[1::2].sum(0)).abs().amax(1)
+    coarse = torch.maximum(difference, torch.minimum(amplitude, amplitude.square() / scale))
+    return torch.minimum(coarse, 10 * coarse.square() / scale)
 
 
 def _check(kT: float, bottom: float | None, lowest: float) -> None:

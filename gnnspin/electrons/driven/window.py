@@ -22,9 +22,10 @@ class WindowMap:
 
     The integrand ``w(E) G Gamma G+`` of a difference w of Fermi functions is analytic but for the poles of w, at
     ``mu_m +- i pi kT (2 n + 1)``, and of the Green's functions, at least ``gamma / 2`` away from the real axis if every
-    level is at least gamma wide. In u they lie outside a strip of constant width, about pi / 2, and the rule converges
-    geometrically, for step h about as ``exp(-1.5 pi^2 / h)``, where steps of one size in E would have to follow the
-    narrower of the two everywhere (Trefethen and Weideman, SIAM Rev. 56, 385 (2014), doi:10.1137/130932132).
+    level is at least gamma wide. In u the former are at least pi / 2 away from it, the latter pi / 4, so that a rule of
+    step h converges at least as ``exp(-pi^2 / 2 h)``, and about as ``exp(-1.5 pi^2 / h)`` where leads make most levels
+    wider (Trefethen and Weideman, SIAM Rev. 56, 385 (2014), doi:10.1137/130932132). Steps of one size in E would have
+    to follow the narrower scale everywhere.
 
     Parameters
     ----------
@@ -56,13 +57,13 @@ class WindowMap:
         return min(self.potentials) - self.reach * self.kT, max(self.potentials) + self.reach * self.kT
 
     def count(self, tolerance: float) -> int:
-        """Nodes, even, that should leave an error of about `tolerance`."""
+        """Nodes, a multiple of four, that should leave an error of about `tolerance`."""
         low, high = self._coordinate(np.array(self.ends))[0]
         step = _RATE * math.pi**2 / math.log(1 / tolerance)
-        return 2 * math.ceil((high - low) / step / 2)
+        return 4 * math.ceil((high - low) / step / 4)
 
     def rule(self, count: int) -> tuple[FloatArray, FloatArray]:
-        """Energies and weights (n,) of a rule of n nodes; its even nodes are the rule of twice the step."""
+        """Energies and weights (n,) of a rule of n nodes."""
         table = np.linspace(*self.ends, _TABLE)
         u = self._coordinate(table)[0]
         step = (u[-1] - u[0]) / count
