@@ -12,7 +12,7 @@ from torch import Tensor
 from gnnspin.electrons.driven.leads import AttachedLead
 from gnnspin.electrons.driven.slices import SliceRecursion
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.poles.pole_sums import CHUNK_BYTES
+from gnnspin.electrons.poles.pole_sums import CHUNK_BYTES, lattice_coordinates
 from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 
 #: Time of a multiply-add in a nested dissection over that in the products of `SliceRecursion`.
@@ -62,9 +62,8 @@ class SparseContacts:
         if self._joined:
             return None
         sites, vertex = np.unique(self.hamiltonian.orbital_site, return_inverse=True)
-        inverse = SelectedInverse(
-            self.hamiltonian.one_body, vertex, self.hamiltonian.system.positions[sites], self.device
-        )
+        places = lattice_coordinates(self.hamiltonian)[sites]
+        inverse = SelectedInverse(self.hamiltonian.one_body, vertex, places, self.device)
         return inverse if _DISSECTION_WORK * inverse.cost < self._shortest.work else None
 
     @property

@@ -74,7 +74,7 @@ class SparseSteadyState:
         self.contacts, self.potentials, self.kT, self.tolerance = contacts, list(potentials), kT, tolerance
         self.bottom, self.device = bottom, contacts.device
         self.bounds = _bounds(contacts)
-        _check(kT, bottom, self.bounds[0])
+        _check(kT, bottom, self.bounds[0], tolerance)
         self.narrowest = 0.0 if contacts.widths is None else float(contacts.widths.sum(0).min())
         self.reference = _reference(contacts, self.potentials)
         self._windows = [self._window_of(potential) for potential in self.potentials]
@@ -232,7 +232,9 @@ def _rule_error(quarters: Tensor) -> Tensor:
     return torch.minimum(coarse, 10 * coarse.square() / scale)
 
 
-def _check(kT: float, bottom: float | None, lowest: float) -> None:
+def _check(kT: float, bottom: float | None, lowest: float, tolerance: float) -> None:
+    if tolerance > 0.1:
+        raise InvalidInput(f"tolerance={tolerance} of a density matrix must be at most 0.1")
     if kT == 0:
         raise InvalidInput("kT=0 has no rational Fermi function; give a temperature, or method='dense'")
     if bottom is not None and bottom >= lowest:

@@ -200,6 +200,7 @@ def test_choice_of_the_method():
         ({"method": "fast"}, "method"),
         ({"method": "sparse", "kT": 0.0}, "kT=0"),
         ({"method": "sparse", "bottom": -6.0}, "bottom"),
+        ({"method": "sparse", "tolerance": 0.5}, "tolerance"),
     ],
 )
 def test_errors(options, match):
