@@ -147,7 +147,7 @@ class SparseSteadyState:
         return joined[0].to(self.device), joined[1].to(self.device), tails
 
     def _constant(self, spins: Tensor) -> Tensor:
-        """What the poles and the bottom leave: a multiple of 1, and the tails (R, M, 2, 2)."""
+        """Blocks (R, M, 2, 2) that the poles and the bottom leave: a multiple of 1, and the tails."""
         identity = torch.eye(2, dtype=torch.complex128, device=self.device)
         constant = identity * (0.5 if self.bottom is None else 0.0)
         if self.contacts.widths is None:
