@@ -148,8 +148,10 @@ def domain_wall(
     checked = as_spins(spins, system.n_sites).to(torch.float64)
     in_rows = torch.from_numpy(rows.sites).to(checked.device)
     lines = checked[..., in_rows, :]
-    along = torch.from_numpy(n / np.linalg.norm(n)).to(checked)
-    profile = lines @ along if order == "spins" else bond_order(system, checked)[..., in_rows]
+    if order == "bonds":
+        profile = bond_order(system, checked)[..., in_rows]
+    else:
+        profile = lines @ torch.from_numpy(n / np.linalg.norm(n)).to(checked)
     step, sign = _steepest(profile, rows.period is not None, sense)
     window = _Window.around(profile * sign[..., None], step, rows)
     position, width = window.crossing()
