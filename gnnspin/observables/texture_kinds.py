@@ -32,6 +32,9 @@ class WallTracking(Observable, kind="domain_wall"):
         +1: S.n rises along the row, -1: it falls; 0: whichever step is larger.
     method : {"fit", "crossing"}
         By a fit of tanh, or by the zero crossing.
+    order : {"spins", "bonds"}
+        Of S.n, or of the mean of ``S_i.S_j`` over a site's bonds: the boundary between a ferromagnet and an
+        antiferromagnet.
     """
 
     quantity: Literal["position", "width", "angle", "tilt", "roughness", "positions", "widths", "angles"] = "position"
@@ -39,6 +42,7 @@ class WallTracking(Observable, kind="domain_wall"):
     axis: Sequence[float] = (0.0, 0.0, 1.0)
     sense: Literal[-1, 0, 1] = 0
     method: Literal["fit", "crossing"] = "fit"
+    order: Literal["spins", "bonds"] = "spins"
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
@@ -50,7 +54,13 @@ class WallTracking(Observable, kind="domain_wall"):
     def measure(self, system: SpinSystem, spins: Tensor) -> Tensor:
         """One number of the wall, or one per row."""
         wall = domain_wall(
-            system, spins, direction=self.direction, axis=self.axis, sense=self.sense, method=self.method
+            system,
+            spins,
+            direction=self.direction,
+            axis=self.axis,
+            sense=self.sense,
+            method=self.method,
+            order=self.order,
         )
         if self.quantity == "position":
             return wall.mean_position()

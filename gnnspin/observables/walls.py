@@ -2,7 +2,8 @@
 
 A wall along +d separates a row of spins with ``S.n = -s`` behind it from ``S.n = s`` ahead: the profile is
 ``S.n = s m tanh((x - q) / w)`` with the coordinate x along d, the sense s, the position q, the width w, which is
-``sqrt(J / 2K)`` for a chain of exchange J and easy axis K, and m = 1 without thermal disorder.
+``sqrt(J / 2K)`` for a chain of exchange J and easy axis K, and m = 1 without thermal disorder. The boundary between a
+ferromagnet and an antiferromagnet is found in the same way, from the mean of ``S_i.S_j`` over the bonds of every site.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins
+from gnnspin.observables.correlations import bond_order
 from gnnspin.systems.lattice import is_lattice
 from gnnspin.systems.system import FloatArray, IntArray, SpinSystem
 
@@ -92,6 +94,7 @@ def domain_wall(
     axis: ArrayLike = (0.0, 0.0, 1.0),
     sense: int = 0,
     method: str = "fit",
+    order: str = "spins",
 ) -> DomainWall:
     """Position, width and angle of a domain wall in every row of a lattice.
 
@@ -113,6 +116,9 @@ def domain_wall(
         +1: S.n rises along the row, -1: it falls; 0: whichever step is larger, each replica for itself.
     method : "fit" or "crossing"
         "crossing" takes the zero of S.n between two sites, and for the width the slope there, from ``artanh S.n``.
+    order : "spins" or "bonds"
+        "bonds": boundary of ferromagnetic order, between +1 and -1 of the local `bond_order`, which takes the place of
+        S.n in all of the above; only the angle is that of the spins about n.
 
     Raises
     ------
@@ -137,10 +143,15 @@ def domain_wall(
         raise InvalidInput(f"sense={sense} must be 1 (S.n rises along the row), -1 (it falls) or 0 (either)")
     if method not in ("fit", "crossing"):
         raise InvalidInput(f"method={method!r} must be 'fit' or 'crossing'")
+    if order not in ("spins", "bonds"):
+        raise InvalidInput(f"order={order!r} must be 'spins' (S.n) or 'bonds' (mean S_i.S_j of a site's bonds)")
     checked = as_spins(spins, system.n_sites).to(torch.float64)
-    lines = checked[..., torch.from_numpy(rows.sites).to(checked.device), :]
-    along = torch.from_numpy(n / np.linalg.norm(n)).to(checked)
-    profile = lines @ along
+    in_rows = torch.from_numpy(rows.sites).to(checked.device)
+    lines = checked[..., in_rows, :]
+    if order == "bonds":
+        profile = bond_order(system, checked)[..., in_rows]
+    else:
+        profile = lines @ torch.from_numpy(n / np.linalg.norm(n)).to(checked)
     step, sign = _steepest(profile, rows.period is not None, sense)
     window = _Window.around(profile * sign[..., None], step, rows)
     position, width = window.crossing()

@@ -96,6 +96,9 @@ SOURCES: list[FieldSource] = [
     KernelPolynomial(hamiltonian(), kT=0.3, n_electrons=9.0, probes="colored", n_colors=4, seed=7),
     DrivenSteadyState(RIBBONS, CONTACTS, gamma=([0.5, 1.0, 0.7], 0.4), voltage=0.6, kT=0.05, mu=0.1, bottom=-20.0),
     DrivenSteadyState(RIBBONS, CONTACTS, voltage=[0.1, -0.3], kT=0.05, mu=0.2, leads=LEADS[:1] * 2, tolerance=1e-5),
+    DrivenSteadyState(
+        RIBBONS, (*CONTACTS, range(12)), (1.0, 1.0, 0.05), (0.3, -0.3, 0.0), kT=0.05, method="sparse", tolerance=1e-4
+    ),
 ]
 
 

@@ -37,6 +37,26 @@ def test_a_wall_of_tanh_is_found_exactly(method: str, center: float, width: floa
     assert values == pytest.approx([center, width, 0.7], abs=1e-6)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_boundary_between_ferromagnet_and_antiferromagnet(reverse: bool) -> None:
+    """Sublattices canted by theta to either side: bonds along the boundary are cos 2 theta, a tanh as prescribed."""
+    system = gs.systems.square(30, 8, pbc=(False, True))
+    x, y, _ = places(system).T
+    profile = torch.tanh((x - 12.4) / 4.0)
+    stagger = (-1.0) ** torch.round(x + y)
+    theta = torch.arccos(profile) / 2
+    spins = torch.stack([theta.cos(), stagger * theta.sin(), 0 * x], -1)
+    if reverse:
+        spins = spins.view(30, 8, 3).flip(0).reshape(-1, 3)
+    found = domain_wall(system, spins, order="bonds")
+    place = 29 - 12.4 if reverse else 12.4
+    assert float(found.mean_position()) == pytest.approx(place, abs=0.05)
+    assert float(found.width.mean()) == pytest.approx(4.0, rel=0.05)
+    assert float(found.roughness()) < 1e-6
+    with pytest.raises(InvalidInput, match="order"):
+        domain_wall(system, spins, order="neel")
+
+
 def test_walls_of_either_sense_on_a_ring_each_within_the_period() -> None:
     x = torch.arange(60.0, dtype=torch.float64)
     across = torch.remainder(x - 59.4 + 30, 60) - 30

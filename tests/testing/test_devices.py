@@ -155,6 +155,19 @@ def test_solvers_at_a_fixed_potential_leave_everything_there(gpu):
         assert len(found) == waits, found
 
 
+def test_sparse_steady_states_wait_for_their_window_only(gpu):
+    """Nothing in equilibrium; three per lead and refinement of its window where there is a bath."""
+    hamiltonian = gs.electrons.SDHamiltonian(gs.systems.square(4, 3, pbc=(False, True)), J=1.5)
+    spins, contacts = random_spins(12, replicas=(2,), seed=1), (range(3), range(9, 12), range(12))
+    for voltage, waits in ((0.0, 0), (0.3, 6)):
+        given = (hamiltonian, contacts, (1.0, 1.0, 0.05), (voltage, -voltage, 0.0), 0.05, -0.5)
+        options = {"method": "sparse", "tolerance": 1e-4}
+        found = fields_agree(
+            lambda d, g=given, o=options: gs.electrons.DrivenSteadyState(*g, **o, device=d), spins, gpu, 1e-12
+        )
+        assert len(found) == waits, found
+
+
 STEADY = sorted(set(INTEGRATORS) - {"adaptive", "spherical_midpoint", "example_euler"})
 
 

@@ -11,15 +11,20 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnspin.core.errors import InvalidInput
+from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
 from gnnspin.electrons.driven.leads import AttachedLead, Lead
+from gnnspin.electrons.driven.sparse_contacts import SparseContacts
+from gnnspin.electrons.driven.sparse_steady_state import SparseSteadyState
 from gnnspin.electrons.driven.wide_band import wide_band_steady_state
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.systems.system import FloatArray, IntArray
+
+#: Below so many rows matrices are treated as dense ones where `method` leaves the choice.
+_SPARSE_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,16 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
 
     Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
     ``Gamma_p = i (Sigma_p - Sigma_p+)``, and ``rho = sum_p int dE/(2 pi) f_p G Gamma_p G+`` (Meir and Wingreen, Phys.
-    Rev. Lett. 68, 2512 (1992), doi:10.1103/PhysRevLett.68.2512). Wide-band leads, ``Sigma_p = -i Gamma_p / 2`` at all
-    energies, are done in closed form, see `wide_band_steady_state`; lattice leads by adaptive quadrature, see
-    `lattice_steady_state`. At zero voltage the field is that of equilibrium with the same
-    contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
+    Rev. Lett. 68, 2512 (1992), doi:10.1103/PhysRevLett.68.2512). At zero voltage the field is that of equilibrium with
+    the same contacts. Levels that do not feel any lead are filled with the mean of the leads' Fermi functions.
+
+    There are two ways to the same numbers. "sparse" never makes a dense matrix of the whole system: equilibrium is a
+    sum of Green's functions at complex energies, and between the chemical potentials only columns of G on the leads are
+    needed, see `SparseSteadyState`; the cost of a ribbon grows with its length times the cube of its width. It asks for
+    kT > 0, and is best where every level has a width: a weak bath, a lead on every site. Without one, levels that the
+    leads hardly feel are found by bisection, and one that is narrower than about `tolerance` may be missed. "dense"
+    costs N^3: wide-band leads, ``Sigma_p = -i Gamma_p / 2`` at all energies, in closed form by diagonalisation, see
+    `wide_band_steady_state`; lattice leads by adaptive quadrature, see `lattice_steady_state`.
 
     Parameters
     ----------
@@ -79,14 +90,22 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         infinity. Finite in calculations that integrate over a finite range: those lose contact electrons of order
         ``gamma / |bottom|``.
     tolerance : float
-        Absolute error of the density matrix and the currents with lattice leads.
+        Absolute error of the density matrix and the currents, but with dense wide-band leads, which are exact. Fields
+        err by less than ``2 J`` times that, mostly by a tenth of it. From a few 1e-3 on fields are computed in single
+        precision. Below 1e-8 kT must not be small: no rational Fermi function is that accurate.
+    method : "auto", "dense" or "sparse"
+        "auto" takes "sparse" where it is expected to be faster and no level can be missed: equilibrium, or a bath on
+        every site, from a few hundred spin-orbitals on; from 2000 on also without a bath.
     device : torch.device or str
         Where the matrices are treated, in complex128.
 
     Raises
     ------
     InvalidInput
-        If a site does not exist or appears twice in a contact, or a number is out of range.
+        If a site does not exist or appears twice in a contact, or a number is out of range; with "sparse" if kT is 0
+        or `bottom` lies among the levels.
+    ConvergenceError
+        If "sparse" finds no rational Fermi function that meets the tolerance.
 
     Examples
     --------
@@ -112,7 +131,8 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         *,
         leads: Literal["wide_band"] | Lead | Sequence[Lead] = "wide_band",
         bottom: float | None = None,
-        tolerance: float = 1e-9,
+        tolerance: float = 1e-8,
+        method: Literal["auto", "dense", "sparse"] = "auto",
         device: torch.device | str = "cpu",
     ) -> None:
         if hamiltonian.system.n_graphs > 1:
@@ -140,6 +160,29 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
         self._fed = [] if self._widths is None else [width.nonzero().squeeze(-1) for width in self._widths]
         self._attached = [self._attach(rule, rows) for rule, rows in zip(rules, self._rows, strict=False)]
+        self.method = _checked_method(method)
+        self._sparse = self._sparse_plan()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether steady states are found without a dense matrix."""
+        return self._sparse is not None
+
+    def _sparse_plan(self) -> SparseSteadyState | None:
+        """The plan of method "sparse", where "auto" expects it to be faster; None for "dense"."""
+        large = self.hamiltonian.n_spin_orbitals >= _SPARSE_ROWS
+        if self.method == "dense" or (self.method == "auto" and not large):
+            return None
+        contacts = SparseContacts(self.hamiltonian, self._fed or self._rows, self._widths, self._attached, self.device)
+        try:
+            plan = SparseSteadyState(contacts, self.potentials, self.kT, self.bottom, self.tolerance)
+        except (InvalidInput, ConvergenceError):
+            if self.method == "sparse":
+                raise
+            return None
+        if self.method == "auto" and not plan.worthwhile:
+            return None
+        return plan
 
     def _rows_of(self, sites: IntArray) -> Tensor:
         """Rows of the matrix on the given sites, site by site."""
@@ -193,14 +236,18 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
             currents=currents.to(target).reshape(*replicas, -1),
         )
 
-    def _solve(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _solve(self, spins: Tensor, *, single: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Field, spin density (R, N, 3), density (R, N) and currents (R, P) of spins (R, N, 3)."""
-        solved = [self._steady_state(self.hamiltonian.unchecked_dense(one)) for one in spins]
-        density, orbital = density_and_spin(torch.stack([block for block, _ in solved]))
+        if self._sparse is not None:
+            blocks, currents = self._sparse.solve(spins, single=single)
+        else:
+            solved = [self._steady_state(self.hamiltonian.unchecked_dense(one)) for one in spins]
+            blocks, currents = (torch.stack(each) for each in zip(*solved, strict=True))
+        density, orbital = density_and_spin(blocks)
         site, _ = self.hamiltonian.tables(self.device)
         spin = torch.zeros_like(spins).index_add_(1, site, orbital)
         density = self.hamiltonian.site_density(density)
-        return self.hamiltonian.site_field(orbital), spin, density, torch.stack([current for _, current in solved])
+        return self.hamiltonian.site_field(orbital), spin, density, currents
 
     def _steady_state(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         if self._widths is not None:
@@ -211,7 +258,7 @@ class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
     def fields(self, spins: Tensor, time: float | None = None) -> Tensor:
         """Fields (R, N, 3); see `FieldSource.fields`."""
         del time
-        return self._solve(spins)[0]
+        return self._solve(spins, single=True)[0]
 
 
 def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian: SDHamiltonian) -> list[IntArray]:
@@ -230,6 +277,12 @@ def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian:
     if not checked:
         raise InvalidInput("no contacts; give contacts=(left_sites, right_sites)")
     return checked
+
+
+def _checked_method(method: Any) -> Literal["auto", "dense", "sparse"]:
+    if method not in ("auto", "dense", "sparse"):
+        raise InvalidInput(f"method={method!r}; give 'auto', 'dense' or 'sparse'")
+    return method
 
 
 def _potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) -> list[float]:

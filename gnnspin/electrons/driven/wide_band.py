@@ -133,15 +133,13 @@ def _spin_blocks(rows: Tensor, columns: Tensor) -> Tensor:
 def _currents(
     right: Tensor, feeding: list[Tensor], contacts: list[Tensor], widths: Tensor, phi: Tensor, inverse: Tensor
 ) -> Tensor:
-    """Landauer currents from every pair of leads."""
+    """Landauer currents ``int dE/(2 pi) sum_q T_pq (f_p - f_q)``."""
     draining = [right[c].mT @ (right[c].conj() * w[c, None]) for c, w in zip(contacts, widths, strict=True)]
-    n_leads = len(phi)
-    currents = torch.zeros(n_leads, dtype=torch.float64, device=right.device)
-    for p in range(n_leads):
-        for q in range(p):
-            excess = phi[p] - phi[q]
-            window = (excess[:, None] - excess[None, :].conj()) * inverse
-            current = (draining[p] * feeding[q] * window).sum().real
-            currents[p] += current
-            currents[q] -= current
+    currents = torch.zeros(len(phi), dtype=torch.float64, device=right.device)
+    for p, own in enumerate(phi):
+        for q, other in enumerate(phi):
+            if p != q:  # T_pq and T_qp of three leads differ where noncoplanar spins break time reversal
+                excess = own - other
+                window = (excess[:, None] - excess[None, :].conj()) * inverse
+                currents[p] += (draining[p] * feeding[q] * window).sum().real
     return currents

@@ -86,7 +86,7 @@ class PolePart:
         self.frequencies = torch.tensor(self.poles.frequencies * kT, device=device)
         self.residues = torch.tensor(self.poles.residues * kT, device=device)
         sites, vertex = np.unique(hamiltonian.orbital_site, return_inverse=True)
-        self.inverse = SelectedInverse(hamiltonian.one_body, vertex, _lattice_coordinates(hamiltonian)[sites], device)
+        self.inverse = SelectedInverse(hamiltonian.one_body, vertex, lattice_coordinates(hamiltonian)[sites], device)
         self.trace = float(hamiltonian.one_body.diagonal().real.sum())
         self.mu_start = mu_start
 
@@ -262,7 +262,7 @@ def _density_matrix(total: Tensor, constant: Tensor) -> Tensor:
     return (total + total.mH) / 2 + constant.view(-1, 1, 1, 1) * identity
 
 
-def _lattice_coordinates(hamiltonian: SDHamiltonian) -> NDArray[np.float64]:
+def lattice_coordinates(hamiltonian: SDHamiltonian) -> NDArray[np.float64]:
     """Positions (N, 3) in the directions of the cell's vectors, so that lattice rows are straight."""
     cell = hamiltonian.system.cell
     return hamiltonian.system.positions @ np.linalg.inv(cell) * np.linalg.norm(cell, axis=1)

@@ -188,14 +188,14 @@ def _eliminated(front: Tensor, p: int) -> tuple[Tensor, tuple[Tensor, Tensor, Te
     """log|det A_PP| (B,), the factors (S, U, L) and the update A_BB - A_BP U."""
     batch, count = front.shape[:2]
     flat = front.flatten(0, 1)
-    inverse, log_dets = _inverted(flat[:, :p, :p])
+    inverse, log_dets = inverted_by_halves(flat[:, :p, :p])
     upper, lower = torch.bmm(inverse, flat[:, :p, p:]), torch.bmm(flat[:, p:, :p], inverse)
     update = torch.baddbmm(flat[:, p:, p:], flat[:, p:, :p], upper, alpha=-1)
     factors = tuple(each.unflatten(0, (batch, count)) for each in (inverse, upper, lower))
     return log_dets.view(batch, count).sum(-1), factors, update.unflatten(0, (batch, count))
 
 
-def _inverted(blocks: Tensor) -> tuple[Tensor, Tensor]:
+def inverted_by_halves(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """Inverses (n, p, p) and log|det| (n,) float64, by halves: their Schur complements are as well conditioned.
 
     ``[[A, B], [C, D]]`` with ``S = D - C A^-1 B`` has the inverse
@@ -209,9 +209,9 @@ def _inverted(blocks: Tensor) -> tuple[Tensor, Tensor]:
         return torch.linalg.lu_solve(factorised, pivots, identity), log_det
     half = size // 2
     b, c = blocks[:, :half, half:], blocks[:, half:, :half]
-    first, first_log = _inverted(blocks[:, :half, :half])
+    first, first_log = inverted_by_halves(blocks[:, :half, :half])
     right, left = torch.bmm(first, b), torch.bmm(c, first)
-    last, last_log = _inverted(torch.baddbmm(blocks[:, half:, half:], c, right, alpha=-1))
+    last, last_log = inverted_by_halves(torch.baddbmm(blocks[:, half:, half:], c, right, alpha=-1))
     corner = torch.bmm(right, last)
     inverse = torch.empty_like(blocks)
     inverse[:, :half, :half] = torch.baddbmm(first, corner, left)
