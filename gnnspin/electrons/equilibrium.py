@@ -12,14 +12,14 @@ from torch import Tensor
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes, outside_inference
-from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
+from gnnspin.electrons.electronic_source import ElectronicSource
 from gnnspin.electrons.ensemble import Ensemble, FixedBy
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.state import ElectronicState
 
 
-class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
+class EquilibriumSource(ElectronicSource, default_kind="exact_diagonalization"):
     """Field source of electrons in equilibrium; a subclass solves the parts of a system one by one.
 
     At fixed mu the energy is the grand potential Omega, at fixed filling or electron number the free energy
@@ -51,7 +51,6 @@ class EquilibriumSource(FieldSource, default_kind="exact_diagonalization"):
     #: Whether kT = 0 is allowed.
     takes_zero_temperature: ClassVar[bool] = False
 
-    hamiltonian: SDHamiltonian
     ensemble: Ensemble
 
     def __init__(

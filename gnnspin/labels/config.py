@@ -13,7 +13,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.source import FieldSource
 from gnnspin.dynamics import INTEGRATORS, Protocol
-from gnnspin.electrons.equilibrium import SolverRecipe
+from gnnspin.electrons.electronic_source import ElectronicRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.observables.orders import ORDERS, is_order, order_digest
 from gnnspin.systems.config import SystemConfig
@@ -23,6 +23,13 @@ TemperatureRecipe: TypeAlias = Annotated[Recipe, RecipeOf(Protocol)]
 
 #: A field source by its kind.
 SourceRecipe: TypeAlias = Annotated[Recipe, RecipeOf(FieldSource)]
+
+
+def _require_order(name: str) -> str:
+    if not is_order(name):
+        known = ", ".join(ORDERS.names())
+        raise ValueError(f"order {name!r} is unknown; known: {known}, and existing files .npz or .npy of spins")
+    return name
 
 
 class RandomSampler(Config):
@@ -54,11 +61,7 @@ class PerturbedOrderSampler(Config):
     @field_validator("orders")
     @classmethod
     def _known_orders(cls, orders: tuple[str, ...]) -> tuple[str, ...]:
-        for name in orders:
-            if not is_order(name):
-                known = ", ".join(ORDERS.names())
-                raise ValueError(f"order {name!r} is unknown; known: {known}, and existing files .npz or .npy of spins")
-        return orders
+        return tuple(_require_order(name) for name in orders)
 
     @field_validator("amplitude")
     @classmethod
@@ -69,7 +72,7 @@ class PerturbedOrderSampler(Config):
 
 
 class RelaxationSampler(Config):
-    """Landau-Lifshitz-Gilbert trajectories from random spins, saved now and then.
+    """Landau-Lifshitz-Gilbert trajectories from random spins or from an order, saved now and then.
 
     They run under the exact field, or under a trained `force_field`: only the saved snapshots are then solved exactly,
     which makes long trajectories cheap and shows the next training where the last model goes. Known `terms`, such as a
@@ -90,6 +93,10 @@ class RelaxationSampler(Config):
         description="further terms that drive the spins, such as a Zeeman field; labels are of the electrons alone",
     )
     integrator: str = Field(default="semi_implicit", description="name of the integrator")
+    order: str | None = Field(
+        default=None, description="order, or file of spins (.npz, .npy), that the trajectories start from; null: random"
+    )
+    amplitude: float = Field(default=0.0, ge=0, description="standard deviation of the noise on the order at the start")
     force_field: Path | None = Field(default=None, description="model file that drives the spins; null: exact field")
 
     @field_validator("force_field")
@@ -98,6 +105,11 @@ class RelaxationSampler(Config):
         if path is not None and not path.is_file():
             raise ValueError(f"{path} does not exist; give a model written by `gnnspin train`")
         return path
+
+    @field_validator("order")
+    @classmethod
+    def _known_order(cls, order: str | None) -> str | None:
+        return None if order is None else _require_order(order)
 
     @field_validator("integrator")
     @classmethod
@@ -142,7 +154,10 @@ class GenerateConfig(Config):
 
     systems: tuple[SystemConfig, ...] = Field(min_length=1, description="lattices or packings to label, each by itself")
     hamiltonian: HamiltonianRecipe = Field(description="the electrons and their coupling to the spins")
-    solver: SolverRecipe = Field(description="exact solver with its temperature and mu, filling or electron number")
+    solver: ElectronicRecipe = Field(
+        description="exact solver with its temperature and mu, filling or electron number; or kind driven_steady_state "
+        "with its contacts and voltage, whose labels have no energy"
+    )
     samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")
     seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
 
@@ -160,6 +175,7 @@ class GenerateConfig(Config):
     def order_files(self) -> dict[str, str]:
         """Hash of the content of every file of an order."""
         names = [name for sampler in self.samplers if sampler.kind == "perturbed_order" for name in sampler.orders]
+        names += [sampler.order for sampler in self.samplers if sampler.kind == "relaxation" and sampler.order]
         return {name: order_digest(name) for name in names if name not in ORDERS}
 
     def named_files(self) -> dict[str, str]:

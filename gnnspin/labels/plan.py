@@ -109,8 +109,14 @@ def _check_fit(sampler: Sampler, index: int, system: SpinSystem) -> None:
         recipes = (*sampler.terms, *([sampler.kT] if isinstance(sampler.kT, Recipe) else []))
         for recipe in recipes:
             recipe.build(system)
+    if isinstance(sampler, RelaxationSampler) and index == 0 and sampler.order is not None:
+        _check_order(sampler.order, sampler.kind, system)
     if isinstance(sampler, PerturbedOrderSampler) and index < len(sampler.orders):
-        try:
-            reference_order(sampler.orders[index], system)
-        except InvalidInput as error:
-            raise InvalidInput(f"sampler perturbed_order on {system}: {error}") from error
+        _check_order(sampler.orders[index], sampler.kind, system)
+
+
+def _check_order(name: str, kind: str, system: SpinSystem) -> None:
+    try:
+        reference_order(name, system)
+    except InvalidInput as error:
+        raise InvalidInput(f"sampler {kind} on {system}: {error}") from error

@@ -54,11 +54,11 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
         system=solver.system,
         spins=spins,
         field=state.field,
-        energy=float(state.energy),
-        internal_energy=float(state.internal_energy),
-        entropy=float(state.entropy),
-        mu=float(state.mu),
-        n_electrons=float(state.n_electrons),
+        energy=_number(state, "energy"),
+        internal_energy=_number(state, "internal_energy"),
+        entropy=_number(state, "entropy"),
+        mu=_number(state, "mu"),
+        n_electrons=_number(state, "n_electrons"),
         density=state.density,
         provenance={
             **_provenance(config),
@@ -67,6 +67,12 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
             "seed": job.seed,
         },
     )
+
+
+def _number(state: Any, name: str) -> float | None:
+    """A number of an electronic state; None where there is none, such as the energy of a driven one."""
+    value = getattr(state, name, None)
+    return None if value is None else float(value)
 
 
 @lru_cache(maxsize=2)
@@ -82,7 +88,7 @@ def _configuration(
 ) -> tuple[Tensor, dict[str, Any]]:
     """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
     if isinstance(job.sampler, RelaxationSampler):
-        start = random_spins(solver.system.n_sites, seed=job.seed) if previous is None else previous
+        start = _start(job.sampler, solver.system, job.seed) if previous is None else previous
         driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
         terms = [term.build(solver.system) for term in job.sampler.terms]
         return _relaxed(job, job.sampler, snapshot, start, driver, terms)
@@ -96,6 +102,13 @@ def _configuration(
         spins = perturbed(reference_order(order, solver.system), amplitude, seed=job.seed)
         return spins, {"order": order, "amplitude": amplitude}
     return random_spins(solver.system.n_sites, seed=job.seed), {}
+
+
+def _start(sampler: RelaxationSampler, system: SpinSystem, seed: int) -> Tensor:
+    """Spins (N, 3) at the beginning of a trajectory."""
+    if sampler.order is None:
+        return random_spins(system.n_sites, seed=seed)
+    return perturbed(reference_order(sampler.order, system), sampler.amplitude, seed=seed, rotate=False)
 
 
 def _relaxed(

@@ -13,7 +13,8 @@ import numpy as np
 
 from gnnspin.core.errors import InvalidInput, SymmetryWarning
 from gnnspin.datasets.labels import LabelSet
-from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
+from gnnspin.electrons import DrivenSteadyState, ExactDiagonalization, SDHamiltonian
+from gnnspin.electrons.electronic_source import ElectronicSource
 from gnnspin.force_fields.symmetries import SourceSymmetries, source_symmetries
 from gnnspin.models.base import SpinModel
 from gnnspin.models.registry import architecture
@@ -132,6 +133,9 @@ def _measured(recorded: str, system: SpinSystem) -> SourceSymmetries | None:
         hamiltonian = SDHamiltonian.recipe(parts["hamiltonian"])
     except InvalidInput:
         return None
+    if parts["solver"].get("kind") == DrivenSteadyState.kind:
+        driven = ElectronicSource.recipe(parts["solver"], without=("hamiltonian",))
+        return source_symmetries(driven.build(hamiltonian=hamiltonian.build(system)), every=False)
     small = _few_cells(system)
     for each in (small, system) if small != system else (system,):
         try:

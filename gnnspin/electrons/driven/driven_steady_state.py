@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
-from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
@@ -20,6 +19,7 @@ from gnnspin.electrons.driven.leads import AttachedLead, Lead
 from gnnspin.electrons.driven.sparse_contacts import SparseContacts
 from gnnspin.electrons.driven.sparse_steady_state import SparseSteadyState
 from gnnspin.electrons.driven.wide_band import wide_band_steady_state
+from gnnspin.electrons.electronic_source import ElectronicSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.systems.system import FloatArray, IntArray
 
@@ -53,7 +53,7 @@ class DrivenState:
     currents: Tensor
 
 
-class DrivenSteadyState(FieldSource, kind="driven_steady_state"):
+class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
     """Field source of electrons that flow between leads; it has a field and currents but no energy.
 
     Noninteracting nonequilibrium Green's functions: lead p has the Fermi function f_p and the self-energy Sigma_p,
