@@ -34,6 +34,7 @@ from gnnspin.learning.rounds import (
 )
 from gnnspin.learning.setup import Setup, measured, time_step, torque_target
 from gnnspin.learning.stages import found_errors, make_labels, make_runs, make_tests, train_model
+from gnnspin.learning.visits import N_TIMES
 from gnnspin.runs import Stages, read_json, run_folder, write_json
 
 #: Share of the time that is kept for error bars and runs at full size, and below which no further round begins.
@@ -194,7 +195,10 @@ class _Learning:
             costs = self._costs(rung)
             further = last is not None and rung == last.plan.rung
             runs = len(self.config.runs)
-            plan = RoundPlan.within(seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs)
+            offered = runs * N_TIMES
+            plan = RoundPlan.within(
+                seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs, states_per_run=offered
+            )
             expected = plan.seconds(costs, known)
             if rung == lowest or expected <= max(1.5 * seconds, self.seconds_left):
                 break

@@ -13,6 +13,9 @@ _LABELS, _TRAINING, _RUN, _TESTS = 0.25, 0.5, 0.15, 0.1
 #: Fewest labels of a round and of its test, most labels of its test; epochs and replicas in all circumstances.
 _FEWEST, _FEWEST_TESTS, _MOST_TESTS, _EPOCHS, _REPLICAS = 8, 6, 24, (1, 60), (2, 16)
 
+#: States that a round should offer for each label, of which the next round takes about twice as many.
+_CANDIDATES = 6
+
 #: Labels without which a round makes no sense.
 FEWEST_OF_ROUND = _FEWEST + _FEWEST_TESTS
 
@@ -88,7 +91,16 @@ class RoundPlan:
 
     @classmethod
     def within(
-        cls, seconds: float, costs: Costs, known: int, labels_left: int, *, rung: int, further: bool, n_runs: int
+        cls,
+        seconds: float,
+        costs: Costs,
+        known: int,
+        labels_left: int,
+        *,
+        rung: int,
+        further: bool,
+        n_runs: int,
+        states_per_run: int = 36,
     ) -> RoundPlan:
         """The plan that takes so many seconds.
 
@@ -104,6 +116,8 @@ class RoundPlan:
         rung, further : see the attributes
         n_runs : int
             Intended runs, each of which is tested.
+        states_per_run : int
+            States that a replica of all runs together offers to the next round.
         """
         wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(_TESTS * seconds / costs.label)))
         tests = 3 * n_runs * max(1, wanted_tests // (3 * n_runs))
@@ -112,7 +126,8 @@ class RoundPlan:
         labels = min(int(_LABELS * seconds / costs.label), max(useful, _FEWEST), labels_left - tests)
         labels = max(labels, _FEWEST)
         epochs = min(_EPOCHS[1], max(_EPOCHS[0], round(steps / (known + labels))))
-        replicas = min(_REPLICAS[1], max(_REPLICAS[0], int(_RUN * seconds / costs.run)))
+        affordable, wanted = int(_RUN * seconds / costs.run), math.ceil(_CANDIDATES * labels / states_per_run)
+        replicas = min(_REPLICAS[1], max(_REPLICAS[0], affordable, min(wanted, 2 * affordable)))
         return cls(rung, further, labels, epochs, replicas, tests)
 
     def seconds(self, costs: Costs, known: int) -> float:

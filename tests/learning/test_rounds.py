@@ -103,3 +103,12 @@ def test_a_result_is_found_again_as_it_was() -> None:
 
 def test_short_budgets_have_three_rounds_and_long_ones_six() -> None:
     assert [number_of_rounds(60 * minutes) for minutes in (1, 8, 120, 1000)] == [3, 4, 6, 6]
+
+
+def test_replicas_offer_several_states_for_each_label_of_the_next_round_where_that_is_affordable() -> None:
+    plan = RoundPlan.within(600.0, COSTS, 0, 10_000, rung=0, further=False, n_runs=1)
+    assert plan.replicas == 16
+    dear = RoundPlan.within(600.0, replace(COSTS, run=30.0), 0, 10_000, rung=0, further=False, n_runs=1)
+    assert dear.replicas == 6
+    few = RoundPlan.within(600.0, replace(COSTS, run=30.0), 0, 30, rung=0, further=False, n_runs=1)
+    assert few.replicas == 3
