@@ -12,7 +12,10 @@ from pydantic import Field, model_validator
 from gnnspin.core.config import Config
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
+from gnnspin.force_fields.calibration import require_enough
 from gnnspin.force_fields.files import load, save
+from gnnspin.force_fields.last_layer import require_hidden_units
+from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.models import for_system
 from gnnspin.models.base import SpinModel
 from gnnspin.runs import run_folder, write_json
@@ -75,6 +78,9 @@ class TrainJob(Config):
         default=None, description="model file or pretrained:NAME to train further, with its feature statistics"
     )
     training: TrainingConfig = TrainingConfig()
+    error_bars: bool = Field(
+        default=False, description="make error bars of the torques from the validation labels, as `calibrate` does"
+    )
 
     @model_validator(mode="after")
     def _one_model(self) -> TrainJob:
@@ -117,7 +123,8 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
     StoreError
         If `directory` is not empty and `resume` is false, or it holds another job.
     InvalidInput
-        If labels and model do not fit together.
+        If labels and model do not fit together, or error bars are asked for and the model has no last linear layer or
+        the validation labels have fewer than 200 spins.
     """
     directory = Path(directory)
     with run_folder(directory / "job.json", job, resume=resume, kind="training"):
@@ -126,8 +133,12 @@ def train(job: TrainJob, directory: str | Path, *, resume: bool = False, progres
 
 def _train(job: TrainJob, directory: Path, *, resume: bool, progress: bool) -> TrainedModel:
     labels, validation = job.data.load()
+    model = job.build(labels)
+    if job.error_bars:
+        require_hidden_units(model)
+        require_enough(sum(len(own) * system.n_sites for system, own in validation.by_system().items()))
     result = fit(
-        job.build(labels),
+        model,
         labels,
         validation,
         job.training,
@@ -137,6 +148,8 @@ def _train(job: TrainJob, directory: Path, *, resume: bool, progress: bool) -> T
         progress=progress,
     )
     evaluation = evaluate(result.force_field, validation)
+    if job.error_bars and not result.interrupted:
+        calibrate(result.force_field, validation)
     result.force_field.provenance.update(validation=evaluation.numbers(), data=job.data.model_dump(mode="json"))
     path = save(result.force_field, directory / MODEL_FILE)
     write_json(directory / "validation.json", {**evaluation.numbers(), **evaluation.parts()})

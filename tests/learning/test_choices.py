@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gnnspin as gs
+from gnnspin.core.config_file import read_config
 from gnnspin.core.spins import random_spins
 from gnnspin.learning import LearnConfig
 from gnnspin.learning.exact import choose_solver, exact_source
@@ -136,3 +138,8 @@ def test_every_lattice_has_models_that_can_be_built(system: dict[str, Any]) -> N
         for model in models_for(config, small, radius * small.spacing):
             assert model.build(small).n_parameters > 0
     assert measured_on(config.runs[0].system).build().n_sites < 1000
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "scripts" / "learning").glob("*.yaml")), ids=str)
+def test_the_configurations_of_the_documentation_are_valid(path: Path) -> None:
+    assert read_config(path, LearnConfig).runs
