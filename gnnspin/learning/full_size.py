@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import normalize
 from gnnspin.datasets import LabelStore
 from gnnspin.dynamics.windows import SolvedWindow, torque_errors
@@ -19,6 +20,7 @@ from gnnspin.force_fields.files import load
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.context import Context
 from gnnspin.learning.ladder import field_seconds
+from gnnspin.learning.reach import widths
 from gnnspin.learning.rounds import StretchError
 from gnnspin.learning.visits import STRETCHES, Visits, visited
 from gnnspin.systems import SpinSystem
@@ -78,7 +80,11 @@ def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
                 continue
             seed = derived_seed(context.config.seed, 9, j)
             visited(run, system, field, dt, replicas=1, seed=seed, progress=context.progress).write(path)
-        parts = _windows(context, system, labelled)
+        try:
+            parts = _windows(context, system, labelled)
+        except InvalidInput as error:
+            found.left_out.append(f"run {j} was made, its states were not solved: {error}")
+            continue
         solved = [SolvedWindow.of(each, _exact(context, each.system)) for each in parts]
         visits = Visits.read(path)
         for stretch in range(STRETCHES):
@@ -94,7 +100,8 @@ def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
 
 def _windows(context: Context, system: SpinSystem, labelled: LatticeConfig) -> Sequence[Window]:
     """Windows that are about as large, seam included, as the systems of the labels."""
-    buffer = max(2, math.ceil(context.setup.radius / system.spacing))
+    cell = min(widths(labelled.build())) / max(labelled.shape)
+    buffer = max(2, math.ceil(context.setup.radius / cell))
     edge = max(4, max(labelled.shape) - 2 * buffer)
     return list(windows(system, edge, buffer, _WINDOWS))
 

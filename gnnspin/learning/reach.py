@@ -67,7 +67,8 @@ class Reach:
 def quick_reach(source: FieldSource, seed: int, seconds: float = math.inf) -> Reach:
     """Measure the floors on random spins of the source's system, at 12 sites or, in so many seconds, fewer."""
     system = source.system
-    reach = min(float(distances_from(system, site).max()) for site in range(min(system.n_sites, 8)))
+    orders = [np.random.default_rng([seed, index]).permutation(system.n_sites) for index in range(_CONFIGURATIONS)]
+    reach = min(float(distances_from(system, site).max()) for order in orders for site in order[:_SITES].tolist())
     unit = length_unit(system)
     radii = [r * unit for r in _RADII if r * unit < 0.9 * reach] or [0.5 * reach]
     variances, signals, start = [], [], time.perf_counter()
@@ -77,8 +78,7 @@ def quick_reach(source: FieldSource, seed: int, seconds: float = math.inf) -> Re
         spins = random_spins(system.n_sites, seed=derived_seed(seed, index))
         torques = source.torque(spins)
         signals.append(float(torques.square().mean()))
-        sites = np.random.default_rng([seed, index]).permutation(system.n_sites)[:_SITES]
-        for site in sites.tolist():
+        for site in orders[index][:_SITES].tolist():
             others = [random_spins(system.n_sites, seed=derived_seed(seed, index, site, k)) for k in range(len(radii))]
             variances.append(
                 [
@@ -122,14 +122,14 @@ def label_system(intended: SystemConfig, radius: float) -> SystemConfig:
     for edge in _EDGES[len(intended.shape)]:
         tried = intended.model_copy(update={"shape": tuple(min(n, edge) for n in intended.shape)})
         system = tried.build()
-        widths = _widths(system)
-        enough = system.n_sites >= _FEWEST_SITES[len(intended.shape)] and min(widths) >= 2 * radius + system.spacing
+        across = widths(system)
+        enough = system.n_sites >= _FEWEST_SITES[len(intended.shape)] and min(across) >= 2 * radius + system.spacing
         if enough or tried == intended:
             return tried
     return tried
 
 
-def _widths(system: SpinSystem) -> list[float]:
+def widths(system: SpinSystem) -> list[float]:
     """Distances between opposite faces of the cell, of its periodic directions; infinite without any."""
     inverse = np.linalg.inv(system.cell)
     return [float(1 / np.linalg.norm(inverse[:, k])) for k in range(3) if system.pbc[k] and _extended(system, k)] or [

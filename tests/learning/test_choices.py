@@ -45,6 +45,12 @@ def test_exchange_beyond_a_radius_is_its_floor() -> None:
     assert reach.floor(0.1) == reach.floors[0]
 
 
+def test_a_ribbon_with_ends_and_a_cluster_are_measured_too() -> None:
+    for system in (gs.systems.square(20, 6, pbc=(False, True)), gs.systems.chain(9, pbc=False)):
+        reach = quick_reach(gs.classical.Heisenberg(system, J=1.0), seed=1)
+        assert max(reach.floors) < 1e-12
+
+
 def test_labels_are_solved_where_the_torque_finds_room() -> None:
     large = LatticeConfig(kind="triangular", shape=(200, 200))
     for radius in (4.0, 8.0, 11.0):
