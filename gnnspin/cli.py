@@ -358,7 +358,9 @@ def reproduce(
 def info(
     topic: Annotated[
         str | None,
-        typer.Argument(help="A file, a model, a kind, or generate, import, train, simulate, locality, trajectory."),
+        typer.Argument(
+            help="A file, a model, a kind, or generate, import, train, learn, simulate, locality, trajectory."
+        ),
     ] = None,
 ) -> None:
     """Describe this installation, a file (labels, model, trajectory), a model, a kind, or the keys of a configuration.

@@ -21,12 +21,12 @@ from gnnspin.learning.full_size import FullSize, full_size_errors
 from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds
 from gnnspin.learning.report import Learned, write_report
 from gnnspin.learning.rounds import (
-    FEWEST_OF_ROUND,
     Costs,
     RoundPlan,
     RoundResult,
     Stop,
     best_of,
+    fewest_of_round,
     next_rung,
     number_of_rounds,
     share_of_round,
@@ -34,7 +34,6 @@ from gnnspin.learning.rounds import (
 )
 from gnnspin.learning.setup import Setup, measured, time_step, torque_target
 from gnnspin.learning.stages import found_errors, make_labels, make_runs, make_tests, train_model
-from gnnspin.learning.visits import N_TIMES
 from gnnspin.runs import Stages, read_json, run_folder, write_json
 
 #: Share of the time that is kept for error bars and runs at full size, and below which no further round begins.
@@ -132,7 +131,8 @@ class _Learning:
         path, rounds = self.context.folder / "finished.json", len(self.results)
         if not path.exists() or read_json(path)["rounds"] != rounds:
             held = self.stages.timed("error bars", lambda: self._with_error_bars(best))
-            full = self.stages.timed("runs at full size", self._at_full_size)
+            seconds = _FULL_SIZE * 60 * self.config.budget.minutes
+            full = self.stages.timed("runs at full size", lambda: full_size_errors(self.context, best, seconds))
             found = {"coverage": None if held is None else asdict(held), "full_size": asdict(full)}
             write_json(path, {"rounds": rounds, **found, "time_steps": self._time_steps()})
         known = read_json(path)
@@ -147,18 +147,15 @@ class _Learning:
             tuple(known["time_steps"]),
         )
 
-    def _at_full_size(self) -> FullSize:
-        seconds = _FULL_SIZE * 60 * self.config.budget.minutes
-        return full_size_errors(self.context, self.context.folder / MODEL, seconds)
-
     def _reason_to_stop(self) -> Stop | None:
         last, budget = self.results[-1], self.config.budget
+        labels_left = budget.labels - last.n_labels
         reached = last.worst <= self.target
         if isinstance(self.config.target, TrajectoryTarget):
             reached = last.angle is not None and last.angle <= self.config.target.angle
         if reached:
             return "target"
-        if self.seconds_left < _NO_ROUND * 60 * budget.minutes or budget.labels - last.n_labels < FEWEST_OF_ROUND:
+        if self.seconds_left < _NO_ROUND * 60 * budget.minutes or labels_left < fewest_of_round(len(self.config.runs)):
             return "budget"
         top = last.plan.rung == len(self.context.setup.rungs) - 1 or last.limit == "data"
         return "stagnation" if top and stagnates(self.results) else None
@@ -195,10 +192,7 @@ class _Learning:
             costs = self._costs(rung)
             further = last is not None and rung == last.plan.rung
             runs = len(self.config.runs)
-            offered = runs * N_TIMES
-            plan = RoundPlan.within(
-                seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs, states_per_run=offered
-            )
+            plan = RoundPlan.within(seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs)
             expected = plan.seconds(costs, known)
             if rung == lowest or expected <= max(1.5 * seconds, self.seconds_left):
                 break

@@ -29,8 +29,8 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
 #: Labels may be wrong by this share of the error that is asked for.
 SHARE_OF_TARGET = 0.1
 
-#: Sites up to which diagonalisation is tried, and those up to which dense expansions are.
-_DENSE, _POLYNOMIALS = 400, 400
+#: Sites up to which diagonalisation and dense expansions are tried.
+_DENSE = 400
 
 _REFERENCE: dict[str, Any] = {"kind": "pole_expansion", "tolerance": 1e-8}
 
@@ -91,8 +91,7 @@ def choose_solver(config: LearnConfig, system: SpinSystem, target: float) -> tup
 
 
 def _tried(config: LearnConfig, system: SpinSystem) -> list[dict[str, Any]]:
-    limits = {"exact_diagonalization": _DENSE, "kernel_polynomial": _POLYNOMIALS}
-    fits = [each for each in CANDIDATES if system.n_sites <= limits.get(each["kind"], system.n_sites)]
+    fits = [each for each in CANDIDATES if system.n_sites <= _DENSE or each["kind"] == "pole_expansion"]
     return [each for each in fits if config.kT > 0 or each["kind"] == "exact_diagonalization"] or [CANDIDATES[-1]]
 
 

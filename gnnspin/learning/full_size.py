@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.force_fields.files import load
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.context import Context
+from gnnspin.learning.exact import exact_source
 from gnnspin.learning.ladder import field_seconds
 from gnnspin.learning.reach import widths
 from gnnspin.learning.rounds import StretchError
@@ -52,7 +52,7 @@ class FullSize:
         return cls([StretchError(**each) for each in record["errors"]], list(record["left_out"]))
 
 
-def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
+def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     """Run what is intended once more at full size, and solve windows of an early, a middle and a late state.
 
     A window has a seam as wide as the radius of the torque that models see, within which nothing is compared. It is
@@ -61,8 +61,8 @@ def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
     Parameters
     ----------
     context : Context
-    model : Path
-        The learned force field.
+    best : int
+        Number of the round whose model was kept.
     seconds : float
         Runs that would take longer are left out.
     """
@@ -71,9 +71,9 @@ def full_size_errors(context: Context, model: Path, seconds: float) -> FullSize:
         if run.system == labelled or not isinstance(labelled, LatticeConfig):
             continue
         system, dt = run.system.build(), context.setup.steps[j]
-        field = load(model, system)
+        field = load(context.round(best).model, system)
         takes = 2 * field_seconds(field) * run.duration / dt
-        path = context.folder / f"full_size_{j}.npz"
+        path = context.round(best).folder / f"full_size_{j}.npz"
         if not path.exists():
             if takes > seconds:
                 found.left_out.append(f"run {j} on {system.n_sites} sites would take {takes / 60:.1f} minutes")
@@ -113,6 +113,4 @@ def _exact(context: Context, system: SpinSystem) -> EquilibriumSource:
         return context.exact(system)
     mu = float(np.mean([label.mu for label in LabelStore(context.round(0).tests) if label.mu is not None]))
     fixed = config.model_copy(update={"filling": None, "mu": mu})
-    solver = fixed.recipe(context.setup.solvers[0].settings)
-    source: EquilibriumSource = solver.build(hamiltonian=config.hamiltonian.build(system))
-    return source
+    return exact_source(fixed, fixed.recipe(context.setup.solvers[0].settings), system)

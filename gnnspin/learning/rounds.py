@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from gnnspin.learning.visits import N_TIMES, STRETCHES
+
 #: Shares of a round's time: labels to train on, training, the run, labels to test on.
 _LABELS, _TRAINING, _RUN, _TESTS = 0.25, 0.5, 0.15, 0.1
 
@@ -15,9 +17,6 @@ _FEWEST, _FEWEST_TESTS, _MOST_TESTS, _EPOCHS, _REPLICAS = 8, 6, 24, (1, 60), (2,
 
 #: States that a round should offer for each label, of which the next round takes about twice as many.
 _CANDIDATES = 6
-
-#: Labels without which a round makes no sense.
-FEWEST_OF_ROUND = _FEWEST + _FEWEST_TESTS
 
 #: Passes over all labels below which more labels are no use.
 _USEFUL_EPOCHS = 3
@@ -33,6 +32,11 @@ _STAGNATION = 0.05
 
 Limit = Literal["data", "training", "capacity", "locality"]
 Stop = Literal["target", "budget", "stagnation"]
+
+
+def fewest_of_round(n_runs: int) -> int:
+    """Labels, tests of every stretch of every run included, without which a round makes no sense."""
+    return _FEWEST + STRETCHES * n_runs
 
 
 def number_of_rounds(seconds: float) -> int:
@@ -100,7 +104,6 @@ class RoundPlan:
         rung: int,
         further: bool,
         n_runs: int,
-        states_per_run: int = 36,
     ) -> RoundPlan:
         """The plan that takes so many seconds.
 
@@ -116,17 +119,15 @@ class RoundPlan:
         rung, further : see the attributes
         n_runs : int
             Intended runs, each of which is tested.
-        states_per_run : int
-            States that a replica of all runs together offers to the next round.
         """
-        wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(_TESTS * seconds / costs.label)))
-        tests = 3 * n_runs * max(1, wanted_tests // (3 * n_runs))
+        wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(_TESTS * seconds / costs.label)), labels_left // 2)
+        tests = STRETCHES * n_runs * max(1, wanted_tests // (STRETCHES * n_runs))
         steps = _TRAINING * seconds / costs.step
         useful = int(steps / _USEFUL_EPOCHS) - known
         labels = min(int(_LABELS * seconds / costs.label), max(useful, _FEWEST), labels_left - tests)
         labels = max(labels, _FEWEST)
         epochs = min(_EPOCHS[1], max(_EPOCHS[0], round(steps / (known + labels))))
-        affordable, wanted = int(_RUN * seconds / costs.run), math.ceil(_CANDIDATES * labels / states_per_run)
+        affordable, wanted = int(_RUN * seconds / costs.run), math.ceil(_CANDIDATES * labels / (n_runs * N_TIMES))
         replicas = min(_REPLICAS[1], max(_REPLICAS[0], affordable, min(wanted, 2 * affordable)))
         return cls(rung, further, labels, epochs, replicas, tests)
 

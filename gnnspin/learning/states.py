@@ -27,14 +27,14 @@ def first_states(context: Context, this: Round, count: int) -> list[States]:
     """Initial states, and states along runs under the exact solver as far as the time of the labels allows."""
     found: list[States] = []
     places = context.places(0)
-    share = max(8, count // len(places))
+    share = max(4, count // len(places))
     for j, place in enumerate(places):
         path = this.folder / f"exact_{j}.npz"
         if not path.exists():
             _driven_by_exact(context, place, j, share).write(path)
         visits = Visits.read(path)
         parts, initial = place.split(visits.spins), place.split(_initial(context, place, j, share))
-        own = share // len(parts) + 1
+        own = max(1, share // len(parts))
         for p, config in enumerate(place.configs):
             along = _spread(len(visits.times) - 1, own // 2) + 1
             spins = np.concatenate([parts[p][along, 0], initial[p][: own - len(along)]])

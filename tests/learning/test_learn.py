@@ -73,6 +73,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 def test_it_stops_for_a_reason_and_leaves_a_model_with_error_bars_and_a_report(learned: tuple[Path, Any]) -> None:
     folder, found = learned
     assert found.stop == "budget"
+    assert found.rounds[-1].n_labels <= CONFIG["budget"]["labels"]
     assert len(found.time_steps) == 2
     model = gs.load(folder / "model.safetensors", gs.systems.square(6, 6))
     torque, radius = model.torque_with_error_bar(gs.core.random_spins(36, seed=0))
