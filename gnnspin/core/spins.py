@@ -97,3 +97,10 @@ def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64, device="cpu"))
     q = q * torch.sign(torch.diagonal(r))
     return (q * torch.sign(torch.linalg.det(q))).to(dtype)
+
+
+def rms_angle(first: Tensor | ArrayLike, second: Tensor | ArrayLike) -> float:
+    """Root-mean-square angle in radians between two sets of unit vectors (..., 3), accurate for small angles too."""
+    a, b = torch.broadcast_tensors(*(torch.as_tensor(each, dtype=torch.float64) for each in (first, second)))
+    sine = torch.linalg.cross(a, b).norm(dim=-1)
+    return float(torch.arctan2(sine, (a * b).sum(-1)).square().mean().sqrt())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gnnspin.core.source import FieldSource
-from gnnspin.core.spins import normalize
+from gnnspin.core.spins import rms_angle
 from gnnspin.datasets import LabelStore, holdout
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.dynamics import simulate
@@ -110,7 +110,7 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     training_error = trained.torque_rmse / trained.torque_rms
     made = len(labels) + len(context.tests(this.number + 1))
     stretches = _stretch_errors(context, this, force_field, tests)
-    angle = _trajectory_angle(context, force_field, tests)
+    angle = _trajectory_angle(context, this, force_field, tests)
     steps = plan.epochs * math.ceil(len(labels) / _batch_size(labels)) + (
         before.n_steps if before is not None and plan.further else 0
     )
@@ -139,14 +139,15 @@ def _stretch_errors(context: Context, this: Round, force_field: ForceField, test
     return found
 
 
-def _trajectory_angle(context: Context, force_field: ForceField, tests: LabelStore) -> float | None:
+def _trajectory_angle(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> float | None:
     """Error of a trajectory from the middle one of the tested states, where the target is one."""
     target = context.config.target
     if not isinstance(target, TrajectoryTarget):
         return None
-    label = tests[len(tests) // 2]
+    middle = len(tests) // 2
+    label, (j, *_) = tests[middle], (this.tested_states() or [])[middle]
     sources = (context.exact(label.system), force_field.on(label.system))
-    return trajectory_angle(context.config.runs[0], sources, label.spins, context.setup.steps[0], target.after)
+    return trajectory_angle(context.config.runs[j], sources, label.spins, context.setup.steps[j], target.after)
 
 
 def trajectory_angle(
@@ -160,6 +161,4 @@ def trajectory_angle(
         ).spins
         for source in sources
     ]  # fmt: skip
-    first, second = (normalize(each.double()) for each in ends)
-    cosine = (first * second).sum(-1).clamp(-1, 1)
-    return float(torch.arccos(cosine).square().mean().sqrt()) if math.isfinite(float(cosine.mean())) else math.inf
+    return rms_angle(*ends)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
+from gnnspin.core.spins import rms_angle
 from gnnspin.observables.resampling import mean_and_error
 from gnnspin.plotting import against_time, exact_against_learned, exact_against_learned_profile, style
 from gnnspin.studies.study import Comparison
@@ -152,8 +153,8 @@ def agreement(
         for label, values in exact.components(name).items()
     ]
     shared = _shared_frames(exact_run.times, learned_run.times)
-    angles = np.array([_angle(exact_run[j], learned_run[k]) for j, k in shared])
-    turned = np.array([_angle(exact_run[j], exact_run[0]) for j, _ in shared])
+    angles = np.array([rms_angle(exact_run[j], learned_run[k]) for j, k in shared])
+    turned = np.array([rms_angle(exact_run[j], exact_run[0]) for j, _ in shared])
     times = np.array([exact_run.times[j] for j, _ in shared])
     differences = [number.difference(time) for number in numbers for time in comparison.times]
     return Agreement(
@@ -239,10 +240,3 @@ def _shared_frames(first: FloatArray, second: FloatArray) -> list[tuple[int, int
     nearest = np.abs(first[:, None] - second[None]).argmin(1)
     gap = np.abs(first - second[nearest])
     return [(j, int(k)) for j, k in enumerate(nearest) if gap[j] <= 1e-6 * max(1.0, abs(first[j]))]
-
-
-def _angle(first: FloatArray, second: FloatArray) -> float:
-    """Root mean square angle between two sets of unit vectors."""
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    sine = np.linalg.norm(np.cross(first, second), axis=-1)
-    return float(np.sqrt(np.mean(np.arctan2(sine, (first * second).sum(-1)) ** 2)))

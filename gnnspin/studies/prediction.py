@@ -14,15 +14,13 @@ from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels import GenerateConfig, default_workers
 from gnnspin.labels.plan import make_plan
+from gnnspin.learning.ladder import FIELDS_PER_STEP as FIELDS_PER_TRAINING_STEP
 from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
 from gnnspin.systems import SpinSystem
 from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
 from gnnspin.trajectories import Trajectory
-
-#: A step of a training costs about as much as so many fields: field, loss and the gradient of both.
-_FIELDS_PER_TRAINING_STEP = 6
 
 #: Fields of a time step of the Heun, rotation and semi-implicit integrators.
 _FIELDS_PER_STEP = 2
@@ -49,7 +47,7 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
     for name, model_config, training, path in _trainings(study, folder, model):
         if not path.exists():
             plan = make_plan(study.labels)
-            fields = training.max_epochs * plan.n_snapshots * (1 - study.validation) * _FIELDS_PER_TRAINING_STEP
+            fields = training.max_epochs * plan.n_snapshots * (1 - study.validation) * FIELDS_PER_TRAINING_STEP
             seconds[name] = fields * clock.untrained(name, model_config, plan.systems[0])
     for name, run in study.runs.items():
         system = run.system.build()

@@ -1,10 +1,13 @@
 """Checks of spins and elementary operations."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from gnnspin.core import InvalidInput, as_spins, normalize, project_tangent, random_rotation, random_spins, torque
+from gnnspin.core.spins import rms_angle
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,12 @@ def test_torque_sign():
 def test_byte_order_does_not_matter(kind):
     given = np.array([[0, 0, 1], [0, -1, 0]]).astype(kind)
     assert as_spins(given).tolist() == [[0, 0, 1], [0, -1, 0]]
+
+
+def test_the_angle_between_spins_is_that_of_a_rotation_however_small():
+    spins = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    for angle in (1e-9, 0.3, 3.0):
+        turned = torch.tensor(
+            [[math.cos(angle), math.sin(angle), 0.0], [-math.sin(angle), math.cos(angle), 0.0]], dtype=torch.float64
+        )
+        assert rms_angle(spins, turned) == pytest.approx(angle, rel=1e-6)
