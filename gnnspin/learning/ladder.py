@@ -17,8 +17,8 @@ from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import is_lattice
 from gnnspin.training.job import ModelConfig
 
-#: A step of a training costs about as much as so many fields: field, loss and the gradient of both.
-FIELDS_PER_STEP = 6
+#: A step of a training costs about as much as so many fields: the field, gradients of its error, the optimiser.
+FIELDS_PER_STEP = 5
 
 #: Share of the time that is spent on trainings.
 _TRAINING = 0.5
@@ -43,7 +43,7 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
         site energies.
     """
     chosen = list(config.ladder or models_for(config, system, radius))
-    timed = [(model, field_seconds(ForceField(model.build(system), system).native(False))) for model in chosen]
+    timed = [(model, field_seconds(ForceField(model.build(system), system))) for model in chosen]
     return timed if config.ladder else sorted(timed, key=lambda each: each[1])
 
 

@@ -33,6 +33,14 @@ class NativeField(Protocol):
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
         ...
 
+    def update(self) -> object:
+        """Take the present weights of the model."""
+        ...
+
+    def trainable(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Site energies (R, N) and fields (R, N, 3) as functions of the present parameters of the model."""
+        ...
+
     def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Site energies, fields, and outputs (R, N, P) of `SpinModel.hidden_units`, those of all one after another."""
         ...

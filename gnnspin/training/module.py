@@ -18,6 +18,7 @@ from gnnspin.force_fields.evaluation import sum_over_graphs
 from gnnspin.models.base import SpinModel
 from gnnspin.training.batches import Batch, LabelStatistics, SnapshotTable
 from gnnspin.training.config import TrainingConfig
+from gnnspin.training.native import NativeTraining
 from gnnspin.training.soap import SOAP
 
 
@@ -30,6 +31,7 @@ class FieldFitting(lightning.LightningModule):
         self.config = config
         self.units = units
         self.total_steps = total_steps
+        self._native = NativeTraining(model)
         self._compiled = torch.compile(_energies_and_fields, dynamic=False) if config.compiled else None
 
     def predict(self, batch: Batch, *, create_graph: bool) -> tuple[Tensor | None, Tensor]:
@@ -37,6 +39,8 @@ class FieldFitting(lightning.LightningModule):
         site: Tensor | None
         if self._compiled is not None and create_graph:
             site, field = self._compiled(self.model, batch.data, batch.spins)
+        elif (found := self._native.energies_and_fields(batch, create_graph=create_graph)) is not None:
+            site, field = found
         else:
             site, field = self.model.energies_and_fields(batch.data, batch.spins, create_graph=create_graph)
         return None if site is None else sum_over_graphs(batch.system, site), field

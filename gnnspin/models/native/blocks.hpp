@@ -92,6 +92,50 @@ inline void product3(const T* weight, int64_t outputs, int64_t n, const T* featu
         product<T, NV, start>(weight, outputs, n, Strided<T>{features + x * B, 3 * B}, out + x * B, 3 * B);
 }
 
+// sums (MO, NV registers) += rows first, first + 1, ... of `rows`, of `length` numbers, @ columns of `turned` (length, width).
+template <typename T, int NV, int MO, typename Rows>
+inline void outer_tile(const Rows& rows, int64_t first, int64_t length, const T* turned, int64_t width, T* sums) {
+    using V = typename Lanes<T>::type;
+    constexpr int W = Lanes<T>::count;
+    V sum[MO][NV];
+    const T* row[MO];
+    for (int o = 0; o < MO; ++o) {
+        row[o] = rows(first + o);
+        for (int v = 0; v < NV; ++v) sum[o][v] = *reinterpret_cast<const V*>(sums + (first + o) * width + v * W);
+    }
+    for (int64_t t = 0; t < length; ++t) {
+        V x[NV];
+        for (int v = 0; v < NV; ++v) x[v] = *reinterpret_cast<const V*>(turned + t * width + v * W);
+        for (int o = 0; o < MO; ++o)
+            for (int v = 0; v < NV; ++v) sum[o][v] += row[o][t] * x[v];
+    }
+    for (int o = 0; o < MO; ++o)
+        for (int v = 0; v < NV; ++v) *reinterpret_cast<V*>(sums + (first + o) * width + v * W) = sum[o][v];
+}
+template <typename T, int NV, int MO, typename Rows>
+inline void outer_of(int64_t n, const Rows& rows, int64_t first, int64_t length, const T* turned, int64_t width, T* sums) {
+    if constexpr (MO > 0) {
+        if (n == MO) outer_tile<T, NV, MO>(rows, first, length, turned, width, sums);
+        else outer_of<T, NV, MO - 1>(n, rows, first, length, turned, width, sums);
+    }
+}
+
+// sums (n, width) += rows (n, length) @ turned (length, width); width is a multiple of the lanes of a register.
+template <typename T, int NV, typename Rows>
+inline void outer(const Rows& rows, int64_t n, int64_t length, const T* turned, int64_t width, T* sums, int64_t column = 0) {
+    constexpr int W = Lanes<T>::count, MO = ACCUMULATORS / NV;
+    for (; column + NV * W <= width; column += NV * W) {
+        int64_t first = 0;
+        for (int64_t tiles = (n + MO - 1) / MO; tiles > 0; --tiles) {
+            const int64_t size = (n - first + tiles - 1) / tiles;
+            outer_of<T, NV, MO>(size, rows, first, length, turned + column, width, sums + column);
+            first += size;
+        }
+    }
+    if constexpr (NV > 1)
+        if (column < width) outer<T, NV - 1>(rows, n, length, turned, width, sums, column);
+}
+
 // exp(x) lane by lane, to rounding: 2^k times a Taylor polynomial on |r| < ln(2) / 2.
 inline float exponential(float x) {
     x = x > 88.0f ? 88.0f : (x < -87.0f ? -87.0f : x);

@@ -9,6 +9,7 @@ extern "C" {
 struct ClusterLayer {
     int64_t kinds, in_vectors, in_scalars, densities, components, degrees, pairs, mixed_pairs, channels, scalars, gates;
     int64_t hidden, invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
+    int64_t gradient_size;               // numbers in the gradients of all weights; 0: not asked for
     const Place *neighbors, *reverse;  // (rows, displacements)
     const int64_t* parts;                // (degrees + 1): first component of each degree, and the end
     const void *kernel, *kernel_back;    // (K M, D in_vectors) and its transpose
@@ -26,6 +27,10 @@ struct ClusterLayer {
     void *d_own, *d_own_scalars;              // the part that arises at the site itself
     void *sites, *d_spins;
     void* activations;                        // (hidden): last hidden units, where they are asked for
+    void *gradients, *gradient_totals;  // of all weights, for each thread: of some blocks; of all, in double precision
+    // Their parts, transposed; each row padded to full registers, the last row that of the bias.
+    void *g_kernel, *g_scalar_kernel, *g_tensor_mixing, *g_vector_first, *g_vector_second, *g_tensor_first, *g_tensor_second;
+    void *g_density_mixing, *g_gate_mixing, *g_first, *g_second, *g_third;
 };
 }
 
@@ -52,7 +57,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
     }
 
     int64_t begin(int64_t degree) const { return l.parts[degree]; }
-    int64_t width(int64_t degree) const { return l.parts[degree + 1] - l.parts[degree]; }
+    int64_t width_of(int64_t degree) const { return l.parts[degree + 1] - l.parts[degree]; }
     T* density(int64_t k, int64_t m) const { return A + (k * M + m) * B3; }
 
     // Products c <= c' of features (channels, M, X, B), summed over the components of one degree and X.
@@ -61,7 +66,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
             for (int64_t e = c; e < channels; ++e, to += B) {
                 const T *a = features + (c * M + begin(degree)) * X * B, *o = features + (e * M + begin(degree)) * X * B;
                 T sum[B] = {};
-                for (int64_t k = 0; k < width(degree) * X; ++k)
+                for (int64_t k = 0; k < width_of(degree) * X; ++k)
                     for (int b = 0; b < B; ++b) sum[b] += a[k * B + b] * o[k * B + b];
                 std::memcpy(to, sum, sizeof sum);
             }
@@ -71,7 +76,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t c = 0; c < channels; ++c)
             for (int64_t e = c; e < channels; ++e, d += B) {
                 const int64_t i = (c * M + begin(degree)) * X * B, j = (e * M + begin(degree)) * X * B;
-                for (int64_t k = 0; k < width(degree) * X; ++k)
+                for (int64_t k = 0; k < width_of(degree) * X; ++k)
                     for (int b = 0; b < B; ++b) {
                         const T a = features[i + k * B + b], o = features[j + k * B + b];
                         to[i + k * B + b] += d[b] * o;
@@ -84,8 +89,16 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
     // Mixtures (outputs, m X) of the components of one degree of features (channels, M, X, B), by weight (outputs, n).
     template <Start start>
     void mix_part(const T* weight, int64_t outputs, int64_t n, const T* features, int64_t degree, int64_t X, T* to) const {
-        for (int64_t k = begin(degree) * X; k < (begin(degree) + width(degree)) * X; ++k)
+        for (int64_t k = begin(degree) * X; k < (begin(degree) + width_of(degree)) * X; ++k)
             product<T, NV, start>(weight, outputs, n, Strided<T>{features + k * B, M * X * B}, to + k * B, M * X * B);
+    }
+
+    // Gradient number `number` of such weights, from features (n, M, X, B) and adjoints (outputs, M, X, B) of the mixtures.
+    void part_gradient(void* gradients, int64_t number, int64_t n, const T* features, const T* d, int64_t outputs,
+                       int64_t degree, int64_t X) {
+        const int64_t distance = M * X * B, from = begin(degree) * X * B, length = width_of(degree) * X * B;
+        this->turn(d + from, outputs, distance, length);
+        this->add_gradient(as<T>(gradients) + number * n * this->width, Strided<T>{features + from, distance}, n, length);
     }
 
     // Products of pairs of channels: all of them, or of two learned mixtures.
@@ -97,21 +110,22 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t q = 0; q < l.pairs; ++q, to += B) {
             const int64_t at = (q * M + begin(degree)) * X * B;
             T sum[B] = {};
-            for (int64_t k = 0; k < width(degree) * X; ++k)
+            for (int64_t k = 0; k < width_of(degree) * X; ++k)
                 for (int b = 0; b < B; ++b) sum[b] += p1[at + k * B + b] * p2[at + k * B + b];
             std::memcpy(to, sum, sizeof sum);
         }
         return to;
     }
-    const T* pairs_back(const void* first, const void* first_back, const void* second, const void* second_back,
-                        int64_t number, const T* features, int64_t degree, int64_t X, const T* d, T* to) {
+    const T* pairs_back(const void* first, const void* first_back, void* g_first, const void* second,
+                        const void* second_back, void* g_second, int64_t number, const T* features, int64_t degree,
+                        int64_t X, const T* d, T* to) {
         if (!l.mixed_pairs) return gram_back(features, degree, X, K, d, to);
         const int64_t size = l.pairs * K;
         mix_part<ZERO>(as<T>(first) + number * size, l.pairs, K, features, degree, X, p1);
         mix_part<ZERO>(as<T>(second) + number * size, l.pairs, K, features, degree, X, p2);
         for (int64_t q = 0; q < l.pairs; ++q, d += B) {
             const int64_t at = (q * M + begin(degree)) * X * B;
-            for (int64_t k = 0; k < width(degree) * X; ++k)
+            for (int64_t k = 0; k < width_of(degree) * X; ++k)
                 for (int b = 0; b < B; ++b) {
                     q1[at + k * B + b] = d[b] * p2[at + k * B + b];
                     q2[at + k * B + b] = d[b] * p1[at + k * B + b];
@@ -119,6 +133,10 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         }
         mix_part<ADD>(as<T>(first_back) + number * size, K, l.pairs, q1, degree, X, to);
         mix_part<ADD>(as<T>(second_back) + number * size, K, l.pairs, q2, degree, X, to);
+        if (l.gradient_size) {
+            part_gradient(g_first, number, K, features, q1, l.pairs, degree, X);
+            part_gradient(g_second, number, K, features, q2, l.pairs, degree, X);
+        }
         return d;
     }
 
@@ -212,7 +230,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
             add(gate(c, 0), S, v);
             add(gate(c, 1), mixed + c * M * B3, v);
             for (int64_t d = 0; d < l.degrees; ++d)
-                for (int64_t m = begin(d); m < begin(d) + width(d); ++m) {
+                for (int64_t m = begin(d); m < begin(d) + width_of(d); ++m) {
                     for (int b = 0; b < B; ++b) factor[b] = gate(c, 2 + d)[b] * gated[(c * M + m) * B + b];
                     add(factor, mixed + (c * M + m) * B3, v);
                 }
@@ -233,7 +251,7 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
             for (int64_t k = 0; k < l.degrees; ++k) {
                 T* to = d_gate(c, 2 + k);
                 std::memset(to, 0, sizeof(T) * B);
-                for (int64_t m = begin(k); m < begin(k) + width(k); ++m) {
+                for (int64_t m = begin(k); m < begin(k) + width_of(k); ++m) {
                     const int64_t i = c * M + m;
                     T along_v[B], factor[B];
                     dot(d, mixed + i * B3, along_v);
@@ -258,11 +276,20 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         std::memset(dA, 0, sizeof(T) * K * M * B3);
         std::memset(dalong, 0, sizeof(T) * E * M * B);
         std::memset(dTs, 0, sizeof(T) * K * M * B);
+        const bool learns = l.gradient_size;
         this->load(this->at(d_sites, l.site_outputs, r, p), l.site_outputs, dout);
+        if (learns) this->cut(p, l.site_outputs, dout);
         if (l.emits) {
             this->load(this->at(next->d_scalars, l.scalars, r, p), l.scalars, dout + l.site_outputs * B);
             this->load(this->at(next->d_vectors, 3 * l.channels, r, p), 3 * l.channels, dv);
+            if (learns) this->cut(p, l.scalars, dout + l.site_outputs * B);
+            if (learns) this->cut(p, 3 * l.channels, dv);
             gates_back();
+            if (learns) {
+                this->turn(dmixed, l.channels, M * B3, M * B3);
+                this->add_gradient(l.g_density_mixing, Strided<T>{A, M * B3}, K, M * B3);
+                for (int64_t d = 0; d < l.degrees; ++d) part_gradient(l.g_gate_mixing, d, K, Ts, dgated, l.channels, d, 1);
+            }
             for (int64_t m = 0; m < M; ++m)
                 for (int x = 0; x < 3; ++x)
                     product<T, NV, ADD>(as<T>(l.density_mixing_back), K, l.channels,
@@ -276,7 +303,14 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t b = 0; b < H * B; ++b) z1[b] *= d1[b];
         std::memcpy(z1 + H * B, dout, sizeof(T) * B);
         product<T, NV, ZERO>(as<T>(l.first_back), l.invariants, H + 1, Strided<T>{z1, B}, dinv, B);
+        if (learns) {
+            this->add_linear_gradient(l.g_third, a2, H, dout, l.outputs);
+            this->add_linear_gradient(l.g_second, a1, H, z2, H);
+            this->add_linear_gradient(l.g_first, inv, l.invariants, z1, H + 1);
+        }
         invariants_back(r, p);
+        if (learns)
+            for (int64_t d = 0; d < l.degrees; ++d) part_gradient(l.g_tensor_mixing, d, E, along, dTs, K, d, 1);
         for (int64_t d = 0; d < l.degrees; ++d)
             mix_part<ADD>(as<T>(l.tensor_mixing_back) + d * E * K, E, K, dTs, d, 1, dalong);
         for (int64_t k = 0; k < K * M; ++k) {
@@ -291,6 +325,18 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
             product<T, NV, ZERO>(as<T>(l.scalar_kernel_back), m, (E - K) * M, Strided<T>{dalong + K * M * B, B},
                                  this->at(l.d_scalars_sent, m, r, p), room);
         this->store(dS, 3, this->at(l.d_spins, 3, r, p));
+        if (learns) kernel_gradients(r, p);
+    }
+
+    void kernel_gradients(int64_t r, int64_t p) {
+        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, l.vectors, 3 * C, 0, C, 3);
+        this->turn(dA, K * M, B3, B3);
+        for (int x = 0; x < 3; ++x)
+            this->add_gradient(l.g_kernel, Scattered<T>{pointers.data(), x * room}, n, B, x * B);
+        if (!Q) return;
+        const int64_t m = this->gather(l.neighbors, l.displacements, r, p, l.scalars_in, Q, 0, Q, 1);
+        this->turn(dalong + K * M * B, (E - K) * M, B, B);
+        this->add_gradient(l.g_scalar_kernel, Scattered<T>{pointers.data(), 0}, m, B);
     }
 
     void invariants_back(int64_t r, int64_t p) {
@@ -298,10 +344,11 @@ template <typename T, int NV> struct ClusterBlock : BlockOfSites<T, NV> {
         for (int64_t k = 0; k < K; ++k, d += B)
             for (int b = 0; b < B; ++b) dalong[k * M * B + b] += d[b];
         for (int64_t k = 0; k < l.degrees; ++k)
-            d = pairs_back(l.vector_first, l.vector_first_back, l.vector_second, l.vector_second_back, k, A, k, 3, d, dA);
+            d = pairs_back(l.vector_first, l.vector_first_back, l.g_vector_first, l.vector_second, l.vector_second_back,
+                           l.g_vector_second, k, A, k, 3, d, dA);
         for (int64_t k = 1; k < l.degrees; ++k)
-            d = pairs_back(l.tensor_first, l.tensor_first_back, l.tensor_second, l.tensor_second_back, k - 1, Ts, k, 1, d,
-                           dTs);
+            d = pairs_back(l.tensor_first, l.tensor_first_back, l.g_tensor_first, l.tensor_second, l.tensor_second_back,
+                           l.g_tensor_second, k - 1, Ts, k, 1, d, dTs);
         std::memset(dtriple, 0, sizeof(T) * B * half);
         for (int64_t k = 0; k < half; ++k)
             for (int64_t e = k; e < half; ++e, d += B)

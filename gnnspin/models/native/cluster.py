@@ -30,27 +30,33 @@ class NativeCluster(NativeLayered):
     source = "cluster"
     Structure = structure(
         "kinds in_vectors in_scalars densities components degrees pairs mixed_pairs channels scalars gates "
-        "hidden invariants outputs site_outputs displacements is_first time_reversal emits",
+        "hidden invariants outputs site_outputs displacements is_first time_reversal emits gradient_size",
         "neighbors reverse parts kernel kernel_back scalar_kernel scalar_kernel_back tensor_mixing tensor_mixing_back "
         "vector_first vector_first_back vector_second vector_second_back "
         "tensor_first tensor_first_back tensor_second tensor_second_back "
         "density_mixing density_mixing_back gate_mixing gate_mixing_back "
         "first first_bias first_back second second_bias second_back third third_bias third_back "
-        "vectors scalars_in d_vectors d_scalars d_sent d_scalars_sent d_own d_own_scalars sites d_spins activations",
+        "vectors scalars_in d_vectors d_scalars d_sent d_scalars_sent d_own d_own_scalars sites d_spins activations "
+        "gradients gradient_totals "
+        "g_kernel g_scalar_kernel g_tensor_mixing g_vector_first g_vector_second g_tensor_first g_tensor_second "
+        "g_density_mixing g_gate_mixing g_first g_second g_third",
     )
 
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:
         displacements = unique_displacements(UnitCell.of(system), model.spec.cutoff)
+        self._basis = _basis(model, torch.from_numpy(displacements))
         cells, center, neighbor, vectors = cell_neighbors(system, model.spec.cutoff)
         index = displacement_indices(displacements, vectors, repr(system)).numpy()
         return [Neighborhood.of(cells, center, neighbor, index, len(displacements))]
 
     def _read(self, model: Any, system: SpinSystem) -> Sequence[NativeLayer]:
-        vectors = torch.from_numpy(unique_displacements(UnitCell.of(system), model.spec.cutoff))
-        radial, angular = model.radial, model.angular
-        distance = vectors.norm(dim=1)
-        basis = radial(distance, model.spec.match(vectors, distance))[:, :, None] * angular(vectors)[:, None]
-        return [_layer(layer, basis, first=k == 0) for k, layer in enumerate(model.layers)]
+        return [_layer(layer, self._basis, first=k == 0) for k, layer in enumerate(model.layers)]
+
+
+def _basis(model: Any, vectors: Tensor) -> Tensor:
+    """Radial times angular functions (D, radial, M) at displacements (D, 3)."""
+    distance = vectors.norm(dim=1)
+    return model.radial(distance, model.spec.match(vectors, distance))[:, :, None] * model.angular(vectors)[:, None]
 
 
 def _layer(layer: ClusterLayer, basis: Tensor, *, first: bool) -> NativeLayer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from gnnspin.models.blocks.fixed_number import with_potential
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.models.blocks.padded_rows import Neighborhood, PaddedRows
 from gnnspin.models.blocks.standardization import Standardization
-from gnnspin.models.native.build import NativeLibrary, NoCompiler, registers
+from gnnspin.models.native.build import NativeLibrary, NoCompiler, lanes, registers
+from gnnspin.models.native.differentiable import trainable
 from gnnspin.systems import SpinSystem
 
 
@@ -59,7 +61,7 @@ class NativeLayered(ABC):
     Parameters
     ----------
     model : LayeredExpansion
-        Its weights are copied.
+        Its weights are copied; `update` copies them again.
     system : SpinSystem
         A lattice that is no smaller than the reach of one message.
     dtype : torch.dtype
@@ -77,8 +79,8 @@ class NativeLayered(ABC):
     def __init__(self, model: Any, system: SpinSystem, dtype: torch.dtype) -> None:
         assert isinstance(model, LayeredExpansion)
         data, kinds = model.prepare(system), model.hyperparameters.n_kinds
+        self.model, self._system = model, system
         self._membership = data.membership
-        self._scale, self._shift = float(model.energy_scale), float(model.energy_shift)
         around = self._neighborhoods(model, system)
         axis = PaddedRows.best_axis(system)
         length = system.lattice_shape[axis]  # type: ignore[index]
@@ -95,17 +97,20 @@ class NativeLayered(ABC):
         self._d_sites = self._rows.array(1 + model.hyperparameters.fixed_number, dtype)
         self._arrays: list[dict[str, Tensor]] = []
         self._kept: list[Tensor] = []
+        self._weights: list[dict[str, Tensor]] = []
         self._layers = (self.Structure * len(model.layers))()
         self._one_at_a_time = threading.Lock()
         for k, layer in enumerate(self._read(model, system)):
             arrays = {name: self._rows.array(count, dtype) for name, count in layer.arrays.items()}
-            weights = {name: weight.detach().to(dtype).contiguous() for name, weight in layer.weights.items()}
+            weights = {name: torch.empty(weight.shape, dtype=dtype) for name, weight in layer.weights.items()}
             self._arrays.append(arrays)
+            self._weights.append(weights)
             for name, number in layer.sizes.items():
                 setattr(self._layers[k], name, int(number))
             for name, array in {**weights, **arrays, **layer.tables, **tables[min(k, len(tables) - 1)]}.items():
                 setattr(self._layers[k], name, array.data_ptr())
                 self._kept.append(array)
+        self.update()
 
     @abstractmethod
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:
@@ -114,6 +119,16 @@ class NativeLayered(ABC):
     @abstractmethod
     def _read(self, model: Any, system: SpinSystem) -> Sequence[NativeLayer]:
         """All layers; the first has an array ``vectors`` for the spins of each kind, and ``d_vectors`` like it."""
+
+    def update(self) -> list[dict[str, Tensor]]:
+        """Copy the weights of the model anew; they are returned, by layer and name, as functions of its parameters."""
+        weights = [layer.weights for layer in self._read(self.model, self._system)]
+        self._scale, self._shift = float(self.model.energy_scale), float(self.model.energy_shift)
+        with torch.no_grad():
+            for mine, theirs in zip(self._weights, weights, strict=True):
+                for name, weight in theirs.items():
+                    mine[name].copy_(weight)
+        return weights
 
     def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
@@ -144,7 +159,34 @@ class NativeLayered(ABC):
                 layer.activations = None
         return torch.stack(energies), torch.stack(fields), torch.stack(hidden)
 
-    def _one(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]:
+    def trainable(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Site energies (R, N) and fields (R, N, 3) as functions of the model's parameters, see `trainable`."""
+        return trainable(self, spins)
+
+    def weight_gradients(self, spins: Tensor, weights: Tensor) -> list[dict[str, Tensor]]:
+        """Gradients of weighted site energies with respect to the weights of each layer, by name.
+
+        Parameters
+        ----------
+        spins : (R, N, 3)
+        weights : (R, N)
+            What the site energies are multiplied with before they are added up.
+        """
+        with self._one_at_a_time:
+            sums = [
+                GradientSums(layer, matrices, torch.get_num_threads())
+                for layer, matrices in zip(self._layers, self._weights, strict=True)
+            ]
+            try:
+                for replica, weight in zip(spins, weights, strict=True):
+                    self._one(replica, field=True, weights=weight)
+                return [each.read() for each in sums]
+            finally:
+                for each in sums:
+                    each.release()
+
+    def _one(self, spins: Tensor, *, field: bool, weights: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Site energies and fields of one replica, the fields those of the sum of energies times `weights` (N,)."""
         self._rows.write(spins.T, self._spins)
         kinds, first = self._kinds[:, :, None], self._arrays[0]
         torch.mul(kinds, self._spins[:, None], out=first["vectors"].unflatten(1, (-1, 3)))
@@ -153,9 +195,12 @@ class NativeLayered(ABC):
             self._run(0, back=False)
             sites = self._sites()
         if field:
-            self._d_sites.fill_(self._scale)
             if with_charges:
-                self._rows.write(self._scale * self._adjoints(sites), self._d_sites)
+                self._rows.write(self._scale * self._adjoints(sites, weights), self._d_sites)
+            elif weights is not None:
+                self._rows.write(self._scale * weights[None], self._d_sites)
+            else:
+                self._d_sites.fill_(self._scale)
             self._run(len(self._layers) if with_charges else 0, back=True)
             sites = self._sites()
         energies = self._scale * with_potential(sites[None], self._membership)[0] + self._shift
@@ -166,11 +211,12 @@ class NativeLayered(ABC):
             gradient += arrays["d_spins"]
         return energies, -self._rows.read(gradient).T
 
-    def _adjoints(self, sites: Tensor) -> Tensor:
-        """Derivatives (C, N) of the energy with respect to the site outputs."""
+    def _adjoints(self, sites: Tensor, weights: Tensor | None) -> Tensor:
+        """Derivatives (C, N) of the sum of the site energies, times `weights` if given, by the site outputs."""
         with torch.enable_grad():
             given = sites.detach().requires_grad_(True)
-            return torch.autograd.grad(with_potential(given[None], self._membership).sum(), given)[0]
+            energies = with_potential(given[None], self._membership)[0]
+            return torch.autograd.grad(energies, given, torch.ones_like(energies) if weights is None else weights)[0]
 
     def _run(self, start: int, *, back: bool) -> None:
         pointers = (ctypes.c_void_p(array.data_ptr()) for array in (self._spins, self._kinds, self._d_sites))
@@ -183,6 +229,56 @@ class NativeLayered(ABC):
     def _sites(self) -> Tensor:
         """Site outputs (C, N), summed over the layers."""
         return self._rows.read(torch.stack([arrays["sites"] for arrays in self._arrays]).sum(0))
+
+
+class GradientSums:
+    """Room for the gradients of the weights of one layer, for every thread its own; the kernel adds to it.
+
+    Parameters
+    ----------
+    layer : ctypes.Structure
+        Its pointers ``g_NAME`` are set to the gradients of the matrices NAME.
+    weights : dict
+        Matrices (..., outputs, n), and biases (outputs,) under their name and ``_bias``.
+    threads : int
+    """
+
+    def __init__(self, layer: Any, weights: dict[str, Tensor], threads: int) -> None:
+        self._layer = layer
+        names = {name[2:] for name, _ in layer._fields_ if name.startswith("g_")}
+        self._weights = {name: weight for name, weight in weights.items() if name in names}
+        self._biased = {name for name in self._weights if f"{name}_bias" in weights}
+        dtype = next(iter(weights.values())).dtype
+        shapes = {name: self._shape(name, lanes(dtype)) for name in self._weights}
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        self._sums = torch.zeros(threads, sum(sizes), dtype=dtype)
+        self._totals = torch.zeros(threads, sum(sizes), dtype=torch.float64)
+        for name, part in zip(shapes, self._sums.split(sizes, dim=1), strict=True):
+            setattr(layer, f"g_{name}", part.data_ptr())
+        parts = self._totals.split(sizes, dim=1)
+        self._parts = {name: part.unflatten(1, shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+        layer.gradients, layer.gradient_totals = self._sums.data_ptr(), self._totals.data_ptr()
+        layer.gradient_size = self._sums.shape[1]
+
+    def _shape(self, name: str, count: int) -> tuple[int, ...]:
+        """Shape of a gradient: transposed, a row more for the bias, rows padded to registers of `count` numbers."""
+        *several, outputs, n = self._weights[name].shape
+        return *several, n + (name in self._biased), -(-outputs // count) * count
+
+    def read(self) -> dict[str, Tensor]:
+        """Gradients of all threads together, in the shapes of the weights, in float64."""
+        found: dict[str, Tensor] = {}
+        for name, weight in self._weights.items():
+            outputs, n = weight.shape[-2:]
+            total = self._parts[name].sum(0)
+            found[name] = total[..., :n, :outputs].transpose(-1, -2)
+            if name in self._biased:
+                found[f"{name}_bias"] = total[n, :outputs]
+        return found
+
+    def release(self) -> None:
+        """Ask the kernel for no more gradients."""
+        self._layer.gradient_size = 0
 
 
 def site_network_weights(network: nn.Module, standardization: Standardization, linear: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ extern "C" {
 struct OrientedLayer {
     int64_t orientations, kinds, in_vectors, in_scalars, filters, factors, terms, channels, scalars, hidden;
     int64_t invariants, outputs, site_outputs, displacements, is_first, time_reversal, emits;
+    int64_t gradient_size;             // numbers in the gradients of all weights; 0: not asked for
     const Place *neighbors, *reverse;  // (rows, displacements)
     const void* kernel;       // (G, filters, D in_vectors)
     const void* kernel_back;  // (G, in_vectors, D filters); of the first layer (D in_vectors, G filters)
@@ -25,6 +26,10 @@ struct OrientedLayer {
     void *d_vectors, *d_scalars, *d_messages /* of the first layer: of its neighbours' vectors, (D in_vectors) */, *d_scalar_messages, *d_mixed_scalars;
     void *sites, *d_spins;
     void* activations;  // (hidden): mean over the orientations of the last hidden units, where they are asked for
+    void *gradients, *gradient_totals;  // of all weights, for each thread: of some blocks; of all, in double precision
+    // Their parts, transposed; each row padded to full registers, the last row that of the bias.
+    void *g_kernel, *g_own, *g_mixing, *g_scalar_kernel, *g_scalar_mixing, *g_factor_mixing, *g_vector_mixing;
+    void *g_first, *g_second, *g_third;
 };
 }
 
@@ -174,13 +179,16 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
     // Adjoints of the messages, scalars and spins, after `inside` of the same orientation.
     void inside_back(int64_t r, int64_t p, int64_t g, const T* d_sites, const Layer* next) {
         const int64_t H = l.hidden, M = l.terms * l.channels;
-        const T share = T(1) / T(G);
+        const T part = T(1) / T(G);
         std::memset(dX, 0, sizeof(T) * B3 * (K + F));
         for (int64_t o = 0; o < l.site_outputs; ++o)
-            for (int b = 0; b < B; ++b) dout[o * B + b] = share * this->at(d_sites, l.site_outputs, r, p, o)[b];
+            for (int b = 0; b < B; ++b) dout[o * B + b] = part * this->at(d_sites, l.site_outputs, r, p, o)[b];
+        if (l.gradient_size) this->cut(p, l.site_outputs, dout);
         if (l.emits) {
             this->load(this->at(next->d_vectors, 3 * l.channels * G, r, p, 3 * l.channels * g), 3 * l.channels, dv);
             this->load(this->at(next->d_scalars, l.scalars * G, r, p, l.scalars * g), l.scalars, dout + l.site_outputs * B);
+            if (l.gradient_size) this->cut(p, 3 * l.channels, dv);
+            if (l.gradient_size) this->cut(p, l.scalars, dout + l.site_outputs * B);
             bound(v, l.channels, 3, dv);
             bound(s, l.scalars, 1, dout + l.site_outputs * B);
             gates_back();
@@ -194,12 +202,40 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
         product<T, NV, ZERO>(as<T>(l.first_back), l.invariants, H + 1, Strided<T>{z1, B}, dinv, B);
         invariants_back(r, p, g);
         product3<T, NV, ADD>(as<T>(l.factor_mixing_back), K + F, P, du, dX);
+        if (l.gradient_size) gradients(r, p, g);
         if (l.is_first) std::memcpy(dA_all + g * F * B3, dX + K * B3, sizeof(T) * B3 * F);
         else this->store(dX + K * B3, 3 * F, this->at(l.d_messages, 3 * F * G, r, p, 3 * F * g));
         for (int64_t k = 0; k < K; ++k)
             for (int x = 0; x < 3; ++x)
                 for (int b = 0; b < B; ++b)
                     dS[x * B + b] += dX[k * B3 + x * B + b] * kind(k, r, p)[b];
+    }
+
+    // Gradients of the weights from the adjoints of orientation g.
+    void gradients(int64_t r, int64_t p, int64_t g) {
+        const int64_t H = l.hidden, M = l.terms * l.channels, q = l.in_scalars;
+        this->add_linear_gradient(l.g_third, a2, H, dout, l.outputs);
+        this->add_linear_gradient(l.g_second, a1, H, z2, H);
+        this->add_linear_gradient(l.g_first, inv, l.invariants, z1, H + 1);
+        this->turn(du, P, B3, B3);
+        this->add_gradient(l.g_factor_mixing, Strided<T>{X, B3}, K + F, B3);
+        if (l.emits) {
+            this->turn(dmixed, M, B3, B3);
+            this->add_gradient(l.g_vector_mixing, Strided<T>{X, B3}, K + F, B3);
+        }
+        void* input = l.is_first ? l.vectors : l.mixed_vectors;
+        const int64_t received = 3 * C * (l.is_first ? 1 : G), first = l.is_first ? 0 : 3 * C * g;
+        const int64_t n = this->gather(l.neighbors, l.displacements, r, p, input, received, first, C, 3);
+        this->turn(dX + K * B3, F, B3, B3);
+        for (int x = 0; x < 3; ++x) {
+            this->add_gradient(as<T>(l.g_kernel) + g * n * this->width, Scattered<T>{pointers.data(), x * room}, n, B, x * B);
+            if (!l.is_first)
+                this->add_gradient(l.g_own, Strided<T>{this->at(input, received, r, p, first + x), 3 * room}, C, B, x * B);
+        }
+        if (!q) return;
+        const int64_t m = this->gather(l.neighbors, l.displacements, r, p, l.mixed_scalars, G * q, g * q, q, 1);
+        this->turn(dinv + (2 * P + F + q) * B, q, B, B);
+        this->add_gradient(as<T>(l.g_scalar_kernel) + g * m * this->width, Scattered<T>{pointers.data(), 0}, m, B);
     }
 
     void gates_back() {
@@ -334,6 +370,7 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
             }
             product<T, NV, ZERO>(as<T>(l.mixing_back), G * C, G * C, Strided<T>{buffer.data(), B},
                                  this->at(l.d_vectors, 3 * C * G, r, p, x), 3 * room);
+            if (l.gradient_size) mixing_gradient(l.g_mixing, l.vectors, 3, G * C, r, p, x);
         }
         if (!q) return;
         for (int64_t g = 0; g < G; ++g) {
@@ -344,6 +381,14 @@ template <typename T, int NV> struct OrientedBlock : BlockOfSites<T, NV> {
         }
         product<T, NV, ZERO>(as<T>(l.scalar_mixing_back), G * q, G * q, Strided<T>{buffer.data(), B},
                              this->at(l.d_scalars, G * q, r, p), room);
+        if (l.gradient_size) mixing_gradient(l.g_scalar_mixing, l.scalars_in, 1, G * q, r, p, 0);
+    }
+
+    // Gradient of the mixing of orientations of component x of n features, from adjoints in the buffer.
+    void mixing_gradient(void* gradient, const void* features, int64_t components, int64_t n, int64_t r, int64_t p, int64_t x) {
+        this->cut(p, n, buffer.data());
+        this->turn(buffer.data(), n, B, B);
+        this->add_gradient(gradient, Strided<T>{this->at(as<T>(features), components * n, r, p, x), components * room}, n, B);
     }
 
     // Mixtures of the orientations of what the layer received.

@@ -27,12 +27,14 @@ class NativeOriented(NativeLayered):
     source = "oriented"
     Structure = structure(
         "orientations kinds in_vectors in_scalars filters factors terms channels scalars hidden invariants outputs "
-        "site_outputs displacements is_first time_reversal emits",
+        "site_outputs displacements is_first time_reversal emits gradient_size",
         "neighbors reverse kernel kernel_back own own_back mixing mixing_back scalar_kernel scalar_kernel_back "
         "scalar_mixing scalar_mixing_back factor_mixing factor_mixing_back vector_mixing vector_mixing_back "
         "first first_bias first_back second second_bias second_back third third_bias third_back "
         "vectors mixed_vectors scalars_in mixed_scalars d_vectors d_scalars d_messages d_scalar_messages "
-        "d_mixed_scalars sites d_spins activations",
+        "d_mixed_scalars sites d_spins activations gradients gradient_totals "
+        "g_kernel g_own g_mixing g_scalar_kernel g_scalar_mixing g_factor_mixing g_vector_mixing "
+        "g_first g_second g_third",
     )
 
     def _neighborhoods(self, model: Any, system: SpinSystem) -> Sequence[Neighborhood]:

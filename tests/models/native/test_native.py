@@ -61,42 +61,118 @@ def _assert_same(force_field, replicas=2):
     assert plain[1].abs().max() > 0.01
 
 
-@pytest.mark.parametrize(
-    ("system", "hyperparameters"),
-    [
-        (gs.systems.triangular(6, 5), {}),
-        (gs.systems.triangular(4, 23), {"layers": 3, "mixtures": 1}),
-        (gs.systems.triangular(25, 4), {"layers": 1}),
-        (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
-        (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0}),
-        (gs.systems.honeycomb(5, 6), {"mirrors": False, "fixed_number": True}),
-        (gs.systems.kagome(4, 5), {"site_kind": "basis"}),
-        (gs.systems.simple_cubic(4, 3, 5), {"time_reversal": False, "layers": 3}),
-        (gs.systems.chain(40), {"fixed_number": True}),
-    ],
-    ids=["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"],
-)
+IDS = ["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"]
+ORIENTED_CASES = [
+    (gs.systems.triangular(6, 5), {}),
+    (gs.systems.triangular(4, 23), {"layers": 3, "mixtures": 1}),
+    (gs.systems.triangular(25, 4), {"layers": 1}),
+    (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
+    (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0}),
+    (gs.systems.honeycomb(5, 6), {"mirrors": False, "fixed_number": True}),
+    (gs.systems.kagome(4, 5), {"site_kind": "basis"}),
+    (gs.systems.simple_cubic(4, 3, 5), {"time_reversal": False, "layers": 3}),
+    (gs.systems.chain(40), {"fixed_number": True}),
+]
+CLUSTER_CASES = [
+    (gs.systems.triangular(6, 5), {}),
+    (gs.systems.square(4, 23), {"layers": 3, "max_degree": 3, "pairs": 4, "channels": 5}),
+    (gs.systems.square(25, 4), {"layers": 1, "max_degree": 0}),
+    (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
+    (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0, "channels": 1}),
+    (gs.systems.honeycomb(5, 6), {"fixed_number": True}),
+    (gs.systems.kagome(4, 5), {"site_kind": "basis", "time_reversal": False, "pairs": 2}),
+    (gs.systems.simple_cubic(4, 3, 5), {"layers": 3}),
+    (gs.systems.chain(40), {"fixed_number": True}),
+]
+
+
+def _cutoff(system):
+    return 1.5 if system.lattice_shape[2] > 1 else 2.0
+
+
+@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=IDS)
 def test_oriented_energies_and_fields_are_those_of_the_model(system, hyperparameters):
-    _assert_same(_force_field(system, 1.5 if system.lattice_shape[2] > 1 else 2.0, **hyperparameters))
+    _assert_same(_force_field(system, _cutoff(system), **hyperparameters))
 
 
-@pytest.mark.parametrize(
-    ("system", "hyperparameters"),
-    [
-        (gs.systems.triangular(6, 5), {}),
-        (gs.systems.square(4, 23), {"layers": 3, "max_degree": 3, "pairs": 4, "channels": 5}),
-        (gs.systems.square(25, 4), {"layers": 1, "max_degree": 0}),
-        (gs.systems.square(7, 6, pbc=(True, False)), {"time_reversal": False}),
-        (gs.systems.square(6, 7, pbc=(False, True)), {"scalars": 0, "channels": 1}),
-        (gs.systems.honeycomb(5, 6), {"fixed_number": True}),
-        (gs.systems.kagome(4, 5), {"site_kind": "basis", "time_reversal": False, "pairs": 2}),
-        (gs.systems.simple_cubic(4, 3, 5), {"layers": 3}),
-        (gs.systems.chain(40), {"fixed_number": True}),
-    ],
-    ids=["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"],
-)
+@pytest.mark.parametrize(("system", "hyperparameters"), CLUSTER_CASES, ids=IDS)
 def test_cluster_energies_and_fields_are_those_of_the_model(system, hyperparameters):
-    _assert_same(_force_field(system, 1.5 if system.lattice_shape[2] > 1 else 2.0, CLUSTER, **hyperparameters))
+    _assert_same(_force_field(system, _cutoff(system), CLUSTER, **hyperparameters))
+
+
+def _gradients(outputs, model, adjoints=None):
+    return torch.autograd.grad(outputs, list(model.parameters()), adjoints, allow_unused=True)
+
+
+def _assert_trainable(force_field):
+    """Gradients of weighted energies are those of torch; so are those of a loss of fields, up to a difference."""
+    model, n_sites = force_field.model.requires_grad_(True), force_field.system.n_sites
+    spins = torch.stack([torch.as_tensor(gs.core.random_spins(n_sites, seed=k)) for k in range(2)]).double()
+    native = model.native(force_field.system, torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(2, n_sites, generator=generator, dtype=torch.float64)
+    energies = _gradients((weights * model.site_energies(force_field.data, spins)).sum(), model)
+    for expected, found in zip(energies, _gradients((weights * native.trainable(spins)[0]).sum(), model), strict=True):
+        if expected is not None:
+            torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+    wanted = torch.randn(2, n_sites, 3, generator=generator, dtype=torch.float64)
+
+    def loss(energies, fields):
+        return gs.core.spins.torque(spins, fields - wanted).square().sum() + (weights * energies).sum()
+
+    exact = _gradients(loss(*model.energies_and_fields(force_field.data, spins, create_graph=True)), model)
+    found = _gradients(loss(*native.trainable(spins)), model)
+    assert _difference(found, exact) < 1e-4
+
+
+def _difference(found, expected):
+    """Root-mean-square difference of gradients over the size of the expected ones."""
+    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if b is not None]
+    size = sum(float(b.square().sum()) for _, b in pairs)
+    return (sum(float((a - b).square().sum()) for a, b in pairs) / size) ** 0.5
+
+
+@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=IDS)
+def test_oriented_gradients_of_weights_are_those_of_torch(system, hyperparameters):
+    _assert_trainable(_force_field(system, _cutoff(system), **hyperparameters))
+
+
+@pytest.mark.parametrize(("system", "hyperparameters"), CLUSTER_CASES, ids=IDS)
+def test_cluster_gradients_of_weights_are_those_of_torch(system, hyperparameters):
+    _assert_trainable(_force_field(system, _cutoff(system), CLUSTER, **hyperparameters))
+
+
+def test_float32_gradients_are_good_to_a_thousandth_or_so():
+    """A loss of torques of pretrained weights, against second derivatives in double precision."""
+    system = gs.systems.triangular(24, 24)
+    model = gs.load("pretrained:tetrahedral_fast", system).model.requires_grad_(True)
+    spins = torch.as_tensor(gs.core.random_spins(576, seed=0))[None].float()
+    wanted = 0.02 * torch.randn(1, 576, 3, generator=torch.Generator().manual_seed(0))
+
+    def loss(spins, fields):
+        return gs.core.spins.torque(spins, fields - wanted.to(fields)).square().sum()
+
+    found = _gradients(loss(spins, model.native(system, torch.float32).trainable(spins)[1]), model)
+    model.double()
+    data = gs.core.move_arrays(model.prepare(system), dtype=torch.float64)
+    _, fields = model.energies_and_fields(data, spins.double(), create_graph=True)
+    assert _difference(found, _gradients(loss(spins.double(), fields), model)) < 5e-3
+
+
+def test_gradients_of_weights_are_the_same_again_with_several_threads():
+    system = gs.systems.triangular(20, 30)
+    native = gs.load("pretrained:tetrahedral_fast", system).model.native(system, torch.float32)
+    spins, ones = gs.core.random_spins(600, seed=3)[None].float(), torch.ones(1, 600)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        first, again = (native.weight_gradients(spins, ones) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    alone = native.weight_gradients(spins, ones)
+    for name, gradient in first[1].items():
+        assert torch.equal(gradient, again[1][name])
+        torch.testing.assert_close(gradient, alone[1][name], rtol=1e-4, atol=1e-4 * float(gradient.abs().max()))
 
 
 def test_float32_agrees_to_its_rounding_and_tiles_to_theirs():
