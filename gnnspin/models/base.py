@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -33,12 +33,12 @@ class NativeField(Protocol):
         """Site energies (R, N) and, if asked for, fields (R, N, 3) of spins (R, N, 3)."""
         ...
 
-    def update(self) -> object:
-        """Take the present weights of the model."""
+    def update(self, parameters: Mapping[str, Tensor] | None = None) -> object:
+        """Take the present weights of the model, or others, by name, in their place."""
         ...
 
-    def trainable(self, spins: Tensor) -> tuple[Tensor, Tensor]:
-        """Site energies (R, N) and fields (R, N, 3) as functions of the present parameters of the model."""
+    def trainable(self, spins: Tensor, parameters: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Site energies (R, N) and fields (R, N, 3) as functions of the parameters of the model, or of others."""
         ...
 
     def with_hidden_units(self, spins: Tensor) -> tuple[Tensor, Tensor, Tensor]:

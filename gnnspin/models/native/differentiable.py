@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 #: Root-mean-square and largest step of a spin in the difference that stands for second derivatives, by precision.
 _STEPS = {torch.float32: (0.015, 0.15), torch.float64: (1e-4, 1e-3)}
 
 
 class _Native(Protocol):
-    @property
-    def model(self) -> nn.Module: ...
-
-    def update(self) -> list[dict[str, Tensor]]: ...
+    def update(self, parameters: Mapping[str, Tensor] | None = None) -> list[dict[str, Tensor]]: ...
     def __call__(self, spins: Tensor, *, field: bool) -> tuple[Tensor, Tensor | None]: ...
     def weight_gradients(self, spins: Tensor, weights: Tensor) -> list[dict[str, Tensor]]: ...
 
 
-def trainable(native: _Native, spins: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Site energies (R, N) and fields (R, N, 3) of spins (R, N, 3) as functions of the parameters of the model.
+def trainable(native: _Native, spins: Tensor, parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    r"""Site energies (R, N) and fields (R, N, 3) of spins (R, N, 3) as functions of parameters of the model by name.
 
     A loss L of the fields :math:`H = -\partial E/\partial S` has the gradient
 
@@ -32,18 +30,21 @@ def trainable(native: _Native, spins: Tensor) -> tuple[Tensor, Tensor]:
     derivatives in torch. In float32 spins move by 0.015 radians (root mean square), where truncation and rounding
     together are about a thousandth of the gradient. Gradients of energies are exact.
     """
-    energies, fields = _NativeField.apply(native, spins, *native.model.parameters())
+    energies, fields = _NativeField.apply(native, spins, tuple(parameters), *parameters.values())
     return energies, fields
 
 
 class _NativeField(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, native: _Native, spins: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies and fields; the copied weights stay connected with the parameters."""
+    def forward(
+        ctx: Any, native: _Native, spins: Tensor, names: tuple[str, ...], *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Energies and fields; what the kernel copied stays connected with the parameters."""
+        wanted = ctx.needs_input_grad[3:]
         with torch.enable_grad():
-            ctx.weights = native.update()
+            ctx.parameters = [p.detach().requires_grad_(w) for p, w in zip(parameters, wanted, strict=True)]
+            ctx.weights = native.update(dict(zip(names, ctx.parameters, strict=True)))
         ctx.native, ctx.spins = native, spins
-        ctx.save_for_backward(*parameters)
         energies, fields = native(spins, field=True)
         assert fields is not None
         return energies, fields
@@ -53,18 +54,18 @@ class _NativeField(torch.autograd.Function):
     def backward(ctx: Any, d_energies: Tensor, d_fields: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of those parameters that want one."""
         spins, weights = _evaluations(ctx.spins, d_energies, d_fields)
-        wanted = [k for k, need in enumerate(ctx.needs_input_grad[2:]) if need]
-        gradients: list[Tensor | None] = [None] * len(ctx.saved_tensors)
+        wanted = [k for k, parameter in enumerate(ctx.parameters) if parameter.requires_grad]
+        gradients: list[Tensor | None] = [None] * len(ctx.parameters)
         if len(spins) and wanted:
             sums = ctx.native.weight_gradients(spins, weights)
             names = [(k, name) for k, layer in enumerate(sums) for name in layer if ctx.weights[k][name].requires_grad]
             outputs = [ctx.weights[k][name] for k, name in names]
             adjoints = [sums[k][name].to(ctx.weights[k][name].dtype) for k, name in names]
-            inputs = [ctx.saved_tensors[k] for k in wanted]
+            inputs = [ctx.parameters[k] for k in wanted]
             found = torch.autograd.grad(outputs, inputs, adjoints, allow_unused=True)
             for k, gradient in zip(wanted, found, strict=True):
                 gradients[k] = gradient
-        return None, None, *gradients
+        return None, None, None, *gradients
 
 
 def _evaluations(spins: Tensor, d_energies: Tensor, d_fields: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import ctypes
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -120,10 +120,18 @@ class NativeLayered(ABC):
     def _read(self, model: Any, system: SpinSystem) -> Sequence[NativeLayer]:
         """All layers; the first has an array ``vectors`` for the spins of each kind, and ``d_vectors`` like it."""
 
-    def update(self) -> list[dict[str, Tensor]]:
-        """Copy the weights of the model anew; they are returned, by layer and name, as functions of its parameters."""
-        weights = [layer.weights for layer in self._read(self.model, self._system)]
-        self._scale, self._shift = float(self.model.energy_scale), float(self.model.energy_shift)
+    def update(self, parameters: Mapping[str, Tensor] | None = None) -> list[dict[str, Tensor]]:
+        """Copy the weights of the model anew; they are returned, by layer and name, as functions of its parameters.
+
+        Parameters
+        ----------
+        parameters : mapping of str to Tensor, optional
+            Parameters and buffers of the model, by name, that stand for its own.
+        """
+        given = {f"model.{name}": tensor for name, tensor in (parameters or {}).items()}
+        layers, scale, shift = torch.func.functional_call(_Reader(self.model, self._system, self._read), given, ())
+        self._scale, self._shift = scale, shift
+        weights = [layer.weights for layer in layers]
         with torch.no_grad():
             for mine, theirs in zip(self._weights, weights, strict=True):
                 for name, weight in theirs.items():
@@ -159,9 +167,12 @@ class NativeLayered(ABC):
                 layer.activations = None
         return torch.stack(energies), torch.stack(fields), torch.stack(hidden)
 
-    def trainable(self, spins: Tensor) -> tuple[Tensor, Tensor]:
-        """Site energies (R, N) and fields (R, N, 3) as functions of the model's parameters, see `trainable`."""
-        return trainable(self, spins)
+    def trainable(self, spins: Tensor, parameters: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Site energies (R, N) and fields (R, N, 3) as functions of the model's parameters, or of others by name.
+
+        See `gnnspin.models.native.differentiable`.
+        """
+        return trainable(self, spins, dict(self.model.named_parameters()) if parameters is None else parameters)
 
     def weight_gradients(self, spins: Tensor, weights: Tensor) -> list[dict[str, Tensor]]:
         """Gradients of weighted site energies with respect to the weights of each layer, by name.
@@ -229,6 +240,19 @@ class NativeLayered(ABC):
     def _sites(self) -> Tensor:
         """Site outputs (C, N), summed over the layers."""
         return self._rows.read(torch.stack([arrays["sites"] for arrays in self._arrays]).sum(0))
+
+
+class _Reader(nn.Module):
+    """Reads the weights of a model as a module, so that others may stand for its own."""
+
+    def __init__(self, model: LayeredExpansion, system: SpinSystem, read: Callable[..., Sequence[NativeLayer]]) -> None:
+        super().__init__()
+        self.model = model
+        self._system, self._read = system, read
+
+    def forward(self) -> tuple[Sequence[NativeLayer], float, float]:
+        """Layers, scale and shift of the energies."""
+        return self._read(self.model, self._system), float(self.model.energy_scale), float(self.model.energy_shift)
 
 
 class GradientSums:

@@ -159,6 +159,33 @@ def test_float32_gradients_are_good_to_a_thousandth_or_so():
     assert _difference(found, _gradients(loss(spins.double(), fields), model)) < 5e-3
 
 
+def test_other_parameters_may_stand_for_those_of_the_model():
+    """As in a family of models, where weights are functions of something else."""
+    force_field = _force_field(gs.systems.triangular(6, 5))
+    model, system = force_field.model.requires_grad_(True), force_field.system
+    spins = torch.as_tensor(gs.core.random_spins(30, seed=2))[None].double()
+    factor = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    others = {name: factor * weight.detach() for name, weight in model.named_parameters()}
+    others["energy_scale"] = torch.tensor(2.0)
+    fields = model.native(system, torch.float64).trainable(spins, others)[1]
+    (found,) = torch.autograd.grad(fields.square().sum(), factor)
+    evaluated = torch.func.functional_call(
+        _Fields(model), {f"model.{k}": v for k, v in others.items()}, (force_field.data, spins)
+    )
+    torch.testing.assert_close(fields, evaluated, rtol=1e-10, atol=1e-12)
+    (expected,) = torch.autograd.grad(evaluated.square().sum(), factor)
+    assert abs(found - expected) < 1e-5 * abs(expected)
+
+
+class _Fields(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, data, spins):
+        return self.model.energies_and_fields(data, spins, create_graph=True)[1]
+
+
 def test_gradients_of_weights_are_the_same_again_with_several_threads():
     system = gs.systems.triangular(20, 30)
     native = gs.load("pretrained:tetrahedral_fast", system).model.native(system, torch.float32)
