@@ -168,7 +168,7 @@ def test_other_parameters_may_stand_for_those_of_the_model():
     others = {name: factor * weight.detach() for name, weight in model.named_parameters()}
     others["energy_scale"] = torch.tensor(2.0)
     fields = model.native(system, torch.float64).trainable(spins, others)[1]
-    (found,) = torch.autograd.grad(fields.square().sum(), factor)
+    (found,) = torch.autograd.grad(fields.square().sum(), factor, retain_graph=True)
     evaluated = torch.func.functional_call(
         _Fields(model), {f"model.{k}": v for k, v in others.items()}, (force_field.data, spins)
     )
