@@ -22,7 +22,7 @@ from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_o
 from gnnspin.force_fields.last_layer import Surroundings, hidden_of, recorded
 from gnnspin.force_fields.members import member_at
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
-from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
+from gnnspin.force_fields.model_uncertainty import FamilyUncertainty, TorqueUncertainty
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
@@ -71,7 +71,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
-        self.uncertainty: TorqueUncertainty | None = None
+        self.uncertainty: TorqueUncertainty | FamilyUncertainty | None = None
         self._surroundings: Surroundings | None = None
         self._tiling: Tiling | None = None
         self._native = NativeChoice()

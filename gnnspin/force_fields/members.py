@@ -24,6 +24,8 @@ def member_at(force_field: Any, values: Mapping[str, float]) -> Any:
     member = type(force_field)(
         model.at(**values), force_field.system, provenance, dtype=force_field.dtype, device=force_field.device
     )
+    if force_field.uncertainty is not None:
+        member.uncertainty = force_field.uncertainty.at(model, model.parameters_of(values))
     return member
 
 

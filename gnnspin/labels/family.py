@@ -69,5 +69,7 @@ def spread_points(ranges: tuple[tuple[float, float], ...], count: int, skip: int
     found = []
     for k in range(skip + 1, skip + count + 1):
         shares = [(0.5 + k * root ** -(p + 1)) % 1.0 for p in range(len(ranges))]
-        found.append(tuple(float(f"{low + (high - low) * x:.6g}") for (low, high), x in zip(ranges, shares, strict=True)))
+        found.append(
+            tuple(float(f"{low + (high - low) * x:.6g}") for (low, high), x in zip(ranges, shares, strict=True))
+        )
     return found

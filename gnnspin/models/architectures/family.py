@@ -132,7 +132,7 @@ class Family(SpinModel):
     @property
     def base(self) -> SpinModel:
         """The architecture, with the weights that are modulated."""
-        return cast(SpinModel, self.member.base)
+        return self.member.base
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -154,6 +154,10 @@ class Family(SpinModel):
         """
         parameters = self.parameters_of(values)
         self._warn_outside(values)
+        return self.member_at(parameters)
+
+    def member_at(self, parameters: Tensor) -> SpinModel:
+        """The member at parameters (P,) in the order of the family; nothing is checked, see `at`."""
         with torch.no_grad():
             weights = {name: weight.clone() for name, weight in self.weights(parameters).items()}
         member = copy.deepcopy(self.base)
@@ -171,8 +175,12 @@ class Family(SpinModel):
         ranges = self.hyperparameters.conditions
         if set(values) != set(ranges):
             missing, unknown = sorted(set(ranges) - set(values)), sorted(set(values) - set(ranges))
-            wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(unknown)} unknown"] * bool(unknown)
-            raise InvalidInput(f"{'; '.join(wrong)}: the family has the parameters {self.range_text}; give each a value")
+            wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(unknown)} unknown"] * bool(
+                unknown
+            )
+            raise InvalidInput(
+                f"{'; '.join(wrong)}: the family has the parameters {self.range_text}; give each a value"
+            )
         found = torch.tensor([float(values[name]) for name in ranges], dtype=torch.float64)
         if not bool(torch.isfinite(found).all()):
             raise InvalidInput(f"parameters {dict(values)} are not all finite; the family has {self.range_text}")
@@ -181,7 +189,9 @@ class Family(SpinModel):
     @property
     def range_text(self) -> str:
         """The parameters with their ranges, in words."""
-        return ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in self.hyperparameters.conditions.items())
+        return ", ".join(
+            f"{name} ({low:g} to {high:g})" for name, (low, high) in self.hyperparameters.conditions.items()
+        )
 
     def outside(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values that are outside of their range."""
@@ -192,8 +202,8 @@ class Family(SpinModel):
         if far := self.outside(values):
             given = ", ".join(f"{name}={value:g}" for name, value in far.items())
             warnings.warn(
-                f"{given} is outside of the range of the family, {self.range_text}: errors there are unknown and larger; "
-                "look at error bars, or train on labels there",
+                f"{given} is outside of the range of the family, {self.range_text}: errors there are unknown; look at "
+                "the error bars, or train on labels there",
                 ExtrapolationWarning,
                 stacklevel=3,
             )
@@ -203,6 +213,11 @@ class Family(SpinModel):
         ranges = torch.tensor(list(self.hyperparameters.conditions.values()), dtype=torch.float64)
         low, high = ranges.to(parameters.device).unbind(-1)
         return 2 * (parameters.double() - low) / (high - low) - 1
+
+    def unscaled(self, scaled: Tensor) -> Tensor:
+        """The inverse of `scaled`."""
+        low, high = torch.tensor(list(self.hyperparameters.conditions.values()), dtype=torch.float64).unbind(-1)
+        return low + (high - low) * (scaled.double() + 1) / 2
 
     def torque_scale(self, parameters: Tensor) -> Tensor:
         """Expected root mean square torque per spin (...) at parameters (..., P); outside as at the nearest inside."""

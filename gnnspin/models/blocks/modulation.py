@@ -74,7 +74,7 @@ def quadratics(scaled: Tensor) -> Tensor:
 
 
 def fitted_quadratic(scaled: Tensor, values: Tensor, ridge: float = 1e-3) -> Tensor:
-    """Coefficients (Q,) of `quadratics` that fit values (n,) at scaled parameters (n, P); a small ridge on all but 1."""
+    """Coefficients (Q,) of `quadratics` that fit values (n,) at scaled parameters (n, P), with a small ridge."""
     columns, target = quadratics(scaled.double()), values.double()
     penalty = ridge * len(columns) * torch.ones(columns.shape[1], dtype=torch.float64)
     penalty[0] = 0.0
