@@ -37,7 +37,7 @@ def parameter_path(name: str, record: Mapping[str, Any]) -> _Path:
         If the record has no such parameter, or several; names those that there are.
     """
     wanted = tuple(name.split("."))
-    paths = [path for section in SECTIONS for path in _leaves(record.get(section), (section,))]
+    paths = [path for section in SECTIONS if section in record for path in _leaves(record[section], (section,))]
     found = [path for path in paths if path[-len(wanted) :] == wanted]
     if len(found) == 1:
         return found[0]

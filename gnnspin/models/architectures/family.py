@@ -175,12 +175,9 @@ class Family(SpinModel):
         ranges = self.hyperparameters.conditions
         if set(values) != set(ranges):
             missing, unknown = sorted(set(ranges) - set(values)), sorted(set(values) - set(ranges))
-            wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(unknown)} unknown"] * bool(
-                unknown
-            )
-            raise InvalidInput(
-                f"{'; '.join(wrong)}: the family has the parameters {self.range_text}; give each a value"
-            )
+            wrong = [f"missing {', '.join(missing)}"] if missing else []
+            wrong += [f"unknown {', '.join(unknown)}"] if unknown else []
+            raise InvalidInput(f"{'; '.join(wrong)}: the family has {self.range_text}; give each of these a value")
         found = torch.tensor([float(values[name]) for name in ranges], dtype=torch.float64)
         if not bool(torch.isfinite(found).all()):
             raise InvalidInput(f"parameters {dict(values)} are not all finite; the family has {self.range_text}")
@@ -189,9 +186,8 @@ class Family(SpinModel):
     @property
     def range_text(self) -> str:
         """The parameters with their ranges, in words."""
-        return ", ".join(
-            f"{name} ({low:g} to {high:g})" for name, (low, high) in self.hyperparameters.conditions.items()
-        )
+        ranges = self.hyperparameters.conditions.items()
+        return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges)
 
     def outside(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values that are outside of their range."""
