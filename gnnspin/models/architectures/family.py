@@ -83,6 +83,8 @@ class Family(SpinModel):
     Every weight of the architecture depends on the parameters :math:`\theta` by a learned modulation, see
     `gnnspin.models.blocks.modulation`; the scale of its energies is :math:`e^{q(\theta)}` with a quadratic polynomial q
     that is fitted to the torques of the labels, and does not go on outside of the range. Feature statistics are common.
+    What an architecture knows of a parameter it takes from it: the moment network its coupling J, and from mu and kT
+    together the Chebyshev coefficients of the grand potential, to which learned ones are added.
 
     A member of the family, ``family.at(J=3.0, filling=0.3)``, is an ordinary model of the architecture with the weights
     of these parameters: whatever such a model can do (native code, windows, error bars, files), a member can. All
@@ -227,8 +229,11 @@ class Family(SpinModel):
         dtype = next(iter(own.values())).dtype
         changed = self.modulation(scaled.to(dtype), own)
         shift = quadratics(scaled.clamp(-1, 1)) @ self.shift.double()
+        named = dict(zip(self.parameter_names, parameters.double().unbind(-1), strict=True))
+        exact = {name: value.to(dtype) for name, value in self.base.closed_form(named).items()}
         return {
             **changed,
+            **exact,
             "energy_scale": self.torque_scale(parameters).to(dtype),
             "energy_shift": shift.to(dtype),
         }
@@ -321,8 +326,13 @@ class Family(SpinModel):
         self.base.calibrate(data.whole, spins)
 
     def start_from(self, labels: LabelSet) -> None:
-        """Weights of the architecture that have a solution in closed form, from labels of all members together."""
-        self.base.start_from(labels)
+        """Weights of the architecture that have a solution in closed form, from labels of all members together.
+
+        Nothing where the parameters tell more, see `SpinModel.closed_form`.
+        """
+        middle = self.unscaled(torch.zeros(len(self.parameter_names))).unbind(-1)
+        if not self.base.closed_form(dict(zip(self.parameter_names, middle, strict=True))):
+            self.base.start_from(labels)
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:

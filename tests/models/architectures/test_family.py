@@ -194,3 +194,43 @@ def test_scale_is_fitted_to_torques_and_constant_outside() -> None:
     torch.testing.assert_close(made.torque_scale(points), torques, rtol=2e-2, atol=0)
     assert torch.equal(made.torque_scale(row(9.0, 0.3)), made.torque_scale(row(6.0, 0.3)))
     torch.testing.assert_close(made.unscaled(made.scaled(points)), points.double())
+
+
+def moment_family(conditions: dict[str, tuple[float, float]], **options: Any) -> Family:
+    """A family of moment networks of nearest-neighbour hopping as it is before any training, without a closure."""
+    inner = {"hopping": {"kind": "nearest_neighbor"}, "hops": 1, "hidden": 4, **options}
+    made = gs.models.for_system(
+        "family", TRIANGULAR, 1.1, model="moment_network", hyperparameters=inner, conditions=conditions
+    ).double()
+    assert isinstance(made, Family)
+    made.calibrate(prepared(made, TRIANGULAR), random_spins(36, replicas=(2,), seed=5))
+    for parameter in made.base.network.parameters():  # type: ignore[union-attr]
+        torch.nn.init.zeros_(parameter)
+    return made
+
+
+def test_moments_take_their_coefficients_from_mu_and_temperature() -> None:
+    """Untrained, the linear part is the Chebyshev series of the grand potential at every (mu, kT): it is exact."""
+    made = moment_family({"mu": (-6.0, 2.0), "kT": (0.3, 1.0)}, J=2.0, linear_degree=120)
+    spins = random_spins(36, seed=3)
+    electrons = gs.electrons.SDHamiltonian(TRIANGULAR, J=2.0)
+    for mu, kT in ((-3.0, 0.4), (0.5, 0.8)):
+        exact = gs.electrons.ExactDiagonalization(electrons, mu=mu, kT=kT)
+        member = gs.ForceField(made, TRIANGULAR, dtype=torch.float64).at(mu=mu, kT=kT)
+        torch.testing.assert_close(member.field(spins), exact.field(spins), rtol=0, atol=1e-6)
+        other = random_spins(36, seed=4)
+        difference = float(member.energy(spins) - member.energy(other))
+        assert difference == pytest.approx(float(exact.energy(spins) - exact.energy(other)), abs=1e-5)
+
+
+def test_moments_take_their_coupling_from_the_parameters() -> None:
+    conditions = {"J": (1.0, 4.0), "mu": (-6.0, 2.0), "kT": (0.3, 1.0)}
+    made = moment_family(conditions, linear_degree=120)
+    spins = random_spins(36, seed=3)
+    for J in (1.5, 4.0):
+        exact = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(TRIANGULAR, J=J), mu=-2.0, kT=0.6)
+        member = gs.ForceField(made, TRIANGULAR, dtype=torch.float64).at(J=J, mu=-2.0, kT=0.6)
+        torch.testing.assert_close(member.field(spins), exact.field(spins), rtol=0, atol=1e-5)
+    fixed = moment_family({"J": (1.0, 4.0)}, J=2.0)
+    with pytest.raises(InvalidInput, match=r"J=2 is fixed in the hyperparameters"):
+        fixed.at(J=1.5)
