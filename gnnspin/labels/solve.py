@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,7 @@ from gnnspin.datasets.labels import Label
 from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import member_of_record
 from gnnspin.labels.config import GenerateConfig, GivenSampler, PerturbedOrderSampler, RelaxationSampler
 from gnnspin.labels.given import given_spins
 from gnnspin.labels.plan import Job, make_plan
@@ -47,8 +48,9 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
     KeyboardInterrupt
         On Ctrl-C during a trajectory.
     """
-    solver = _solvers(config.model_dump_json())[job.system]
-    spins, origin = _configuration(job, snapshot, previous, solver)
+    solver = _solvers(config.model_dump_json(), job.point)[job.system]
+    record = _provenance(config, job.point)
+    spins, origin = _configuration(job, snapshot, previous, solver, record)
     state = solver.solve(spins)
     return Label(
         system=solver.system,
@@ -61,7 +63,7 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
         n_electrons=_number(state, "n_electrons"),
         density=state.density,
         provenance={
-            **_provenance(config),
+            **record,
             "sampler": {**job.sampler.model_dump(mode="json"), **origin},
             "index": job.index,
             "seed": job.seed,
@@ -76,20 +78,28 @@ def _number(state: Any, name: str) -> float | None:
 
 
 @lru_cache(maxsize=2)
-def _solvers(config: str) -> tuple[Any, ...]:
-    """One solver per system of a configuration, given as JSON; built once per process."""
+def _solvers(config: str, point: int) -> tuple[Any, ...]:
+    """One solver per system of a configuration, given as JSON, at one of its parameter points; built once in a row."""
+    family, systems = _planned(config)
+    member = family.at(family.points()[point])
+    return tuple(member.solver.build(hamiltonian=member.hamiltonian.build(system)) for system in systems)
+
+
+@lru_cache(maxsize=2)
+def _planned(config: str) -> tuple[GenerateConfig, tuple[SpinSystem, ...]]:
+    """A configuration, given as JSON, and its systems; once per process."""
     parsed = GenerateConfig.model_validate_json(config)
-    systems = make_plan(parsed).systems
-    return tuple(parsed.solver.build(hamiltonian=parsed.hamiltonian.build(system)) for system in systems)
+    return parsed, make_plan(parsed).systems
 
 
 def _configuration(
-    job: Job, snapshot: int, previous: Tensor | None, solver: FieldSource
+    job: Job, snapshot: int, previous: Tensor | None, solver: FieldSource, record: Mapping[str, Any]
 ) -> tuple[Tensor, dict[str, Any]]:
     """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
     if isinstance(job.sampler, RelaxationSampler):
         start = _start(job.sampler, solver.system, job.seed) if previous is None else previous
-        driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
+        given = job.sampler.force_field
+        driver = solver if given is None else member_of_record(_force_field(given, solver.system), record)
         terms = [term.build(solver.system) for term in job.sampler.terms]
         return _relaxed(job, job.sampler, snapshot, start, driver, terms)
     if isinstance(job.sampler, GivenSampler):
@@ -147,10 +157,13 @@ def _force_field(path: Path, system: SpinSystem) -> ForceField:
     return load(path, system)
 
 
-def _provenance(config: GenerateConfig) -> dict[str, Any]:
+def _provenance(config: GenerateConfig, point: int) -> dict[str, Any]:
+    values = config.points()[point]
+    member = config.at(values)
     return {
-        "hamiltonian": config.hamiltonian.model_dump(mode="json"),
-        "solver": config.solver.model_dump(mode="json"),
+        "hamiltonian": member.hamiltonian.model_dump(mode="json"),
+        "solver": member.solver.model_dump(mode="json"),
+        **({"parameters": values} if values else {}),
         "config_fingerprint": config.fingerprint,
         "config_seed": config.seed,
         "versions": {

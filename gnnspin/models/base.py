@@ -111,6 +111,16 @@ class SpinModel(nn.Module, ABC):
         return False
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the Hamiltonian that the weights depend on, see `Family`. Default: none."""
+        return ()
+
+    def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights and buffers by name that follow from parameters of the Hamiltonian; `Family` asks. Default: none."""
+        del values
+        return {}
+
+    @property
     def compiles(self) -> bool:
         """Whether the fields of this model go through `torch.compile`. Default: what its architecture declares."""
         return "compiles" in self.capabilities

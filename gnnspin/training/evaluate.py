@@ -18,7 +18,7 @@ from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet, StackedLabels
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.force_field import ForceField
-from gnnspin.systems import SpinSystem
+from gnnspin.force_fields.members import on_labels
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Evaluation:
     energy_rmse_per_site : float or None
         Error of the energy per site; None without energies.
     n_snapshots, n_spins : int
-    by_sampler, by_time : tuples of PartErrors
-        Torque errors for each kind of sampler that the labels name, and for up to four stretches of the time of
-        their trajectories, from early to late.
+    by_sampler, by_time, by_parameters : tuples of PartErrors
+        Torque errors for each kind of sampler that the labels name, for up to four stretches of the time of their
+        trajectories, from early to late, and for each point in the parameters of a family of Hamiltonians.
     predicted_torque, exact_torque : (n, 3) tensors
         All torques, for plots.
     """
@@ -88,6 +88,7 @@ class Evaluation:
     n_spins: int
     by_sampler: tuple[PartErrors, ...]
     by_time: tuple[PartErrors, ...]
+    by_parameters: tuple[PartErrors, ...]
     predicted_torque: Tensor
     exact_torque: Tensor
 
@@ -96,8 +97,9 @@ class Evaluation:
         return {k: v for k, v in asdict(self).items() if not isinstance(v, Tensor | tuple)}
 
     def parts(self) -> dict[str, list[dict[str, Any]]]:
-        """Errors by sampler and by time as plain numbers."""
-        return {name: [asdict(part) for part in getattr(self, name)] for name in ("by_sampler", "by_time")}
+        """Errors by sampler, time and parameters as plain numbers."""
+        names = ("by_sampler", "by_time", "by_parameters")
+        return {name: [asdict(part) for part in getattr(self, name)] for name in names}
 
     def __str__(self) -> str:
         lines = [
@@ -114,6 +116,8 @@ class Evaluation:
             lines += ["by sampler", *(f"  {part}" for part in self.by_sampler)]
         if len(self.by_time) > 1:
             lines += ["by time", *(f"  {part}" for part in self.by_time)]
+        if len(self.by_parameters) > 1:
+            lines += ["by parameters", *(f"  {part}" for part in self.by_parameters)]
         return "\n".join(lines)
 
 
@@ -144,6 +148,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     ----------
     source : FieldSource
         A `ForceField` or `Committee` is moved to each label's system; any other must live on the labels' one system.
+        Of a family of models the member at each label's parameters is evaluated.
     labels : LabelSet
 
     Raises
@@ -154,8 +159,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     if len(labels) == 0:
         raise InvalidInput("cannot evaluate on an empty set of labels")
     snapshots: dict[int, _Snapshot] = {}
-    for system, indices in labels.by_system().items():
-        here = _on_system(source, system)
+    for _, here, indices in on_labels(source, labels):
         stack = labels.stacked(indices)
         for k, index in enumerate(indices.tolist()):
             snapshots[index] = _snapshot(here, stack, k)
@@ -177,14 +181,6 @@ def _trained_on_fields(source: FieldSource) -> bool:
     members = source.members if isinstance(source, Committee) else (source,)
     training = [member.provenance.get("training", {}) for member in members if isinstance(member, ForceField)]
     return all(settings.get("loss") != "torque" for settings in training)
-
-
-def _on_system(source: FieldSource, system: SpinSystem) -> FieldSource:
-    if source.system == system:
-        return source
-    if isinstance(source, ForceField | Committee):
-        return source.on(system)
-    raise InvalidInput(f"{type(source).__name__} lives on {source.system}, the labels on {system}")
 
 
 def _summarise(snapshots: list[_Snapshot], provenances: list[Mapping[str, Any]], field_trained: bool) -> Evaluation:
@@ -211,6 +207,7 @@ def _summarise(snapshots: list[_Snapshot], provenances: list[Mapping[str, Any]],
         n_spins=len(spins),
         by_sampler=_parts(_samplers(provenances), *parts),
         by_time=_parts(_stretches(provenances), *parts),
+        by_parameters=_parts(_points(provenances), *parts),
         predicted_torque=predicted_torque,
         exact_torque=exact_torque,
     )
@@ -236,6 +233,16 @@ def _samplers(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
         if kind is not None:
             groups.setdefault(str(kind), []).append(k)
     return groups
+
+
+def _points(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Snapshots of each point in the parameters of a family, in the order of their values."""
+    groups: dict[tuple[tuple[str, float], ...], list[int]] = {}
+    for k, provenance in enumerate(provenances):
+        if values := provenance.get("parameters"):
+            groups.setdefault(tuple(values.items()), []).append(k)
+    ordered = sorted(groups.items())
+    return {", ".join(f"{name} = {value:g}" for name, value in point): members for point, members in ordered}
 
 
 def _stretches(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
