@@ -192,7 +192,10 @@ class _Learning:
             costs = self._costs(rung)
             further = last is not None and rung == last.plan.rung
             runs = len(self.config.runs)
-            plan = RoundPlan.within(seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs)
+            limit = last.limit if last else None
+            plan = RoundPlan.within(
+                seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs, limit=limit
+            )
             expected = plan.seconds(costs, known)
             if rung == lowest or expected <= max(1.5 * seconds, self.seconds_left):
                 break

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from gnnspin.learning.visits import N_TIMES, STRETCHES
 
-#: Shares of a round's time: labels to train on, training, the run, labels to test on.
-_LABELS, _TRAINING, _RUN, _TESTS = 0.25, 0.5, 0.15, 0.1
+#: Shares of a round's time: labels to train on, training, the run, labels to test on; where labels are what is wanting
+#: (or nothing is known yet), and where they are not.
+_SHARES = {True: (0.25, 0.5, 0.15, 0.1), False: (0.08, 0.75, 0.1, 0.07)}
 
 #: Fewest labels of a round and of its test, most labels of its test; epochs and replicas in all circumstances.
 _FEWEST, _FEWEST_TESTS, _MOST_TESTS, _EPOCHS, _REPLICAS = 8, 6, 24, (1, 60), (2, 16)
@@ -104,6 +105,7 @@ class RoundPlan:
         rung: int,
         further: bool,
         n_runs: int,
+        limit: Limit | None = None,
     ) -> RoundPlan:
         """The plan that takes so many seconds.
 
@@ -119,15 +121,18 @@ class RoundPlan:
         rung, further : see the attributes
         n_runs : int
             Intended runs, each of which is tested.
+        limit : str, optional
+            Cause of the error of the round before; labels get more time if it was the data.
         """
-        wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(_TESTS * seconds / costs.label)), labels_left // 2)
+        for_labels, for_training, for_runs, for_tests = _SHARES[limit in (None, "data")]
+        wanted_tests = min(_MOST_TESTS, max(_FEWEST_TESTS, int(for_tests * seconds / costs.label)), labels_left // 2)
         tests = STRETCHES * n_runs * max(1, wanted_tests // (STRETCHES * n_runs))
-        steps = _TRAINING * seconds / costs.step
+        steps = for_training * seconds / costs.step
         useful = int(steps / _USEFUL_EPOCHS) - known
-        labels = min(int(_LABELS * seconds / costs.label), max(useful, _FEWEST), labels_left - tests)
+        labels = min(int(for_labels * seconds / costs.label), max(useful, _FEWEST), labels_left - tests)
         labels = max(labels, _FEWEST)
         epochs = min(_EPOCHS[1], max(_EPOCHS[0], round(steps / (known + labels))))
-        affordable, wanted = int(_RUN * seconds / costs.run), math.ceil(_CANDIDATES * labels / (n_runs * N_TIMES))
+        affordable, wanted = int(for_runs * seconds / costs.run), math.ceil(_CANDIDATES * labels / (n_runs * N_TIMES))
         replicas = min(_REPLICAS[1], max(_REPLICAS[0], affordable, min(wanted, 2 * affordable)))
         return cls(rung, further, labels, epochs, replicas, tests)
 

@@ -54,6 +54,18 @@ def test_a_plan_keeps_to_the_labels_that_are_left_and_tests_all_stretches_of_all
     assert plan.n_tests > 0
 
 
+def test_time_goes_to_training_where_labels_are_not_what_is_wanting():
+    by_limit = {
+        limit: RoundPlan.within(900.0, COSTS, 100, 10_000, rung=0, further=True, n_runs=1, limit=limit)
+        for limit in ("data", "training", "capacity")
+    }
+    steps = {limit: plan.epochs * (100 + plan.n_labels) for limit, plan in by_limit.items()}
+    assert by_limit["training"] == by_limit["capacity"]
+    assert by_limit["training"].n_labels < 0.5 * by_limit["data"].n_labels
+    assert steps["training"] > 1.3 * steps["data"]
+    assert all(plan.seconds(COSTS, 100) < 1.3 * 900 for plan in by_limit.values())
+
+
 def test_dear_training_steps_make_fewer_labels_not_fewer_passes() -> None:
     cheap = RoundPlan.within(600.0, COSTS, 0, 10_000, rung=0, further=False, n_runs=1)
     dear = RoundPlan.within(600.0, replace(COSTS, step=2.0), 0, 10_000, rung=0, further=False, n_runs=1)
