@@ -146,6 +146,8 @@ def test_commands_from_hamiltonian_to_run(tmp_path: Path) -> None:
     model_file = str(tmp_path / "training" / "model.safetensors")
     evaluated = CliRunner().invoke(app, ["evaluate", model_file, str(tmp_path / "labels.h5")])
     assert evaluated.exit_code == 0, evaluated.output
+    assert "by parameters\n" in evaluated.output
+    assert "J = 3.2939, mu = -2.58096: torque RMSE" in evaluated.output
     simulation = {
         "system": {"kind": "triangular", "shape": [4, 4]},
         "source": {"kind": "model", "path": model_file, "at": {"J": 2.0, "mu": -2.5}},
