@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -257,7 +257,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         ExtrapolationWarning
             If a value is outside of the range of the family.
         """
-        return cast("ForceField", member_at(self, values))
+        return member_at(self, values)  # type: ignore[no-any-return]
 
     @property
     def calibration(self) -> Calibration | None:
@@ -312,9 +312,8 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         return sum_over_graphs(self.system, site), fields
 
     def _evaluated(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Any]:
-        return (
-            self._on(spins, field=field) if self._tiling is None else self._in_tiles(self._tiling, spins, field=field)
-        )
+        tiling = self._tiling
+        return self._on(spins, field=field) if tiling is None else self._in_tiles(tiling, spins, field=field)
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""

@@ -49,6 +49,7 @@ class TorqueUncertainty:
         values = dict(header)
         network = VarianceNetwork(values.pop("n_hidden"))
         own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+        own.setdefault("floor", network.floor)  # came with families
         network.load_state_dict(own)
         return cls(network.requires_grad_(False).eval(), Calibration.from_dict(values))
 
@@ -66,7 +67,8 @@ class FamilyUncertainty:
     of a member have :math:`C(x) = \sum_{qr} \phi_q \phi_r C_{qr}`, which is small among the labels and grows outside
     of their range like the square of :math:`\phi`. The network stands in for the deviation over
     :math:`\sqrt{\mathrm{tr}\, C(x) M}`, M being the mean of :math:`J^T J` over labels of all members, and errors count
-    in units of the torque expected at x.
+    in units of the torque expected at x. Outside of the range, where the network has seen few members or none, it may
+    raise the deviation over its mean, but not lower it.
 
     Attributes
     ----------
@@ -102,6 +104,8 @@ class FamilyUncertainty:
         network = copy.deepcopy(self.network)
         network.covariance.copy_(scale**2 * covariance)
         network.offset += self.log_size(covariance) + math.log(scale)
+        if bool((family.scaled(parameters).abs() > 1 + 1e-9).any()):
+            network.floor.zero_()
         return TorqueUncertainty(network, self.calibration)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def calibrated() -> Iterator[tuple[ForceField, JoinedLabels]]:
     values = {"channels": 2, "hidden": 4}
     model = gs.models.for_system("family", SYSTEM, 1.1, hyperparameters=values, conditions={"J": (1.0, 5.0)})
     assert isinstance(model, Family)
-    torch.nn.init.normal_(model.modulation.head, std=0.2)
+    torch.nn.init.normal_(model.modulation.head, std=0.05)
     model.calibrate(
         move_arrays(model.prepare(SYSTEM), dtype=torch.float32), random_spins(25, replicas=(4,), seed=9).float()
     )
@@ -68,10 +68,11 @@ def test_uncertainty_grows_outside_of_the_range(calibrated: tuple[ForceField, Jo
             return float(family.at(J=J).torque_and_error(spins)[1].square().mean().sqrt())
 
     inside = [size(J) for J in (1.5, 2.5, 3.5, 4.5)]
-    above, below = [size(J) for J in (6.0, 8.0, 12.0, 20.0)], [size(J) for J in (0.0, -2.0, -6.0, -14.0)]
+    above, below = [size(J) for J in (6.0, 8.0, 20.0)], [size(J) for J in (0.0, -2.0, -14.0)]
     for outside in (above, below):
         assert outside[0] > max(inside)
-        assert all(b > 1.5 * a for a, b in pairwise(outside))
+        assert all(b > a for a, b in pairwise(outside))
+        assert outside[-1] > 20 * max(inside)
 
 
 def test_the_posterior_of_a_member_is_that_of_weights_quadratic_in_the_parameter(

@@ -38,7 +38,7 @@ def family(name: str, system: gs.systems.SpinSystem = TRIANGULAR, **options: Any
     assert isinstance(made, Family)
     made.calibrate(prepared(made, system), random_spins(system.n_sites, replicas=(3,), seed=5))
     with torch.no_grad():
-        made.modulation.head.normal_(std=0.3)
+        made.modulation.head.normal_(std=0.1)
         for parameter in made.base.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
         made.log_scale += torch.linspace(-0.3, 0.4, len(made.log_scale))
@@ -105,7 +105,7 @@ def test_systems_of_a_union_have_parameters_of_their_own() -> None:
         "family", systems[0], 1.2, hyperparameters=SMALL["spin_cluster_expansion"], conditions=RANGES
     ).double()
     assert isinstance(made, Family)
-    torch.nn.init.normal_(made.modulation.head, std=0.3)
+    torch.nn.init.normal_(made.modulation.head, std=0.1)
     parameters = torch.tensor([[1.0, 0.2], [4.0, 0.5], [1.0, 0.2]], dtype=torch.float64)
     whole = gs.systems.union(systems)
     spins = random_spins(90, replicas=(1,), seed=2)
@@ -113,13 +113,14 @@ def test_systems_of_a_union_have_parameters_of_their_own() -> None:
     data = made.with_parameters(prepared(made, whole), parameters)
     energies, fields = made.energies_and_fields(data, spins, create_graph=True)
     assert energies is not None
-    torch.testing.assert_close(made.site_energies(data, spins), energies, rtol=0, atol=1e-12)
+    torch.testing.assert_close(made.site_energies(data, spins), energies, rtol=1e-12, atol=1e-12)
     for k, system in enumerate(systems):
         part = slice(30 * k, 30 * (k + 1))
         alone = made.with_parameters(prepared(made, system), parameters[k : k + 1])
         own, expected = made.energies_and_fields(alone, spins[:, part])
-        torch.testing.assert_close(fields[:, part], expected, rtol=0, atol=1e-12)
-        torch.testing.assert_close(energies[:, part], own, rtol=0, atol=1e-12)
+        size = float(expected.abs().max())
+        torch.testing.assert_close(fields[:, part], expected, rtol=0, atol=1e-12 * size)
+        torch.testing.assert_close(energies[:, part], own, rtol=1e-12, atol=1e-12)
     fields.square().sum().backward()
     assert made.modulation.head.grad is not None
     assert float(made.modulation.head.grad.abs().max()) > 0
