@@ -49,6 +49,15 @@ Numbers = Annotated[
 ]
 
 
+#: Numbers of sites, or the name of a group of them such as ``left``.
+Sites = Annotated[
+    Any,
+    BeforeValidator(lambda value: value if isinstance(value, str) else _numbers(value)),
+    PlainSerializer(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}),
+]
+
+
 def _fraction(value: Any) -> Any:
     if isinstance(value, str) and "/" in value:
         try:
