@@ -160,9 +160,7 @@ def _movement(
     motion = skyrmion_motion(times, values, drive, system=trajectory.system, window=window)
     places = _unwrapped(trajectory.system, values)
     travel = float(np.linalg.norm(places[inside][-1] - places[inside][0], axis=-1).mean())
-    return Movement(
-        curve, run, parameter, motion.speed, motion.hall_angle, travel, times, places, window, thiele
-    )  # fmt: skip
+    return Movement(curve, run, parameter, motion.speed, motion.hall_angle, travel, times, places, window, thiele)
 
 
 def _used(config: MotionConfig, run: str, times: FloatArray, values: FloatArray) -> tuple[float, float]:
@@ -170,8 +168,8 @@ def _used(config: MotionConfig, run: str, times: FloatArray, values: FloatArray)
     chosen = np.flatnonzero(inside_window(times, config.window))
     if config.between is not None:
         low, high = config.between
-        there = ((values >= low) & (values <= high)).reshape(len(values), -1).all(1)
-        out = np.flatnonzero(~there[chosen])
+        flat = values.reshape(len(values), -1)
+        out = np.flatnonzero(((flat < low) | (flat > high)).any(1)[chosen])
         chosen = chosen[: out[0]] if len(out) else chosen
     if len(chosen) < _FEWEST:
         raise InvalidInput(
