@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from gnnspin.core.errors import (
     ConvergenceError,
+    ExtrapolationWarning,
     GnnspinError,
     InvalidInput,
     NoEnergyError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConvergenceError",
     "Diluted",
+    "ExtrapolationWarning",
     "FieldSource",
     "GnnspinError",
     "InvalidInput",

@@ -31,5 +31,9 @@ class SymmetryWarning(UserWarning):
     """A model imposes a symmetry that the Hamiltonian of its labels lacks."""
 
 
+class ExtrapolationWarning(UserWarning):
+    """A parameter of a Hamiltonian is outside of the range that a family of models was made for."""
+
+
 class UntrustedField(UserWarning):
     """A learned field is far from the exact one, or says of itself that it may be."""

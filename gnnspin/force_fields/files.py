@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def save(force_field: ForceField, path: str | Path) -> Path:
 
 
 @independent_of_modes
-def load(path: str | Path, system: SpinSystem) -> ForceField:
+def load(path: str | Path, system: SpinSystem, *, at: Mapping[str, float] | None = None) -> ForceField:
     """Load a force field for `system`.
 
     Parameters
@@ -84,13 +85,21 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
         A file written by `save`, or ``pretrained:NAME`` for a model that comes with the package.
     system : SpinSystem
         Any system that fits the model's graph specification.
+    at : mapping of str to float, optional
+        Of a family of models, the parameters of the member, such as ``{"J": 3.0, "filling": 0.3}``; see `Family.at`.
 
     Raises
     ------
     StoreError
         If the file is missing, damaged, or not a gnnspin force field, or its weights do not fit its header.
     InvalidInput
-        If the system does not fit the model, or there is no pretrained model of that name.
+        If the system does not fit the model, there is no pretrained model of that name, or `at` does not fit the
+        family.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        If a parameter in `at` is outside of the range of the family.
     """
     if str(path).startswith(PREFIX):
         path = pretrained_path(str(path))
@@ -108,7 +117,7 @@ def load(path: str | Path, system: SpinSystem) -> ForceField:
         raise StoreError(f"{path}: header and weights do not fit together ({error}); save the model again") from error
     force_field = ForceField(model, system, header.get("provenance", {}))
     force_field.uncertainty = uncertainty
-    return force_field
+    return force_field if at is None else force_field.at(**at)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

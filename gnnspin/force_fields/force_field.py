@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -20,6 +20,7 @@ from gnnspin.force_fields.description import ForceFieldParameters, weights_diges
 from gnnspin.force_fields.error_bars import WithErrorBars
 from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_over_graphs
 from gnnspin.force_fields.last_layer import Surroundings, hidden_of, recorded
+from gnnspin.force_fields.members import member_at
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
 from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
 from gnnspin.force_fields.tiling import Tiling
@@ -242,6 +243,21 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         moved = ForceField(self.model, system, self.provenance, dtype=self.dtype, device=self.device)
         moved.uncertainty = self.uncertainty
         return moved
+
+    def at(self, **values: float) -> ForceField:
+        """The member of a family of Hamiltonians at these parameters, an ordinary force field; see `Family.at`.
+
+        Raises
+        ------
+        InvalidInput
+            If the model is no family, or a parameter is missing or unknown.
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If a value is outside of the range of the family.
+        """
+        return cast("ForceField", member_at(self, values))
 
     @property
     def calibration(self) -> Calibration | None:

@@ -10,22 +10,27 @@ import torch
 from torch import Tensor
 
 from gnnspin.core.described import Described, Recipe
-from gnnspin.core.errors import StoreError
+from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.source import FieldSource
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.calibration import Calibration
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.files import load, save
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import parameter_names
 from gnnspin.force_fields.pretrained import PREFIX
 from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.systems import SpinSystem
 
 
-def load_any(path: str | Path, system: SpinSystem) -> ForceField | Committee:
+def load_any(
+    path: str | Path, system: SpinSystem, at: Mapping[str, float] | None = None
+) -> ForceField | Committee:
     """The force field in a file, or the committee in a folder; errors as from `load` and `Committee.load`."""
     folder = not str(path).startswith(PREFIX) and Path(path).is_dir()
-    return Committee.load(path, system) if folder else load(path, system)
+    if folder and at is not None:
+        raise InvalidInput(f"{path} is a committee, not a family of models: leave out the parameters {dict(at)}")
+    return Committee.load(path, system) if folder else load(path, system, at=at)
 
 
 def save_calibrated(source: ForceField | Committee, labels: LabelSet, path: str | Path) -> Calibration:
@@ -56,6 +61,8 @@ class ModelFile(FieldSource, kind="model"):
         Any system that fits the model.
     path : path
         A file written by `gnnspin.save`, a folder written by `Committee.save`, or ``pretrained:NAME``.
+    at : dict, optional
+        Of a family of models, the parameters of the Hamiltonian: ``{J: 3.0, filling: 0.3}``.
     dtype : torch.dtype
         Precision of the evaluation.
     max_sites : int, optional
@@ -68,7 +75,7 @@ class ModelFile(FieldSource, kind="model"):
     StoreError
         If the file is missing, damaged or foreign.
     InvalidInput
-        If the system does not fit the model.
+        If the system does not fit the model, or the parameters do not fit the family; a family needs them.
     """
 
     def __init__(
@@ -76,11 +83,14 @@ class ModelFile(FieldSource, kind="model"):
         system: SpinSystem,
         path: str | Path,
         *,
+        at: dict[str, float] | None = None,
         dtype: torch.dtype = torch.float32,
         max_sites: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.source = load_any(path, system).to(device, dtype)
+        self.source = load_any(path, system, at).to(device, dtype)
+        if parameter_names(self.source):
+            self.source.at()  # raises: says which parameters are missing
         if max_sites is not None:
             for member in self.source.members if isinstance(self.source, Committee) else (self.source,):
                 member.tile(max_sites)

@@ -32,6 +32,7 @@ from gnnspin.force_fields.last_layer import (
     unlike_states,
     weight_covariance,
 )
+from gnnspin.force_fields.members import on_labels
 from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
 
 #: Snapshots of labels, and of other states, whose variance is computed by backward passes.
@@ -98,8 +99,7 @@ def errors_and_scores(
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """Torque errors ``|T - T'|`` and scores (N,) of every label, a score being what error bars are multiples of."""
     errors, scores = [], []
-    for system, indices in labels.by_system().items():
-        here: Any = source if source.system == system else source.on(system)  # type: ignore[attr-defined]
+    for _, here, indices in on_labels(source, labels):
         stack = labels.stacked(indices)
         for spins, field in zip(stack.spins, stack.field, strict=True):
             given, fields, score = here._scored(spins)

@@ -8,10 +8,12 @@ from gnnspin.labels.config import (
     RelaxationSampler,
     Sampler,
 )
+from gnnspin.labels.family import FamilyConfig
 from gnnspin.labels.generate import generate
 from gnnspin.labels.workers import default_workers
 
 __all__ = [
+    "FamilyConfig",
     "GenerateConfig",
     "PerturbedOrderSampler",
     "RandomSampler",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -13,9 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.source import FieldSource
+from gnnspin.datasets.conditions import with_parameters
 from gnnspin.dynamics import INTEGRATORS, Protocol
 from gnnspin.electrons.electronic_source import ElectronicRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
+from gnnspin.labels.family import FamilyConfig
 from gnnspin.observables import BoundaryConfig
 from gnnspin.observables.orders import ORDERS, is_order, order_digest
 from gnnspin.systems.config import SystemConfig
@@ -226,7 +229,33 @@ class GenerateConfig(Config):
         "with its contacts and voltage, whose labels have no energy"
     )
     samplers: tuple[Sampler, ...] = Field(min_length=1, description="where the spin configurations come from")
+    family: FamilyConfig | None = Field(
+        default=None,
+        description="parameters of hamiltonian and solver that vary: every sampler is run at every point of a family",
+    )
     seed: int = Field(default=0, ge=0, description="fixes every packing, configuration and thermal noise")
+
+    def points(self) -> tuple[dict[str, float], ...]:
+        """Parameter values of every point of the family; one point without any where there is no family."""
+        return ({},) if self.family is None else self.family.all_points()
+
+    def at(self, values: Mapping[str, float]) -> GenerateConfig:
+        """The configuration of one member of the family, with these parameters in `hamiltonian` and `solver`.
+
+        Raises
+        ------
+        InvalidInput
+            If the sections have no such parameter.
+        pydantic.ValidationError
+            If a value is out of range there.
+        """
+        if not values:
+            return self
+        sections = {name: getattr(self, name).model_dump(mode="json") for name in ("hamiltonian", "solver")}
+        kinds = {"solver": {"kind": self.solver.described_class.kind}}
+        changed = {name: {**kinds.get(name, {}), **each} for name, each in with_parameters(sections, values).items()}
+        rest = {name: getattr(self, name) for name in type(self).model_fields}
+        return GenerateConfig.model_validate({**rest, **changed, "family": None})
 
     @property
     def fingerprint(self) -> str:

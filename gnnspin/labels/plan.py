@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pydantic
 
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
@@ -36,6 +37,8 @@ class Job:
         Seed of everything random in it.
     first, n_snapshots : int
         Record numbers ``first .. first + n_snapshots - 1``.
+    point : int
+        Position among the parameter points of the family; 0 where there is none.
     """
 
     system: int
@@ -44,6 +47,7 @@ class Job:
     seed: int
     first: int
     n_snapshots: int
+    point: int = 0
 
     def segment_seed(self, snapshot: int) -> int:
         """Seed of the thermal noise on the way to snapshot number `snapshot` of a trajectory."""
@@ -64,13 +68,15 @@ class Plan:
 
 
 def make_plan(config: GenerateConfig) -> Plan:
-    """Fix all snapshots, ordered by sampler, index and system, so that the first part of a set is a fair sample.
+    """Fix all snapshots, ordered by sampler, index, parameters and system: the first part of a set is a fair sample.
 
     Raises
     ------
     InvalidInput
-        If a system cannot be built, or an order or a term does not fit a lattice.
+        If a system cannot be built, an order or a term does not fit a lattice, or the Hamiltonian has no parameter of a
+        name in the family, or not such a value.
     """
+    points = _checked_points(config)
     described = [each.build(derived_seed(config.seed, k)) for k, each in enumerate(config.systems)]
     systems = tuple(part for system in described for part in system.parts)
     jobs: list[Job] = []
@@ -79,12 +85,27 @@ def make_plan(config: GenerateConfig) -> Plan:
         n_snapshots = sampler.n_steps // sampler.save_every if isinstance(sampler, RelaxationSampler) else 1
         own = _systems_of(sampler, systems)
         for index in range(_count(sampler, systems)):
-            for k, system in own:
-                _check_fit(sampler, index, system)
-                seed = derived_seed(config.seed, k, s, index)
-                jobs.append(Job(k, sampler, index, seed, first, n_snapshots))
-                first += n_snapshots
+            for point in range(points):
+                for k, system in own:
+                    _check_fit(sampler, index, system)
+                    keys = (k, s, index) if config.family is None else (k, s, index, point)
+                    jobs.append(Job(k, sampler, index, derived_seed(config.seed, *keys), first, n_snapshots, point))
+                    first += n_snapshots
     return Plan(systems, tuple(jobs))
+
+
+def _checked_points(config: GenerateConfig) -> int:
+    """Number of parameter points; InvalidInput where one does not fit the Hamiltonian or the solver."""
+    points = config.points()
+    for point in points:
+        try:
+            config.at(point)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidInput(f"family: at {point}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        except InvalidInput as error:
+            raise InvalidInput(f"family: {error}") from error
+    return len(points)
 
 
 def _systems_of(sampler: Sampler, systems: tuple[SpinSystem, ...]) -> list[tuple[int, SpinSystem]]:

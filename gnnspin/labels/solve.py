@@ -53,7 +53,7 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
     KeyboardInterrupt
         On Ctrl-C during a trajectory.
     """
-    solver = _solvers(config.model_dump_json())[job.system]
+    solver = _solvers(config.model_dump_json(), job.point)[job.system]
     spins, origin = _configuration(job, snapshot, previous, solver)
     state = solver.solve(spins)
     return Label(
@@ -67,7 +67,7 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
         n_electrons=_number(state, "n_electrons"),
         density=state.density,
         provenance={
-            **_provenance(config),
+            **_provenance(config, job.point),
             "sampler": {**job.sampler.model_dump(mode="json"), **origin},
             "index": job.index,
             "seed": job.seed,
@@ -82,11 +82,18 @@ def _number(state: Any, name: str) -> float | None:
 
 
 @lru_cache(maxsize=2)
-def _solvers(config: str) -> tuple[Any, ...]:
-    """One solver per system of a configuration, given as JSON; built once per process."""
+def _solvers(config: str, point: int) -> tuple[Any, ...]:
+    """One solver per system of a configuration, given as JSON, at one of its parameter points; built once in a row."""
+    family, systems = _planned(config)
+    member = family.at(family.points()[point])
+    return tuple(member.solver.build(hamiltonian=member.hamiltonian.build(system)) for system in systems)
+
+
+@lru_cache(maxsize=2)
+def _planned(config: str) -> tuple[GenerateConfig, tuple[SpinSystem, ...]]:
+    """A configuration, given as JSON, and its systems; once per process."""
     parsed = GenerateConfig.model_validate_json(config)
-    systems = make_plan(parsed).systems
-    return tuple(parsed.solver.build(hamiltonian=parsed.hamiltonian.build(system)) for system in systems)
+    return parsed, make_plan(parsed).systems
 
 
 def _configuration(
@@ -160,10 +167,13 @@ def _force_field(path: Path, system: SpinSystem) -> ForceField:
     return load(path, system)
 
 
-def _provenance(config: GenerateConfig) -> dict[str, Any]:
+def _provenance(config: GenerateConfig, point: int) -> dict[str, Any]:
+    values = config.points()[point]
+    member = config.at(values)
     return {
-        "hamiltonian": config.hamiltonian.model_dump(mode="json"),
-        "solver": config.solver.model_dump(mode="json"),
+        "hamiltonian": member.hamiltonian.model_dump(mode="json"),
+        "solver": member.solver.model_dump(mode="json"),
+        **({"parameters": values} if values else {}),
         "config_fingerprint": config.fingerprint,
         "config_seed": config.seed,
         "versions": {

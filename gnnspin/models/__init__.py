@@ -3,6 +3,7 @@
 from gnnspin.core.moved import moved_names
 from gnnspin.models.architectures import (
     BehlerParrinello,
+    Family,
     Nonconservative,
     OrientedClusterExpansion,
     SpinClusterExpansion,
@@ -13,6 +14,7 @@ from gnnspin.models.registry import architecture, available, build, for_system, 
 
 __all__ = [
     "BehlerParrinello",
+    "Family",
     "Nonconservative",
     "OrientedClusterExpansion",
     "SpinClusterExpansion",

@@ -103,6 +103,11 @@ class SpinModel(nn.Module, ABC):
         return False
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the Hamiltonian that the weights depend on, see `Family`. Default: none."""
+        return ()
+
+    @property
     def compiles(self) -> bool:
         """Whether the fields of this model go through `torch.compile`. Default: what its architecture declares."""
         return "compiles" in self.capabilities

@@ -17,10 +17,11 @@ from gnnspin.core.source import FieldSource
 from gnnspin.datasets import LabelSet, LabelStore
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.dynamics.source_config import SourceConfig
-from gnnspin.force_fields.files import load
+from gnnspin.force_fields.files import load, read_header
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.labels import GenerateConfig, default_workers, generate
+from gnnspin.models.architectures.family import Family
 from gnnspin.plotting import parity_and_histogram
 from gnnspin.runs import run_folder
 from gnnspin.runs.stages import Stages
@@ -32,7 +33,7 @@ from gnnspin.studies.pictures import draw_maps, draw_spectrum
 from gnnspin.studies.prediction import predicted_seconds, spoken
 from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.series import draw_series, series_points
-from gnnspin.studies.study import CurlConfig, Study, read_study
+from gnnspin.studies.study import CurlConfig, Study, StudyRun, read_study
 from gnnspin.studies.table import study_file
 from gnnspin.studies.trainings import OWN, Training, held_out_groups, trainings
 from gnnspin.systems import SpinSystem
@@ -174,12 +175,7 @@ class _Work:
 
     def _simulate(self, name: str) -> None:
         run = self.study.runs[name]
-        if isinstance(run.source, SourceConfig):
-            simulation = run.under(run.source)
-        elif run.learned:
-            simulation = run.under({"model": self.model_name if run.rival is None else str(self.rival(run.rival))})
-        else:
-            simulation = run.under(self._exact_source(name))
+        simulation = run.under(self._source(name))
         if run.after is not None:
             initial = InitialConfig(file=self.trajectory(run.after), replicas=run.initial.replicas)
             simulation = simulation.model_copy(update={"initial": initial})
@@ -198,28 +194,43 @@ class _Work:
         """File of a rival's model."""
         return self.folder / "rivals" / name / MODEL
 
-    def _exact_source(self, run: str) -> dict[str, object]:
-        """Electrons of a run, as `SourceConfig` takes them."""
-        labels, solver = self.study.labels, self.study.exact_of(run)
-        assert labels is not None
-        assert solver is not None
-        return {"hamiltonian": labels.hamiltonian, "solver": solver}
+    def _source(self, run: str) -> SourceConfig | dict[str, object]:
+        """The source of a run, as `SourceConfig` takes it."""
+        config = self.study.runs[run]
+        if isinstance(config.source, SourceConfig):
+            return config.source
+        if not config.learned:
+            hamiltonian, solver = self.study.electrons(run)
+            return {"hamiltonian": hamiltonian, "solver": solver}
+        path = self.model_name if config.rival is None else str(self.rival(config.rival))
+        at = self._member(path, config)
+        return {"model": path} if at is None else {"kind": "model", "path": path, "at": at}
+
+    def _member(self, path: str | Path, config: StudyRun) -> dict[str, float] | None:
+        """Parameters at which a family of models is taken in a run; None for a model that is no family."""
+        header = read_header(pretrained_path(str(path)) if str(path).startswith(PREFIX) else path)
+        names = list(header["hyperparameters"].get("conditions", ())) if header["model"] == Family.name else []
+        missing = [name for name in names if name not in config.parameters]
+        if missing:
+            raise InvalidInput(
+                f"the model {path} is a family with the parameters {', '.join(names)}; give {', '.join(missing)} "
+                "among the parameters of the run"
+            )
+        return {name: config.parameters[name] for name in names} or None
 
     def exact(self, run: str, solver: Recipe | None = None) -> Callable[[SpinSystem], FieldSource]:
-        """From a system to the exact solver of a run, or another one, on it."""
-        labels, chosen = self.study.labels, solver or self.study.exact_of(run)
-        assert labels is not None
-        assert chosen is not None
-        return lambda system: chosen.build(hamiltonian=labels.hamiltonian.build(system))
+        """From a system to the exact solver of a run, or another one at its parameters, on it."""
+        hamiltonian, chosen = self.study.electrons(run, solver)
+        return lambda system: chosen.build(hamiltonian=hamiltonian.build(system))
 
-    def _learned(self, run: str, system: SpinSystem) -> ForceField:
-        """The force field that drives a run."""
-        rival = self.study.runs[run].rival
-        return load(self.model if rival is None else self.rival(rival), system)
+    def _learned(self, run: str, path: str | Path, system: SpinSystem) -> ForceField:
+        """A force field at the parameters of a run."""
+        return load(path, system, at=self._member(path, self.study.runs[run]))
 
     def _own_errors(self, name: str) -> list[OwnErrors]:
         with Trajectory(self.trajectory(name)) as run:
-            learned = self._learned(name, run.system)
+            rival = self.study.runs[name].rival
+            learned = self._learned(name, self.model if rival is None else self.rival(rival), run.system)
             return own_errors(
                 run,
                 learned,
@@ -238,7 +249,7 @@ class _Work:
             paths = {OWN: self.model, **{rival: self.rival(rival) for rival in self.study.rivals}}
             if self.from_pretrained:
                 paths = {OWN: self.model}
-            models = {each: partial(load, path, run.system) for each, path in paths.items()}
+            models = {each: partial(self._learned, config.run, path, run.system) for each, path in paths.items()}
             solver = partial(self.exact(config.run, config.exact), run.system)
             return curls(run, config, solver, models, self.folder / f"curl_{name}.json")
 

@@ -169,7 +169,7 @@ def _used(config: MotionConfig, run: str, times: FloatArray, values: FloatArray)
     if config.between is not None:
         low, high = config.between
         flat = values.reshape(len(values), -1)
-        out = np.flatnonzero(((flat < low) | (flat > high)).any(1)[chosen])
+        out = np.flatnonzero((flat.min(1)[chosen] < low) | (flat.max(1)[chosen] > high))
         chosen = chosen[: out[0]] if len(out) else chosen
     if len(chosen) < _FEWEST:
         raise InvalidInput(

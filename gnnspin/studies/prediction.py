@@ -15,6 +15,7 @@ from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels import GenerateConfig, default_workers
 from gnnspin.labels.plan import make_plan
 from gnnspin.learning.ladder import FIELDS_PER_STEP as FIELDS_PER_TRAINING_STEP
+from gnnspin.models.architectures.family import Family
 from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
 from gnnspin.studies.trainings import trainings
@@ -94,6 +95,14 @@ def _steps_done(path: Path) -> int:
         return int(run.state.step)
 
 
+def _member(force_field: ForceField) -> ForceField:
+    """Some member of a family of models, which all take the same time; of any other model itself."""
+    model = force_field.model
+    if not isinstance(model, Family):
+        return force_field
+    return force_field.at(**{name: low for name, (low, _) in model.hyperparameters.conditions.items()})
+
+
 class _Clock:
     """Seconds of a field, measured once per solver and size."""
 
@@ -118,23 +127,21 @@ class _Clock:
         source = self._study.runs[run].source
         if isinstance(source, SourceConfig):
             return self._timed(str(source.recipe()), system, source.build(system))
-        recipe, labels = self._study.exact_of(run), self._study.labels
-        assert recipe is not None
-        assert labels is not None
-        return self._timed(f"exact {recipe}", system, recipe.build(hamiltonian=labels.hamiltonian.build(system)))
+        hamiltonian, solver = self._study.electrons(run)
+        return self._timed(f"exact {solver}", system, solver.build(hamiltonian=hamiltonian.build(system)))
 
     def learned(self, run: str, system: SpinSystem, replicas: int = 1) -> float:
         """Of the force field of a run, for all replicas at once."""
         rival = self._study.runs[run].rival
         config = self._study.model if rival is None else self._study.rivals[rival].model
         if rival is None and self._model.exists():
-            return self._timed("learned", system, load(self._model, system), replicas)
+            return self._timed("learned", system, _member(load(self._model, system)), replicas)
         assert config is not None
         return self.untrained(rival or "learned", config, system, replicas)
 
     def untrained(self, name: str, model: ModelConfig, system: SpinSystem, replicas: int = 1) -> float:
         """Of a model before its training."""
-        return self._timed(name, system, ForceField(model.build(system), system), replicas)
+        return self._timed(name, system, _member(ForceField(model.build(system), system)), replicas)
 
     def _timed(self, kind: str, system: SpinSystem, source: FieldSource, replicas: int = 1) -> float:
         key = (kind, system.fingerprint, replicas)

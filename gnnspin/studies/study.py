@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from gnnspin.analysis.trajectory import TrajectoryAnalysisConfig
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, StoreError
 from gnnspin.core.yaml_loader import Loader
+from gnnspin.datasets.conditions import with_parameters
 from gnnspin.dynamics.job import SimulationConfig
 from gnnspin.dynamics.source_config import SourceConfig
 from gnnspin.electrons.electronic_source import ElectronicRecipe
+from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.labels import GenerateConfig
 from gnnspin.labels.config import SourceRecipe
 from gnnspin.runs import MAY_CHANGE
@@ -41,8 +43,10 @@ class StudyRun(SimulationConfig):
         description="exact: the labels' Hamiltonian and the study's solver; learned: the trained model; or a source of "
         "the run's own, as in `gnnspin simulate`"
     )
-    exact: ElectronicRecipe | None = Field(
-        default=None, description="exact solver of this run and of its errors, in place of the study's: another voltage"
+    parameters: dict[str, float] = Field(
+        default={},
+        description="parameters of the Hamiltonian and its exact solver that differ in this run, such as mu or "
+        "voltage; a learned family of models is taken at those of them that it knows",
     )
     rival: str | None = Field(default=None, description="rival that drives a learned run; null: the study's model")
     after: str | None = Field(
@@ -80,7 +84,7 @@ class StudyRun(SimulationConfig):
 
 
 #: Keys of a run that are not those of a simulation.
-_BESIDE = {"terms", "exact", "rival", "after"}
+_BESIDE = {"terms", "parameters", "rival", "after"}
 
 
 class Comparison(Config):
@@ -161,6 +165,16 @@ class Rival(Config):
     training: TrainingConfig | None = Field(default=None, description="default: that of the study")
 
 
+class _Electrons(Config):
+    """A Hamiltonian and its exact solver."""
+
+    hamiltonian: HamiltonianRecipe
+    solver: ElectronicRecipe
+
+    def both(self) -> tuple[Recipe, Recipe]:
+        return self.hamiltonian, self.solver
+
+
 class Study(Config):
     """A known system: labels, a model, runs under the exact and the learned field, their observables and comparison.
 
@@ -218,17 +232,41 @@ class Study(Config):
         for name, run in self.runs.items():
             if run.learned and missing and self.pretrained is None:
                 raise ValueError(f"runs.{name}: source learned needs labels, held_out and model")
-            if run.source == "exact" and (self.labels is None or self.exact_of(name) is None):
-                raise ValueError(f"runs.{name}: source exact needs labels (for the Hamiltonian) and exact")
+            if run.source == "exact" or run.parameters:
+                self._solvable(f"runs.{name}", name)
             if run.rival is not None and (run.rival not in self.rivals or not run.learned):
                 raise ValueError(
                     f"runs.{name}: rival {run.rival!r} drives a run with source learned; rivals: {list(self.rivals)}"
                 )
         return self
 
-    def exact_of(self, run: str) -> Recipe | None:
-        """Exact solver of a run: its own, or the study's."""
-        return self.runs[run].exact or self.exact
+    def electrons(self, run: str, solver: Recipe | None = None) -> tuple[Recipe, Recipe]:
+        """Hamiltonian and exact solver of a run, at its parameters; `solver` in place of the study's.
+
+        Raises
+        ------
+        InvalidInput
+            If the study has none, or they have no such parameter.
+        pydantic.ValidationError
+            If a parameter is out of range.
+        """
+        chosen, values = solver or self.exact, self.runs[run].parameters
+        if self.labels is None or chosen is None:
+            raise InvalidInput(f"runs.{run}: give labels (for the Hamiltonian) and exact, its solver")
+        if not values:
+            return self.labels.hamiltonian, chosen
+        record = {
+            "hamiltonian": self.labels.hamiltonian.model_dump(mode="json"),
+            "solver": {"kind": chosen.described_class.kind, **chosen.model_dump(mode="json")},
+        }
+        return _Electrons.model_validate(with_parameters(record, values)).both()
+
+    def _solvable(self, key: str, run: str) -> Recipe:
+        """Solver of a run; ValueError, with the key that needs it, where there is none."""
+        try:
+            return self.electrons(run)[1]
+        except (InvalidInput, ValidationError) as error:
+            raise ValueError(f"{key}: {error}") from error
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:
@@ -258,9 +296,7 @@ class Study(Config):
         for name, errors in self.errors.items():
             if not self.runs[name].learned:
                 raise ValueError(f"errors: {name!r} runs under the exact solver; name a learned run")
-            exact = self.exact_of(name)
-            if exact is None or self.labels is None:
-                raise ValueError(f"errors.{name}: give labels and exact, the Hamiltonian and its solver")
+            exact = self._solvable(f"errors.{name}", name)
             if errors.window is not None and exact.arguments().get("mu") is None:
                 raise ValueError(
                     f"errors.{name}: windows have no electron number of their own; give exact.mu, or solve all"
@@ -277,8 +313,8 @@ class Study(Config):
             if motion.reference is not None and motion.reference not in motion.curves:
                 raise ValueError(f"motions.{label}: reference {motion.reference!r} is none of {list(motion.curves)}")
         for label, drawn in self.maps.items():
-            if drawn.quantity in ("electron_density", "hole_density") and self.exact_of(drawn.run) is None:
-                raise ValueError(f"maps.{label}: densities of electrons need labels and exact")
+            if drawn.quantity in ("electron_density", "hole_density"):
+                self._solvable(f"maps.{label}", drawn.run)
         return self
 
     def _comparable(self, label: str, each: Comparison) -> None:

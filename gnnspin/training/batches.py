@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gnnspin.core.containers import TensorContainer, move_arrays
 from gnnspin.core.errors import InvalidInput
+from gnnspin.datasets.conditions import label_groups
 from gnnspin.datasets.labels import LabelSet
+from gnnspin.models.architectures.family import Family
 from gnnspin.models.base import SpinModel
 from gnnspin.systems import SpinSystem, union
 
@@ -26,6 +29,9 @@ class Batch(TensorContainer):
         What `model.prepare(system)` returned.
     spins, field : (R, N, 3)
     energy : (R, n_graphs) or None
+    scale : (n_graphs,) or None
+        Of a family of Hamiltonians, what errors are divided by: the torque expected at the parameters of each system
+        over that of the whole set.
     """
 
     system: SpinSystem
@@ -33,6 +39,7 @@ class Batch(TensorContainer):
     spins: Tensor
     field: Tensor
     energy: Tensor | None
+    scale: Tensor | None = None
 
     @property
     def n_snapshots(self) -> int:
@@ -58,15 +65,17 @@ class LabelStatistics:
 
 
 class SnapshotTable:
-    """All labels of a set as float tensors, grouped by system, with batches of equal geometry.
+    """All labels of a set as float tensors, grouped by system (and parameters), with batches of equal geometry.
 
     Systems with at least `batch_size` snapshots give dense batches; the snapshots of all others (amorphous packings,
     one or few each) are joined, `batch_size` at a time, into unions of systems.
 
+    A model of a family of Hamiltonians gets with every batch the parameters that the labels record.
+
     Raises
     ------
     InvalidInput
-        If the set is empty.
+        If the set is empty, or labels lack a parameter of the family or have it outside of its range.
     """
 
     def __init__(self, labels: LabelSet, model: SpinModel, batch_size: int, dtype: torch.dtype) -> None:
@@ -74,7 +83,12 @@ class SnapshotTable:
             raise InvalidInput("the set of labels is empty")
         self._model = model
         self._batch_size = batch_size
-        self._groups = [labels.stacked(indices) for indices in labels.by_system().values()]
+        found = list(label_groups(labels, model.parameter_names))
+        self._groups = [labels.stacked(indices) for indices, _ in found]
+        self._family = model if isinstance(model, Family) else None
+        self._parameters = torch.tensor(np.array([point for _, point in found]))
+        if self._family is not None:
+            _require_inside(self._family, self._parameters)
         self._dtype = dtype
         self._prepared: dict[str, Any] = {}
         self.statistics = self._statistics()
@@ -86,6 +100,11 @@ class SnapshotTable:
         energies = [g.energy for g in self._groups]
         known = [float(e.sum()) for e in energies if e is not None]
         return LabelStatistics(square, field, sum(known) / sites if len(known) == len(energies) else 0.0)
+
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Parameters (n, P) and root mean square torques per spin (n,), one row for every group of labels."""
+        squares = [g.torque.square().sum(-1).mean() for g in self._groups]
+        return self._parameters, torch.stack(squares).sqrt().double()
 
     @property
     def has_energy(self) -> bool:
@@ -113,15 +132,21 @@ class SnapshotTable:
             group = self._groups[members[0][0]]
             index = torch.tensor([k for _, k in members])
             energy = None if group.energy is None else group.energy[index][:, None]
-            return self._batch(group.system, group.spins[index], group.field[index], energy)
+            return self._batch(group.system, group.spins[index], group.field[index], energy, members[:1])
         groups = [self._groups[g] for g, _ in members]
         spins = torch.cat([group.spins[k] for group, (_, k) in zip(groups, members, strict=True)])
         field = torch.cat([group.field[k] for group, (_, k) in zip(groups, members, strict=True)])
         energies = [group.energy[k] for group, (_, k) in zip(groups, members, strict=True) if group.energy is not None]
         energy = torch.stack(energies)[None] if len(energies) == len(groups) else None
-        return self._batch(union([group.system for group in groups]), spins[None], field[None], energy)
+        return self._batch(union([group.system for group in groups]), spins[None], field[None], energy, members)
 
-    def _batch(self, system: SpinSystem, spins: Tensor, field: Tensor, energy: Tensor | None) -> Batch:
+    def parameters_of(self, members: list[tuple[int, int]]) -> Tensor:
+        """Parameters (n, P) of the Hamiltonian behind (group, snapshot)."""
+        return self._parameters[[g for g, _ in members]]
+
+    def _batch(
+        self, system: SpinSystem, spins: Tensor, field: Tensor, energy: Tensor | None, members: list[tuple[int, int]]
+    ) -> Batch:
         cache = system.n_graphs == 1
         data = self._prepared.get(system.fingerprint) if cache else None
         if data is None:
@@ -129,7 +154,23 @@ class SnapshotTable:
             data = move_arrays(self._model.prepare(system), "cpu", self._dtype)
             if cache:
                 self._prepared[system.fingerprint] = data
-        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy)
+        scale = None
+        if self._family is not None:
+            parameters = self.parameters_of(members)
+            data = self._family.with_parameters(data, parameters)
+            scale = (self._family.torque_scale(parameters) / self.statistics.torque**0.5).to(self._dtype)
+        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy, scale)
+
+
+def _require_inside(family: Family, parameters: Tensor) -> None:
+    """InvalidInput if labels are outside of the ranges of a family."""
+    for point in parameters.unique(dim=0).tolist():
+        if far := family.outside(dict(zip(family.parameter_names, point, strict=True))):
+            name, value = next(iter(far.items()))
+            raise InvalidInput(
+                f"labels with {name}={value:g} are outside of the family, {family.range_text}; widen the range of "
+                f"{name} in `conditions`, or leave these labels out"
+            )
 
 
 def _order(length: int, generator: torch.Generator | None) -> list[int]:

@@ -18,7 +18,7 @@ from gnnspin.core.spins import torque
 from gnnspin.datasets.labels import LabelSet, StackedLabels
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.force_field import ForceField
-from gnnspin.systems import SpinSystem
+from gnnspin.force_fields.members import on_labels
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     ----------
     source : FieldSource
         A `ForceField` or `Committee` is moved to each label's system; any other must live on the labels' one system.
+        Of a family of models the member at each label's parameters is evaluated.
     labels : LabelSet
 
     Raises
@@ -154,8 +155,7 @@ def evaluate(source: FieldSource, labels: LabelSet) -> Evaluation:
     if len(labels) == 0:
         raise InvalidInput("cannot evaluate on an empty set of labels")
     snapshots: dict[int, _Snapshot] = {}
-    for system, indices in labels.by_system().items():
-        here = _on_system(source, system)
+    for _, here, indices in on_labels(source, labels):
         stack = labels.stacked(indices)
         for k, index in enumerate(indices.tolist()):
             snapshots[index] = _snapshot(here, stack, k)
@@ -177,14 +177,6 @@ def _trained_on_fields(source: FieldSource) -> bool:
     members = source.members if isinstance(source, Committee) else (source,)
     training = [member.provenance.get("training", {}) for member in members if isinstance(member, ForceField)]
     return all(settings.get("loss") != "torque" for settings in training)
-
-
-def _on_system(source: FieldSource, system: SpinSystem) -> FieldSource:
-    if source.system == system:
-        return source
-    if isinstance(source, ForceField | Committee):
-        return source.on(system)
-    raise InvalidInput(f"{type(source).__name__} lives on {source.system}, the labels on {system}")
 
 
 def _summarise(snapshots: list[_Snapshot], provenances: list[Mapping[str, Any]], field_trained: bool) -> Evaluation:

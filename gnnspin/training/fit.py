@@ -21,11 +21,12 @@ from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.models.architectures.family import Family
 from gnnspin.models.architectures.linear_cluster_expansion import LinearSpinModel
 from gnnspin.models.base import SpinModel
 from gnnspin.runs import interruptible, replaced, run_folder
 from gnnspin.training.averaging import MovingAverage
-from gnnspin.training.batches import SnapshotTable
+from gnnspin.training.batches import Batch, SnapshotTable
 from gnnspin.training.config import TrainingConfig
 from gnnspin.training.identity import TrainingRun
 from gnnspin.training.linear import fit_linear
@@ -38,6 +39,9 @@ _BEST, _LAST = "best", "last"
 
 #: Features are standardised on up to so many snapshots, of up to so many sites together.
 CALIBRATION_SNAPSHOTS, CALIBRATION_SITES = 16, 20_000
+
+#: The mean energies of a family are fitted to so many batches of one member each.
+FAMILY_SNAPSHOTS = 200
 
 #: Models that start from a solution in closed form see so many snapshots for it.
 START_SNAPSHOTS = 40
@@ -270,6 +274,9 @@ def _check_tensorboard(config: TrainingConfig) -> None:
 
 
 def _scale_energies(model: SpinModel, table: SnapshotTable) -> None:
+    if isinstance(model, Family):
+        model.fit_units(*table.units())
+        return
     model.energy_scale.fill_(table.statistics.torque**0.5)
     model.energy_shift.fill_(table.statistics.energy_mean)
 
@@ -288,13 +295,23 @@ def _settle_energies(model: SpinModel, table: SnapshotTable) -> None:
     """Shift the site energies so that the mean energy is that of the labels; fields leave the constant free."""
     if not (table.has_energy and model.conservative):
         return
-    missing, sites = 0.0, 0
-    for members in table.plan(torch.Generator().manual_seed(0))[:CALIBRATION_SNAPSHOTS]:
-        batch = table.batch(members)
-        energy = model.site_energies(batch.data, batch.spins).to(torch.float64).sum()
-        missing += float(batch.energy.to(torch.float64).sum() - energy)  # type: ignore[union-attr]
-        sites += batch.spins[..., 0].numel()
-    model.energy_shift += missing / sites
+    batches = table.plan(torch.Generator().manual_seed(0))
+    if isinstance(model, Family):
+        chosen = [members for members in batches if len({g for g, _ in members}) == 1][:FAMILY_SNAPSHOTS]
+        found = [_missing_energy(model, table.batch(members)) for members in chosen]
+        points = [table.parameters_of(members[:1]) for members in chosen]
+        if chosen:
+            model.shift_energies(torch.cat(points), torch.tensor([missing / n for missing, n in found]))
+        return
+    found = [_missing_energy(model, table.batch(members)) for members in batches[:CALIBRATION_SNAPSHOTS]]
+    model.energy_shift += sum(missing for missing, _ in found) / sum(n for _, n in found)
+
+
+def _missing_energy(model: SpinModel, batch: Batch) -> tuple[float, int]:
+    """What the energies of a batch lack, and its number of sites."""
+    energy = model.site_energies(batch.data, batch.spins).to(torch.float64).sum()
+    assert batch.energy is not None
+    return float(batch.energy.to(torch.float64).sum() - energy), batch.spins[..., 0].numel()
 
 
 def _load_best(model: SpinModel, directory: Path, module: FieldFitting) -> None:

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
+from gnnspin.datasets.conditions import require_varied
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.force_fields.calibration import require_enough
@@ -17,6 +18,7 @@ from gnnspin.force_fields.files import load, save
 from gnnspin.force_fields.last_layer import require_hidden_units
 from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.models import for_system
+from gnnspin.models.architectures.family import Family
 from gnnspin.models.base import SpinModel
 from gnnspin.runs import run_folder, write_json
 from gnnspin.systems import SpinSystem
@@ -34,6 +36,12 @@ class ModelConfig(Config):
     name: str = Field(default="spin_cluster_expansion", description="architecture; `gnnspin info` lists them")
     cutoff: float = Field(gt=0, description="radius of the graph, in lattice spacings")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="see `gnnspin info`")
+    conditions: dict[str, tuple[float, float]] | None = Field(
+        default=None,
+        description="a family of models: parameters of the Hamiltonian, with their ranges, that the weights depend on; "
+        "the labels must record them",
+        examples=[{"J": [1.0, 6.0], "filling": [0.1, 0.5]}],
+    )
     seed: int = Field(default=0, ge=0, description="seed of the initial weights")
 
     def build(self, system: SpinSystem, labels: LabelSet | None = None) -> SpinModel:
@@ -42,12 +50,17 @@ class ModelConfig(Config):
         With `labels` whose Hamiltonian is known, symmetries that it lacks are left out of the model, unless
         `hyperparameters` say otherwise: ``mirrors`` and ``time_reversal`` become false in a field, for instance.
         """
-        values = self.hyperparameters
+        name, values = self.name, self.hyperparameters
+        if self.conditions is not None:
+            if labels is not None:
+                require_varied(labels, tuple(self.conditions))
+            values = {"model": name, "hyperparameters": values, "conditions": self.conditions}
+            name = Family.name
         if labels is not None:
-            values = fitting_hyperparameters(self.name, system, values, label_symmetries(labels))
+            values = fitting_hyperparameters(name, system, values, label_symmetries(labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return for_system(self.name, system, self.cutoff, **values)
+            return for_system(name, system, self.cutoff, **values)
 
 
 class DataConfig(Config):

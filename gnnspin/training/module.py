@@ -42,16 +42,20 @@ class FieldFitting(lightning.LightningModule):
         return None if site is None else sum_over_graphs(batch.system, site), field
 
     def errors(self, batch: Batch, *, create_graph: bool) -> dict[str, Tensor]:
-        """Mean square errors per spin of torque and field, and per site of the energy."""
+        """Mean square errors per spin of torque and field, and per site of the energy, in units of `Batch.scale`."""
         energy, field = self.predict(batch, create_graph=create_graph)
         error = field - batch.field
+        if batch.scale is not None:
+            error = error / batch.scale[torch.as_tensor(batch.system.graph_index, device=error.device), None]
         result = {
             "torque": torque(batch.spins, error).square().sum(-1).mean(),
             "field": error.square().sum(-1).mean(),
         }
         if batch.energy is not None and energy is not None:
             sites = torch.tensor([part.n_sites for part in batch.system.parts], device=energy.device)
-            result["energy"] = ((energy - batch.energy).square() / sites).mean().to(error.dtype)
+            squares = (energy - batch.energy).square() / sites
+            squares = squares if batch.scale is None else squares / batch.scale.square()
+            result["energy"] = squares.mean().to(error.dtype)
         return result
 
     def loss(self, errors: dict[str, Tensor], epoch: int) -> Tensor:

@@ -3,6 +3,7 @@
 from gnnspin.models.architectures.behler_parrinello import BehlerParrinello
 from gnnspin.models.architectures.convolutional import Convolutional
 from gnnspin.models.architectures.equivariant_tensor_network import EquivariantTensorNetwork
+from gnnspin.models.architectures.family import Family
 from gnnspin.models.architectures.gatv2 import GATv2
 from gnnspin.models.architectures.invariant_message_passing import InvariantMessagePassing
 from gnnspin.models.architectures.linear_cluster_expansion import LinearClusterExpansion
@@ -19,6 +20,7 @@ __all__ = [
     "BehlerParrinello",
     "Convolutional",
     "EquivariantTensorNetwork",
+    "Family",
     "GATv2",
     "InvariantMessagePassing",
     "LinearClusterExpansion",
