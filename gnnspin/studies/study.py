@@ -194,7 +194,7 @@ class Study(Config):
     training: TrainingConfig = TrainingConfig()
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the labels the trainer validates on")
     rivals: dict[str, Rival] = Field(default={}, description="other models, by the name they have in the report")
-    seeds: tuple[int, ...] = Field(
+    seeds: Annotated[tuple[int, ...], MAY_CHANGE] = Field(
         default=(),
         description="seeds of further trainings of the model and of every rival; their errors are told as mean and "
         "spread, runs are those of the first",
