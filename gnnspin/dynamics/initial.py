@@ -32,6 +32,11 @@ class InitialConfig(Config):
     )
     frame: int = Field(default=-1, description="frame of a trajectory or .xyz file; -1: the last")
     amplitude: float = Field(default=0.0, ge=0, description="noise on an order, or on the spins of a file")
+    rotate: bool = Field(
+        default=True,
+        description="turn an order or a boundary by one random rotation of all spins; false where their directions are "
+        "tied to space, as by fields and spin-orbit coupling",
+    )
     seed: int = Field(default=0, ge=0, description="seed of random spins, and of the noise")
     replicas: int = Field(default=1, ge=1, description="independent copies, integrated together")
 
@@ -77,8 +82,8 @@ class InitialConfig(Config):
             raise InvalidInput(
                 f"{self.file} holds {len(order)} replicas; initial.replicas={self.replicas} is another number"
             )
-        if self.file is None or self.amplitude > 0:
-            rotate = self.file is None
+        rotate = self.file is None and self.rotate
+        if rotate or self.amplitude > 0:
             copies = [perturbed(one, self.amplitude, seed=self.seed + k, rotate=rotate) for k, one in enumerate(order)]
             order = torch.stack(copies)
         return (order[0] if len(order) == 1 else order).to(dtype)

@@ -33,7 +33,7 @@ def against_parameter(
         File to write.
     lines : mapping of str to (P, 2), optional
         Lines without points, such as a theory: by their labels, rows of the parameter and the value; one that has the
-        label of a curve is drawn in its colour and stands for itself.
+        label of a curve is drawn in its colour, through points that are not joined.
     xlabel, ylabel : str
         Names of the axes.
     ax : Axes, optional
@@ -57,7 +57,9 @@ def against_parameter(
             x, mean, error = row[np.argsort(row[:, 0])].T
             color, marker = style.PALETTE[k % len(style.PALETTE)], "os^Dv"[k % 5]
             bars = np.where(np.isfinite(error), error, 0.0)
-            axes.errorbar(x, mean, bars, color=color, marker=marker, ms=4, mfc="none" if k else color, label=label)
+            joined = "" if label in (lines or {}) else "-"
+            face = "none" if k else color
+            axes.errorbar(x, mean, bars, ls=joined, color=color, marker=marker, ms=4, mfc=face, label=label)
         for k, (label, line) in enumerate((lines or {}).items()):
             x, value = np.asarray(line, dtype=np.float64)[np.argsort(np.asarray(line, dtype=np.float64)[:, 0])].T
             own = list(rows).index(label) if label in rows else len(rows) + k

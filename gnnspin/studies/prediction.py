@@ -23,8 +23,8 @@ from gnnspin.systems import SpinSystem
 from gnnspin.training.job import ModelConfig
 from gnnspin.trajectories import Trajectory
 
-#: Fields of a time step of the Heun, rotation and semi-implicit integrators.
-_FIELDS_PER_STEP = 2
+#: Fields of a time step of the Heun, rotation and semi-implicit integrators, and of those that take another number.
+_FIELDS_PER_STEP, _FIELDS_OF = 2, {"extrapolated_midpoint": 1}
 
 
 def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, float]:
@@ -56,7 +56,7 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         left = run.n_steps - _steps_done(path)
         replicas = run.initial.replicas
         fields = clock.learned(name, system, replicas) if run.learned else clock.exact(name, system) * replicas
-        seconds[f"run {name}"] = left * _FIELDS_PER_STEP * fields
+        seconds[f"run {name}"] = left * _FIELDS_OF.get(run.integrator, _FIELDS_PER_STEP) * fields
     for name, errors in study.errors.items():
         done = (folder / f"errors_{name}.json").exists()
         solved = [] if done else solved_systems(study.runs[name].system.build(), errors)
@@ -84,8 +84,9 @@ def _minutes(seconds: float) -> str:
 def _solves(config: GenerateConfig) -> int:
     """Exact solves of all labels: one per snapshot, and those that drive relaxations under the exact field."""
     jobs = make_plan(config).jobs
-    driven = [job.sampler.n_steps for job in jobs if job.sampler.kind == "relaxation" and not job.sampler.force_field]
-    return sum(job.n_snapshots for job in jobs) + _FIELDS_PER_STEP * sum(driven)
+    driven = [job.sampler for job in jobs if job.sampler.kind == "relaxation" and not job.sampler.force_field]
+    fields = sum(each.n_steps * _FIELDS_OF.get(each.integrator, _FIELDS_PER_STEP) for each in driven)
+    return sum(job.n_snapshots for job in jobs) + fields
 
 
 def _steps_done(path: Path) -> int:

@@ -152,7 +152,7 @@ class CurlConfig(Config):
     run: str = Field(description="run whose states are taken, its first replica, and whose exact solver is")
     times: tuple[float, ...] = Field(min_length=1)
     sites: int = Field(default=24, ge=2, description="sites of a state, those of the largest exact torque")
-    step: float = Field(default=0.01, gt=0, description="angle by which spins are turned, for central differences")
+    step: float = Field(default=3e-3, gt=0, description="angle by which spins are turned, for central differences")
     exact: ElectronicRecipe | None = Field(
         default=None, description="exact solver, finer than that of the run: its errors are divided by the step"
     )
@@ -163,6 +163,9 @@ class Rival(Config):
 
     model: ModelConfig
     training: TrainingConfig | None = Field(default=None, description="default: that of the study")
+    seeds: Annotated[tuple[int, ...], MAY_CHANGE] = Field(
+        default=(), description="seeds of further trainings, as for the study's model"
+    )
 
 
 class _Electrons(Config):
@@ -196,8 +199,8 @@ class Study(Config):
     rivals: dict[str, Rival] = Field(default={}, description="other models, by the name they have in the report")
     seeds: Annotated[tuple[int, ...], MAY_CHANGE] = Field(
         default=(),
-        description="seeds of further trainings of the model and of every rival; their errors are told as mean and "
-        "spread, runs are those of the first",
+        description="seeds of further trainings of the model; its errors are told as mean and spread, runs are those "
+        "of the first",
     )
     pretrained: str | None = Field(default=None, description="model that comes with the package for this system")
     exact: ElectronicRecipe | None = Field(

@@ -42,13 +42,14 @@ def trainings(study: Study) -> Iterator[Training]:
     """All trainings of a study in their order: the first of every model, then those with further seeds."""
     if study.model is None:
         return
-    first = [Training("training", OWN, Path("training"), study.model, study.training)]
+    first, seeds = [Training("training", OWN, Path("training"), study.model, study.training)], {OWN: study.seeds}
     for name, rival in study.rivals.items():
         training = rival.training or study.training
         first.append(Training(f"rival {name}", name, Path("rivals") / name, rival.model, training))
+        seeds[name] = rival.seeds
     yield from first
-    for seed in study.seeds:
-        for each in first:
+    for each in first:
+        for seed in seeds[each.of]:
             yield Training(
                 f"{each.name}, seed {seed}",
                 each.of,
