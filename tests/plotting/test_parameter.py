@@ -18,6 +18,6 @@ def test_a_theory_takes_the_colour_of_its_curve_whose_points_are_not_joined(tmp_
     dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
     assert measured.get_linestyle() == "None"
     assert free.get_linestyle() == "-"
-    assert [line.get_color() for line in dashed][0] == measured.get_color()
+    assert dashed[0].get_color() == measured.get_color()
     assert dashed[0].get_xdata().tolist() == [0.0, 2.0]  # in the order of the parameter
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["other", "u = 0.1", "u = 0.2"]
