@@ -7,6 +7,7 @@ from gnnspin.core.lazy import lazy_names
 if TYPE_CHECKING:
     from gnnspin.analysis.comparison import ComparisonConfig, compare
     from gnnspin.analysis.cost import FieldCost, field_cost
+    from gnnspin.analysis.curl import CurlAgreement, FieldCurl, curl_agreement, field_curl
     from gnnspin.analysis.field_response import Agreement, response, response_agreement
     from gnnspin.analysis.locality import Locality, LocalityConfig, analyze_locality, conditional_variance
     from gnnspin.analysis.locality_plot import locality_figure
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Agreement",
     "ComparisonConfig",
+    "CurlAgreement",
     "FieldCost",
+    "FieldCurl",
     "GrowthConfig",
     "Locality",
     "LocalityConfig",
@@ -30,8 +33,10 @@ __all__ = [
     "analyze_trajectory",
     "compare",
     "conditional_variance",
+    "curl_agreement",
     "draw_run_errors",
     "field_cost",
+    "field_curl",
     "locality_figure",
     "response",
     "response_agreement",
@@ -43,6 +48,7 @@ __all__ = [
 _NAMES = {
     "comparison": ("ComparisonConfig", "compare"),
     "cost": ("FieldCost", "field_cost"),
+    "curl": ("CurlAgreement", "FieldCurl", "curl_agreement", "field_curl"),
     "locality": ("Locality", "LocalityConfig", "analyze_locality", "conditional_variance"),
     "locality_plot": ("locality_figure",),
     "field_response": ("Agreement", "response", "response_agreement"),

@@ -145,12 +145,17 @@ def response_agreement(
     ]
 
 
-def _turned(spins: Tensor, sites: Tensor, step: float) -> Tensor:
+def tangent_frames(spins: Tensor) -> Tensor:
+    """Two unit vectors (M, 2, 3) across each spin (M, 3); the second is the spin's cross product with the first."""
+    axis = torch.eye(3, dtype=spins.dtype)[spins.abs().argmin(-1)]
+    first = normalize(torch.linalg.cross(spins, axis))
+    return torch.stack([first, torch.linalg.cross(spins, first)], dim=1)
+
+
+def turned_copies(spins: Tensor, sites: Tensor, step: float) -> Tensor:
     """Copies (M, 2, 2, N, 3) of the spins: each site turned along two directions (axis 1), forth and back (axis 2)."""
     own = spins[sites]
-    axis = torch.eye(3, dtype=spins.dtype)[own.abs().argmin(-1)]
-    first = normalize(torch.linalg.cross(own, axis))
-    frame = torch.stack([first, torch.linalg.cross(own, first)], dim=1)  # (M, 2, 3)
+    frame = tangent_frames(own)
     sign = torch.tensor([1.0, -1.0], dtype=spins.dtype)[None, None, :, None]
     moved = np.cos(step) * own[:, None, None] + np.sin(step) * sign * frame[:, :, None]
     copies = spins.repeat(len(sites), 2, 2, 1, 1)
@@ -160,7 +165,7 @@ def _turned(spins: Tensor, sites: Tensor, step: float) -> Tensor:
 
 def _slopes(source: FieldSource, spins: Tensor, site: int, step: float) -> tuple[Tensor, Tensor]:
     """Derivatives (2, N, 3) of all fields, across the spins, and (2, 3) of the own torque by two turns of one spin."""
-    copies = _turned(spins, torch.tensor([site]), step)[0]
+    copies = turned_copies(spins, torch.tensor([site]), step)[0]
     field = source.field(copies)
     own = torque(copies[:, :, site], field[:, :, site])
     return project_tangent((field[:, 0] - field[:, 1]) / (2 * step), spins), (own[:, 0] - own[:, 1]) / (2 * step)
@@ -174,6 +179,6 @@ def _by_reciprocity(source: FieldSource, spins: Tensor, site: int, step: float) 
 
 
 def _directly(source: FieldSource, spins: Tensor, site: int, moved: Tensor, step: float) -> Tensor:
-    copies = _turned(spins, moved, step)
+    copies = turned_copies(spins, moved, step)
     own = torque(copies[..., site, :], source.field(copies)[..., site, :])  # (M, 2, 2, 3)
     return ((own[:, :, 0] - own[:, :, 1]) / (2 * step)).square().sum((1, 2)).sqrt()

@@ -33,8 +33,12 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _is_complex(value: Any) -> bool:
+    return any(map(_is_complex, value)) if isinstance(value, tuple) else isinstance(value, complex)
+
+
 def _listed(value: Any) -> Any:
-    if np.iscomplexobj(value):
+    if _is_complex(value) if isinstance(value, tuple) else np.iscomplexobj(value):
         array = np.asarray(value)
         return {"real": array.real.tolist(), "imag": array.imag.tolist()}
     return [_listed(each) for each in value] if isinstance(value, tuple) else value
@@ -46,6 +50,15 @@ Numbers = Annotated[
     BeforeValidator(_numbers),
     PlainSerializer(_listed),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array"}]}),
+]
+
+
+#: Numbers of sites, or the name of a group of them such as ``left``.
+Sites = Annotated[
+    Any,
+    BeforeValidator(lambda value: value if isinstance(value, str) else _numbers(value)),
+    PlainSerializer(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}),
 ]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import as_spins, normalize, random_spins
-from gnnspin.observables import perturbed, reference_order
+from gnnspin.observables import BoundaryConfig, perturbed, reference_order
 from gnnspin.observables.orders import ORDERS, order_digest
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.structures import read_spins
@@ -27,8 +27,16 @@ class InitialConfig(Config):
         default=None,
         description="spins of your own: .npz, .npy (N, 3) or (replicas, N, 3), a trajectory .h5, or .xyz with moments",
     )
+    boundary: BoundaryConfig | None = Field(
+        default=None, description="boundary between two orders of a lattice, in place of kind and file"
+    )
     frame: int = Field(default=-1, description="frame of a trajectory or .xyz file; -1: the last")
     amplitude: float = Field(default=0.0, ge=0, description="noise on an order, or on the spins of a file")
+    rotate: bool = Field(
+        default=True,
+        description="turn an order or a boundary by one random rotation of all spins; false where their directions are "
+        "tied to space, as by fields and spin-orbit coupling",
+    )
     seed: int = Field(default=0, ge=0, description="seed of random spins, and of the noise")
     replicas: int = Field(default=1, ge=1, description="independent copies, integrated together")
 
@@ -36,6 +44,8 @@ class InitialConfig(Config):
     def _one_start(self) -> InitialConfig:
         if self.file is not None and "kind" in self.model_fields_set and self.kind != "random":
             raise ValueError(f"kind={self.kind} and file={self.file}: give one of them")
+        if self.boundary is not None and (self.file is not None or self.kind != "random"):
+            raise ValueError("boundary stands in place of kind and file: give one of them")
         return self
 
     def content(self) -> dict[str, str]:
@@ -62,21 +72,24 @@ class InitialConfig(Config):
         StoreError
             If a trajectory or a structure file cannot be read.
         """
-        if self.file is None and self.kind == "random":
+        if self.file is None and self.boundary is None and self.kind == "random":
             replicas = () if self.replicas == 1 else (self.replicas,)
             return random_spins(system.n_sites, replicas=replicas, seed=self.seed, dtype=dtype)
-        order = reference_order(self.kind, system) if self.file is None else self._read(self.file, system)
+        order = self._order(system) if self.file is None else self._read(self.file, system)
         if order.ndim == 2:
             order = order.expand(self.replicas, *order.shape)
         elif self.replicas not in (1, len(order)):
             raise InvalidInput(
                 f"{self.file} holds {len(order)} replicas; initial.replicas={self.replicas} is another number"
             )
-        if self.file is None or self.amplitude > 0:
-            rotate = self.file is None
+        rotate = self.file is None and self.rotate
+        if rotate or self.amplitude > 0:
             copies = [perturbed(one, self.amplitude, seed=self.seed + k, rotate=rotate) for k, one in enumerate(order)]
             order = torch.stack(copies)
         return (order[0] if len(order) == 1 else order).to(dtype)
+
+    def _order(self, system: SpinSystem) -> Tensor:
+        return reference_order(self.kind, system) if self.boundary is None else self.boundary.build(system)
 
     def _read(self, path: Path, system: SpinSystem) -> Tensor:
         if path.suffix == ".h5":

@@ -13,7 +13,7 @@ from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
-from gnnspin.electrons.equilibrium import SolverRecipe
+from gnnspin.electrons.electronic_source import ElectronicRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.force_fields.model_file import ModelFile
 from gnnspin.systems import SpinSystem
@@ -25,7 +25,9 @@ class SourceConfig(Config):
     model: str | None = Field(default=None, description="file of a learned force field, or folder of a committee")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where the source is computed")
     hamiltonian: HamiltonianRecipe | None = Field(default=None, description="the electrons of an exact solver")
-    solver: SolverRecipe | None = Field(default=None, description="exact solver, with its temperature and ensemble")
+    solver: ElectronicRecipe | None = Field(
+        default=None, description="exact solver, with its temperature and ensemble, or its contacts and voltage"
+    )
     described: Annotated[Recipe, RecipeOf(FieldSource)] | None = Field(
         default=None, description="any source: its kind and parameters, here or directly under source"
     )

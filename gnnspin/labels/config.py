@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from gnnspin.core.config import Config
@@ -18,6 +19,7 @@ from gnnspin.dynamics import INTEGRATORS, Protocol
 from gnnspin.electrons.electronic_source import ElectronicRecipe
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.labels.family import FamilyConfig
+from gnnspin.observables import BoundaryConfig
 from gnnspin.observables.orders import ORDERS, is_order, order_digest
 from gnnspin.systems.config import SystemConfig
 
@@ -33,6 +35,10 @@ def _require_order(name: str) -> str:
         known = ", ".join(ORDERS.names())
         raise ValueError(f"order {name!r} is unknown; known: {known}, and existing files .npz or .npy of spins")
     return name
+
+
+#: Range from which a number is drawn uniformly for each configuration.
+Range: TypeAlias = tuple[float, float]
 
 
 class RandomSampler(Config):
@@ -51,7 +57,7 @@ class PerturbedOrderSampler(Config):
         description="names of orders, or files of spins of one's own (.npz, .npy), one or several, used in turn",
         examples=[["120-degree"], "spins.npz"],
     )
-    amplitude: tuple[float, float] = Field(
+    amplitude: Range = Field(
         default=(0.05, 0.5), description="range of the noise's standard deviation, drawn uniformly per configuration"
     )
     count: int = Field(gt=0, description="configurations for each system")
@@ -72,6 +78,50 @@ class PerturbedOrderSampler(Config):
         if not 0 <= amplitude[0] <= amplitude[1]:
             raise ValueError(f"amplitude {list(amplitude)} must be a range [low, high] with 0 <= low <= high")
         return amplitude
+
+
+class BoundaryRanges(Config):
+    """Boundaries between two orders with numbers drawn from ranges, see `gnnspin.observables.order_boundary`."""
+
+    orders: tuple[str, str] = Field(
+        default=("neel", "ferromagnet"), description="orders before the boundary and behind it, by name or file"
+    )
+    place: Range = Field(default=(0.2, 0.8), description="range of its place, as a share of the length")
+    width: Range = Field(default=(1.0, 3.0), description="range of the width w of tanh(x / w)")
+    wave: Range = Field(default=(0.0, 0.0), description="range of the amplitude of one wave of the boundary")
+    direction: int = Field(default=0, ge=0, le=2, description="lattice direction across the boundary")
+    turn: float = Field(default=90.0, description="degrees between the two orders")
+    amplitude: Range = Field(default=(0.0, 0.2), description="range of the noise's standard deviation")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> BoundaryRanges:
+        for name in ("place", "width", "wave", "amplitude"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name}={[low, high]} must be a range [low, high] with 0 <= low <= high")
+            if name in BoundaryConfig.model_fields:
+                for value in (low, high):
+                    self._boundary(**{name: value})
+        return self
+
+    def _boundary(self, **values: float) -> BoundaryConfig:
+        return BoundaryConfig(orders=self.orders, direction=self.direction, turn=self.turn, **values)
+
+    def drawn(self, seed: int) -> tuple[BoundaryConfig, float]:
+        """A boundary and the noise on it, functions of the seed."""
+        generator = np.random.default_rng(seed)
+        place, width, wave, amplitude = (
+            float(generator.uniform(*bounds)) for bounds in (self.place, self.width, self.wave, self.amplitude)
+        )
+        phase = float(generator.uniform(0, 360))
+        return self._boundary(place=place, width=width, wave=wave, phase=phase), amplitude
+
+
+class BoundarySampler(BoundaryRanges):
+    """Boundaries between two orders, turned at random as a whole, with noise on every spin component."""
+
+    kind: Literal["boundary"] = "boundary"
+    count: int = Field(gt=0, description="configurations for each system")
 
 
 class RelaxationSampler(Config):
@@ -96,6 +146,10 @@ class RelaxationSampler(Config):
         description="further terms that drive the spins, such as a Zeeman field; labels are of the electrons alone",
     )
     integrator: str = Field(default="semi_implicit", description="name of the integrator")
+    boundary: BoundaryRanges | None = Field(
+        default=None,
+        description="boundary between two orders, drawn for each trajectory, that it starts from in place of an order",
+    )
     order: str | None = Field(
         default=None, description="order, or file of spins (.npz, .npy), that the trajectories start from; null: random"
     )
@@ -125,6 +179,12 @@ class RelaxationSampler(Config):
         return name
 
     @model_validator(mode="after")
+    def _one_start(self) -> RelaxationSampler:
+        if self.boundary is not None and (self.order is not None or self.amplitude > 0):
+            raise ValueError("boundary stands in place of order and amplitude: give one of them")
+        return self
+
+    @model_validator(mode="after")
     def _whole_intervals(self) -> RelaxationSampler:
         if self.n_steps % self.save_every:
             raise ValueError(f"n_steps={self.n_steps} must be a multiple of save_every={self.save_every}")
@@ -151,8 +211,15 @@ class GivenSampler(Config):
 
 
 Sampler = Annotated[
-    RandomSampler | PerturbedOrderSampler | RelaxationSampler | GivenSampler, Field(discriminator="kind")
+    RandomSampler | PerturbedOrderSampler | BoundarySampler | RelaxationSampler | GivenSampler,
+    Field(discriminator="kind"),
 ]
+
+
+def _boundary_orders(sampler: Sampler) -> tuple[str, ...]:
+    """Orders on both sides of the boundaries of a sampler."""
+    ranges = sampler.boundary if isinstance(sampler, RelaxationSampler) else sampler
+    return ranges.orders if isinstance(ranges, BoundaryRanges) else ()
 
 
 class GenerateConfig(Config):
@@ -208,6 +275,7 @@ class GenerateConfig(Config):
         """Hash of the content of every file of an order."""
         names = [name for sampler in self.samplers if sampler.kind == "perturbed_order" for name in sampler.orders]
         names += [sampler.order for sampler in self.samplers if sampler.kind == "relaxation" and sampler.order]
+        names += [name for sampler in self.samplers for name in _boundary_orders(sampler)]
         return {name: order_digest(name) for name in names if name not in ORDERS}
 
     def named_files(self) -> dict[str, str]:

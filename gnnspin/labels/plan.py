@@ -9,7 +9,14 @@ import pydantic
 
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
-from gnnspin.labels.config import GenerateConfig, GivenSampler, PerturbedOrderSampler, RelaxationSampler, Sampler
+from gnnspin.labels.config import (
+    BoundaryRanges,
+    GenerateConfig,
+    GivenSampler,
+    PerturbedOrderSampler,
+    RelaxationSampler,
+    Sampler,
+)
 from gnnspin.labels.given import given_spins
 from gnnspin.observables.orders import reference_order
 from gnnspin.systems.system import SpinSystem
@@ -132,8 +139,18 @@ def _check_fit(sampler: Sampler, index: int, system: SpinSystem) -> None:
             recipe.build(system)
     if isinstance(sampler, RelaxationSampler) and index == 0 and sampler.order is not None:
         _check_order(sampler.order, sampler.kind, system)
+    ranges = sampler.boundary if isinstance(sampler, RelaxationSampler) else sampler
+    if isinstance(ranges, BoundaryRanges) and index == 0:
+        _check_boundary(ranges, sampler.kind, system)
     if isinstance(sampler, PerturbedOrderSampler) and index < len(sampler.orders):
         _check_order(sampler.orders[index], sampler.kind, system)
+
+
+def _check_boundary(ranges: BoundaryRanges, kind: str, system: SpinSystem) -> None:
+    try:
+        ranges.drawn(0)[0].build(system)
+    except InvalidInput as error:
+        raise InvalidInput(f"sampler {kind} on {system}: {error}") from error
 
 
 def _check_order(name: str, kind: str, system: SpinSystem) -> None:

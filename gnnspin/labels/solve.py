@@ -23,7 +23,13 @@ from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.members import member_of_record
-from gnnspin.labels.config import GenerateConfig, GivenSampler, PerturbedOrderSampler, RelaxationSampler
+from gnnspin.labels.config import (
+    BoundarySampler,
+    GenerateConfig,
+    GivenSampler,
+    PerturbedOrderSampler,
+    RelaxationSampler,
+)
 from gnnspin.labels.given import given_spins
 from gnnspin.labels.plan import Job, make_plan
 from gnnspin.observables.orders import perturbed, reference_order
@@ -111,11 +117,18 @@ def _configuration(
         order = job.sampler.orders[job.index % len(job.sampler.orders)]
         spins = perturbed(reference_order(order, solver.system), amplitude, seed=job.seed)
         return spins, {"order": order, "amplitude": amplitude}
+    if isinstance(job.sampler, BoundarySampler):
+        boundary, amplitude = job.sampler.drawn(job.seed)
+        spins = perturbed(boundary.build(solver.system), amplitude, seed=job.seed)
+        return spins, {"boundary": boundary.model_dump(mode="json"), "noise": amplitude}
     return random_spins(solver.system.n_sites, seed=job.seed), {}
 
 
 def _start(sampler: RelaxationSampler, system: SpinSystem, seed: int) -> Tensor:
     """Spins (N, 3) at the beginning of a trajectory."""
+    if sampler.boundary is not None:
+        boundary, amplitude = sampler.boundary.drawn(seed)
+        return perturbed(boundary.build(system), amplitude, seed=seed)
     if sampler.order is None:
         return random_spins(system.n_sites, seed=seed)
     return perturbed(reference_order(sampler.order, system), sampler.amplitude, seed=seed, rotate=False)

@@ -4,6 +4,7 @@ from gnnspin.observables import correlation_kinds as _correlation_kinds  # noqa:
 from gnnspin.observables import kinds as _kinds  # noqa: F401  registers its observables
 from gnnspin.observables import standard_orders as _standard_orders  # noqa: F401  registers its orders
 from gnnspin.observables import texture_kinds as _texture_kinds  # noqa: F401  registers its observables
+from gnnspin.observables.boundaries import BoundaryConfig, order_boundary
 from gnnspin.observables.chirality import (
     scalar_chirality,
     site_average,
@@ -57,6 +58,7 @@ from gnnspin.observables.triangulation import Triangles, delaunay_cells, triangl
 from gnnspin.observables.walls import DomainWall, domain_wall
 
 __all__ = [
+    "BoundaryConfig",
     "Clusters",
     "DomainWall",
     "Estimate",
@@ -88,6 +90,7 @@ __all__ = [
     "mean_overlap",
     "nearest_neighbor_correlation",
     "neighbor_correlation",
+    "order_boundary",
     "pair_correlation",
     "pair_correlation_length",
     "perturbed",

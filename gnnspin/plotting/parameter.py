@@ -18,6 +18,7 @@ def against_parameter(
     curves: Mapping[str, ArrayLike],
     path: str | Path | None = None,
     *,
+    lines: Mapping[str, ArrayLike] | None = None,
     xlabel: str = "",
     ylabel: str = "",
     ax: Axes | None = None,
@@ -30,6 +31,9 @@ def against_parameter(
         By their labels; rows of the parameter, the mean and its standard error, NaN where there is none.
     path : path, optional
         File to write.
+    lines : mapping of str to (P, 2), optional
+        Lines without points, such as a theory: by their labels, rows of the parameter and the value; one that has the
+        label of a curve is drawn in its colour, through points that are not joined.
     xlabel, ylabel : str
         Names of the axes.
     ax : Axes, optional
@@ -53,8 +57,15 @@ def against_parameter(
             x, mean, error = row[np.argsort(row[:, 0])].T
             color, marker = style.PALETTE[k % len(style.PALETTE)], "os^Dv"[k % 5]
             bars = np.where(np.isfinite(error), error, 0.0)
-            axes.errorbar(x, mean, bars, color=color, marker=marker, ms=4, mfc="none" if k else color, label=label)
+            joined = "" if label in (lines or {}) else "-"
+            face = "none" if k else color
+            axes.errorbar(x, mean, bars, ls=joined, color=color, marker=marker, ms=4, mfc=face, label=label)
+        for k, (label, line) in enumerate((lines or {}).items()):
+            x, value = np.asarray(line, dtype=np.float64)[np.argsort(np.asarray(line, dtype=np.float64)[:, 0])].T
+            own = list(rows).index(label) if label in rows else len(rows) + k
+            color = style.PALETTE[own % len(style.PALETTE)]
+            axes.plot(x, value, "--", color=color, lw=1.0, label=None if label in rows else label)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        if len(rows) > 1:
+        if len(rows) + len(lines or {}) > 1:
             axes.legend(loc="best")
     return drawing, axes

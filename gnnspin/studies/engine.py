@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from gnnspin.analysis.curl import CurlAgreement
 from gnnspin.analysis.run_errors import draw_run_errors
 from gnnspin.analysis.trajectory import analyze_trajectory
 from gnnspin.analysis.trajectory_report import write_analysis
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
+from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.source import FieldSource
 from gnnspin.datasets import LabelSet, LabelStore
-from gnnspin.force_fields.files import load
+from gnnspin.dynamics.initial import InitialConfig
+from gnnspin.dynamics.source_config import SourceConfig
+from gnnspin.force_fields.files import load, read_header
+from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.labels import GenerateConfig, default_workers, generate
+from gnnspin.models.architectures.family import Family
 from gnnspin.plotting import parity_and_histogram
 from gnnspin.runs import run_folder
 from gnnspin.runs.stages import Stages
+from gnnspin.studies.curls import curls
 from gnnspin.studies.errors import OwnErrors, own_errors
 from gnnspin.studies.exact_and_learned import Agreement, agreement
+from gnnspin.studies.motions import draw_motion, movements
 from gnnspin.studies.pictures import draw_maps, draw_spectrum
 from gnnspin.studies.prediction import predicted_seconds, spoken
 from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.series import draw_series, series_points
-from gnnspin.studies.study import Study, read_study
+from gnnspin.studies.study import CurlConfig, Study, StudyRun, read_study
 from gnnspin.studies.table import study_file
+from gnnspin.studies.trainings import OWN, Training, held_out_groups, trainings
 from gnnspin.systems import SpinSystem
-from gnnspin.training import TrainingConfig, evaluate
-from gnnspin.training.job import DataConfig, ModelConfig, TrainJob, train
+from gnnspin.training import evaluate
+from gnnspin.training.job import DataConfig, TrainJob, train
 from gnnspin.trajectories import Trajectory
 
 #: Name of the trained model in the training's folder.
@@ -108,7 +118,7 @@ class _Work:
         """Do everything; returns the headline figures and the files."""
         if self.progress:
             self.stages.say(f"expected: {spoken(predicted_seconds(self.study, self.folder, self.model))}")
-        if not self.from_pretrained:
+        if not self.from_pretrained and self.study.model is not None:
             self._train_and_evaluate()
         results, timed = self.results, self.stages.timed
         for name in self.study.runs:
@@ -122,6 +132,11 @@ class _Work:
         for name, each in self.study.series.items():
             results.series[name] = series_points(each, results.analyses)
             draw_series(each, results.series[name], self.folder, name)
+        for name, motion in self.study.motions.items():
+            results.motions[name] = movements(motion, results.analyses, lambda run: Trajectory(self.trajectory(run)))
+            draw_motion(motion, results.motions[name], self.folder, name)
+        for name, curl in self.study.curls.items():
+            results.curls[name] = timed(f"curl {name}", partial(self._curls, name, curl))
         self._draw()
         return write_report(results, self.stages, self.folder)
 
@@ -131,40 +146,42 @@ class _Work:
 
     def _train_and_evaluate(self) -> None:
         study, folder = self.study, self.folder
+        assert study.labels is not None
+        assert study.held_out is not None
+        given, others = study.labels, study.held_out
         labels, held_out = folder / "labels.h5", folder / "held_out.h5"
-        self.stages.timed("labels", lambda: _labels(study.labels, labels, self.progress))
-        test = self.stages.timed("held-out labels", lambda: _labels(study.held_out, held_out, self.progress))
-        self.stages.timed("training", lambda: self._train(labels, study.model, study.training, folder / "training"))
+        self.stages.timed("labels", lambda: _labels(given, labels, self.progress))
+        test = self.stages.timed("held-out labels", lambda: _labels(others, held_out, self.progress))
+        for each in trainings(study):
+            self.stages.timed(each.name, partial(self._train, labels, each))
         self.stages.timed("held-out errors", lambda: self._evaluate(test))
-        for name, rival in study.rivals.items():
-            where, training = folder / "rivals" / name, rival.training or study.training
-            self.stages.timed(f"rival {name}", partial(self._train, labels, rival.model, training, where))
-            self.results.rivals[name] = evaluate(load(where / MODEL, test.systems[0]), test)
 
-    def _train(self, labels: Path, model: ModelConfig, training: TrainingConfig, folder: Path) -> None:
+    def _train(self, labels: Path, each: Training) -> None:
         data = DataConfig(train=str(labels), validation=self.study.validation)
-        job = TrainJob(data=data, model=model, training=training)
-        if train(job, folder, resume=True, progress=self.progress).fit.interrupted:
+        job = TrainJob(data=data, model=each.model, training=each.training)
+        if train(job, self.folder / each.folder, resume=True, progress=self.progress).fit.interrupted:
             raise KeyboardInterrupt
 
     def _evaluate(self, test: LabelSet) -> None:
+        study, results = self.study, self.results
+        for each in trainings(study):
+            found = evaluate(load(self.folder / each.folder / MODEL, test.systems[0]), test)
+            results.of_models.setdefault(each.of, []).append(found)
         force_field = load(self.model, test.systems[0])
-        self.results.errors["all"] = overall = evaluate(force_field, test)
-        kinds = [label.provenance["sampler"]["kind"] for label in test]
-        for kind in dict.fromkeys(kinds):
-            chosen = test.subset([k for k, each in enumerate(kinds) if each == kind])
-            self.results.errors[kind] = evaluate(force_field, chosen)
+        results.errors["all"] = overall = results.of_models[OWN][0]
+        for name, members in held_out_groups(test).items():
+            results.errors[name] = evaluate(force_field, test.subset(members))
         parity_and_histogram(overall.predicted_torque, overall.exact_torque, self.folder / "torque.png")
 
     def _simulate(self, name: str) -> None:
         run = self.study.runs[name]
-        if run.source == "learned":
-            source: dict[str, object] = {"model": self.model_name}
-        else:
-            source = {"hamiltonian": self.study.labels.hamiltonian, "solver": self.study.exact}
+        simulation = run.under(self._source(name))
+        if run.after is not None:
+            initial = InitialConfig(file=self.trajectory(run.after), replicas=run.initial.replicas)
+            simulation = simulation.model_copy(update={"initial": initial})
         path = self.trajectory(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if run.under(source).run(path, continue_run=path.exists(), progress=self.progress).interrupted:
+        if simulation.run(path, continue_run=path.exists(), progress=self.progress).interrupted:
             raise KeyboardInterrupt
 
     def _analyse(self, name: str) -> TrajectoryAnalysis:
@@ -173,16 +190,68 @@ class _Work:
         write_analysis(found, folder, figures=config.figures)
         return found
 
-    def exact(self, system: SpinSystem) -> FieldSource:
-        """The exact solver on a system."""
-        return self.study.exact.build(hamiltonian=self.study.labels.hamiltonian.build(system))
+    def rival(self, name: str) -> Path:
+        """File of a rival's model."""
+        return self.folder / "rivals" / name / MODEL
+
+    def _source(self, run: str) -> SourceConfig | dict[str, object]:
+        """The source of a run, as `SourceConfig` takes it."""
+        config = self.study.runs[run]
+        if isinstance(config.source, SourceConfig):
+            return config.source
+        if not config.learned:
+            hamiltonian, solver = self.study.electrons(run)
+            return {"hamiltonian": hamiltonian, "solver": solver}
+        path = self.model_name if config.rival is None else str(self.rival(config.rival))
+        at = self._member(path, config)
+        return {"model": path} if at is None else {"kind": "model", "path": path, "at": at}
+
+    def _member(self, path: str | Path, config: StudyRun) -> dict[str, float] | None:
+        """Parameters at which a family of models is taken in a run; None for a model that is no family."""
+        header = read_header(pretrained_path(str(path)) if str(path).startswith(PREFIX) else path)
+        names = list(header["hyperparameters"].get("conditions", ())) if header["model"] == Family.name else []
+        missing = [name for name in names if name not in config.parameters]
+        if missing:
+            raise InvalidInput(
+                f"the model {path} is a family with the parameters {', '.join(names)}; give {', '.join(missing)} "
+                "among the parameters of the run"
+            )
+        return {name: config.parameters[name] for name in names} or None
+
+    def exact(self, run: str, solver: Recipe | None = None) -> Callable[[SpinSystem], FieldSource]:
+        """From a system to the exact solver of a run, or another one at its parameters, on it."""
+        hamiltonian, chosen = self.study.electrons(run, solver)
+        return lambda system: chosen.build(hamiltonian=hamiltonian.build(system))
+
+    def _learned(self, run: str, path: str | Path, system: SpinSystem) -> ForceField:
+        """A force field at the parameters of a run."""
+        return load(path, system, at=self._member(path, self.study.runs[run]))
 
     def _own_errors(self, name: str) -> list[OwnErrors]:
         with Trajectory(self.trajectory(name)) as run:
-            learned = load(self.model, run.system)
+            rival = self.study.runs[name].rival
+            learned = self._learned(name, self.model if rival is None else self.rival(rival), run.system)
             return own_errors(
-                run, learned, self.exact, self.study.errors[name], self.folder / f"errors_{name}.json", self.progress
+                run,
+                learned,
+                self.exact(name),
+                self.study.errors[name],
+                self.folder / f"errors_{name}.json",
+                self.progress,
             )
+
+    def _densities(self, run: str) -> Callable[[SpinSystem], FieldSource]:
+        """The exact solver of a run, looked for only where a map needs it."""
+        return lambda system: self.exact(run)(system)
+
+    def _curls(self, name: str, config: CurlConfig) -> dict[str, CurlAgreement]:
+        with Trajectory(self.trajectory(config.run)) as run:
+            paths = {OWN: self.model, **{rival: self.rival(rival) for rival in self.study.rivals}}
+            if self.from_pretrained:
+                paths = {OWN: self.model}
+            models = {each: partial(self._learned, config.run, path, run.system) for each, path in paths.items()}
+            solver = partial(self.exact(config.run, config.exact), run.system)
+            return curls(run, config, solver, models, self.folder / f"curl_{name}.json")
 
     def _compare(self, name: str) -> Agreement:
         each, analyses = self.study.comparisons[name], self.results.analyses
@@ -194,7 +263,7 @@ class _Work:
     def _draw(self) -> None:
         for name, each in self.study.maps.items():
             with Trajectory(self.trajectory(each.run)) as run:
-                draw_maps(run, each, self.folder / f"{name}.png", self.exact)
+                draw_maps(run, each, self.folder / f"{name}.png", self._densities(each.run))
         for name in self.study.runs:
             with Trajectory(self.trajectory(name)) as run:
                 draw_run_errors(run, self.folder, f"run_errors_{name}")

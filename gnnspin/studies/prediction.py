@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
+from gnnspin.dynamics.source_config import SourceConfig
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.labels import GenerateConfig, default_workers
 from gnnspin.labels.plan import make_plan
 from gnnspin.learning.ladder import FIELDS_PER_STEP as FIELDS_PER_TRAINING_STEP
+from gnnspin.models.architectures.family import Family
 from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
+from gnnspin.studies.trainings import trainings
 from gnnspin.systems import SpinSystem
-from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
 from gnnspin.trajectories import Trajectory
 
-#: Fields of a time step of the Heun, rotation and semi-implicit integrators.
-_FIELDS_PER_STEP = 2
+#: Fields of a time step of the Heun, rotation and semi-implicit integrators, and of those that take another number.
+_FIELDS_PER_STEP, _FIELDS_OF = 2, {"extrapolated_midpoint": 1}
 
 
 def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, float]:
@@ -39,36 +40,28 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
     """
     clock = _Clock(study, model)
     seconds: dict[str, float] = {}
-    if not model.exists():
+    if not model.exists() and study.labels is not None and study.held_out is not None:
         workers = default_workers()
         for name, config in (("labels", study.labels), ("held_out", study.held_out)):
             missing = not (folder / f"{name}.h5").exists()
             seconds[name] = missing * _solves(config) * clock.label(config) / workers
-    for name, model_config, training, path in _trainings(study, folder, model):
-        if not path.exists():
-            plan = make_plan(study.labels)
-            fields = training.max_epochs * plan.n_snapshots * (1 - study.validation) * FIELDS_PER_TRAINING_STEP
-            seconds[name] = fields * clock.untrained(name, model_config, plan.systems[0])
+    plan = None if study.labels is None else make_plan(study.labels)
+    for each in trainings(study) if model.is_relative_to(folder) else ():
+        if plan is not None and not (folder / each.folder / model.name).exists():
+            fields = each.training.max_epochs * plan.n_snapshots * (1 - study.validation) * FIELDS_PER_TRAINING_STEP
+            seconds[each.name] = fields * clock.untrained(each.of, each.model, plan.systems[0])
     for name, run in study.runs.items():
         system = run.system.build()
         path = folder / "runs" / f"{name}.h5"
         left = run.n_steps - _steps_done(path)
         replicas = run.initial.replicas
-        fields = clock.exact(system) * replicas if run.source == "exact" else clock.learned(system, replicas)
-        seconds[f"run {name}"] = left * _FIELDS_PER_STEP * fields
+        fields = clock.learned(name, system, replicas) if run.learned else clock.exact(name, system) * replicas
+        seconds[f"run {name}"] = left * _FIELDS_OF.get(run.integrator, _FIELDS_PER_STEP) * fields
     for name, errors in study.errors.items():
         done = (folder / f"errors_{name}.json").exists()
         solved = [] if done else solved_systems(study.runs[name].system.build(), errors)
-        seconds[f"errors {name}"] = len(errors.times) * sum(clock.exact(system) for system in solved)
+        seconds[f"errors {name}"] = len(errors.times) * sum(clock.exact(name, system) for system in solved)
     return seconds
-
-
-def _trainings(study: Study, folder: Path, model: Path) -> Iterator[tuple[str, ModelConfig, TrainingConfig, Path]]:
-    """Name, model, training and file of the model and its rivals, if the study trains its own."""
-    if model.is_relative_to(folder):
-        yield "training", study.model, study.training, model
-        for name, rival in study.rivals.items():
-            yield f"rival {name}", rival.model, rival.training or study.training, folder / "rivals" / name / model.name
 
 
 def spoken(seconds: dict[str, float]) -> str:
@@ -91,8 +84,9 @@ def _minutes(seconds: float) -> str:
 def _solves(config: GenerateConfig) -> int:
     """Exact solves of all labels: one per snapshot, and those that drive relaxations under the exact field."""
     jobs = make_plan(config).jobs
-    driven = [job.sampler.n_steps for job in jobs if job.sampler.kind == "relaxation" and not job.sampler.force_field]
-    return sum(job.n_snapshots for job in jobs) + _FIELDS_PER_STEP * sum(driven)
+    driven = [job.sampler for job in jobs if job.sampler.kind == "relaxation" and not job.sampler.force_field]
+    fields = sum(each.n_steps * _FIELDS_OF.get(each.integrator, _FIELDS_PER_STEP) for each in driven)
+    return sum(job.n_snapshots for job in jobs) + fields
 
 
 def _steps_done(path: Path) -> int:
@@ -100,6 +94,14 @@ def _steps_done(path: Path) -> int:
         return 0
     with Trajectory(path) as run:
         return int(run.state.step)
+
+
+def _member(force_field: ForceField) -> ForceField:
+    """Some member of a family of models, which all take the same time; of any other model itself."""
+    model = force_field.model
+    if not isinstance(model, Family):
+        return force_field
+    return force_field.at(**{name: low for name, (low, _) in model.hyperparameters.conditions.items()})
 
 
 class _Clock:
@@ -121,20 +123,26 @@ class _Clock:
             torch.set_num_threads(threads)
         return sum(times) / len(times)
 
-    def exact(self, system: SpinSystem) -> float:
-        """Of the exact runs' solver."""
-        solver = self._study.exact.build(hamiltonian=self._study.labels.hamiltonian.build(system))
-        return self._timed("exact", system, solver)
+    def exact(self, run: str, system: SpinSystem) -> float:
+        """Of the source of a run that is not learned, or of the exact solver of one that is."""
+        source = self._study.runs[run].source
+        if isinstance(source, SourceConfig):
+            return self._timed(str(source.recipe()), system, source.build(system))
+        hamiltonian, solver = self._study.electrons(run)
+        return self._timed(f"exact {solver}", system, solver.build(hamiltonian=hamiltonian.build(system)))
 
-    def learned(self, system: SpinSystem, replicas: int = 1) -> float:
-        """Of the force field, for all replicas at once."""
-        if self._model.exists():
-            return self._timed("learned", system, load(self._model, system), replicas)
-        return self.untrained("learned", self._study.model, system, replicas)
+    def learned(self, run: str, system: SpinSystem, replicas: int = 1) -> float:
+        """Of the force field of a run, for all replicas at once."""
+        rival = self._study.runs[run].rival
+        config = self._study.model if rival is None else self._study.rivals[rival].model
+        if rival is None and self._model.exists():
+            return self._timed("learned", system, _member(load(self._model, system)), replicas)
+        assert config is not None
+        return self.untrained(rival or "learned", config, system, replicas)
 
     def untrained(self, name: str, model: ModelConfig, system: SpinSystem, replicas: int = 1) -> float:
         """Of a model before its training."""
-        return self._timed(name, system, ForceField(model.build(system), system), replicas)
+        return self._timed(name, system, _member(ForceField(model.build(system), system)), replicas)
 
     def _timed(self, kind: str, system: SpinSystem, source: FieldSource, replicas: int = 1) -> float:
         key = (kind, system.fingerprint, replicas)

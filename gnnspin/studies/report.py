@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from gnnspin.analysis.curl import CurlAgreement
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
 from gnnspin.runs import write_text
 from gnnspin.runs.stages import Stages
 from gnnspin.studies.errors import OwnErrors
 from gnnspin.studies.exact_and_learned import Agreement
+from gnnspin.studies.motions import Movement
 from gnnspin.studies.series import Point
 from gnnspin.studies.study import Study
+from gnnspin.studies.tables import curl_sections, motion_headlines, motion_sections, section, with_error
 from gnnspin.training import Evaluation
 from gnnspin.training.evaluate import r2
 
@@ -26,23 +30,29 @@ class Results:
     study : Study
     errors : dict
         Held-out errors: "all", and one entry per kind of snapshot; empty where a pretrained model was used.
-    rivals : dict
-        Held-out errors of the other models, by name.
+    of_models : dict
+        Held-out errors of the study's model and its rivals, by name: one per seed.
     own : dict
         Errors of learned runs on their own states, by run.
     analyses, agreements : dict
         By the names of runs and of comparisons.
     series : dict
         Observables against a parameter, by the name of the series.
+    motions : dict
+        Motions of walls and skyrmions, by name.
+    curls : dict
+        Curls of the models against the exact one, by name and model.
     """
 
     study: Study
     errors: dict[str, Evaluation] = field(default_factory=dict)
-    rivals: dict[str, Evaluation] = field(default_factory=dict)
+    of_models: dict[str, list[Evaluation]] = field(default_factory=dict)
     own: dict[str, list[OwnErrors]] = field(default_factory=dict)
     analyses: dict[str, TrajectoryAnalysis] = field(default_factory=dict)
     agreements: dict[str, Agreement] = field(default_factory=dict)
     series: dict[str, list[Point]] = field(default_factory=dict)
+    motions: dict[str, list[Movement]] = field(default_factory=dict)
+    curls: dict[str, dict[str, CurlAgreement]] = field(default_factory=dict)
 
 
 def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
@@ -61,10 +71,12 @@ def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
         *([f"Reference: {study.reference}"] if study.reference else []),
         "\n".join(f"- {line}" for line in headline),
         *_held_out(results.errors),
-        *_rivals(results),
+        *_models(results),
+        *curl_sections(results.curls),
         *_own(results),
         *_agreements(results.agreements),
         *_series(results),
+        *motion_sections(study.motions, results.motions),
         *_observables(results.analyses),
         *_cost(study, stages),
         "## Figures",
@@ -103,6 +115,7 @@ def _headline(results: Results, stages: Stages) -> list[str]:
             f"(rms over distances), {each.chi_square**0.5:.1f} standard errors"
             for each in agreement.profiles
         ]
+    lines += motion_headlines(results.motions)
     for run, found in results.analyses.items():
         lines += [f"{run}: {name} {_value(found, name)} at the end" for name in _scalars(found)]
         lines += [f"{run}: growth of {name}: {law.preferred} preferred" for name, law in found.growth.items()]
@@ -125,7 +138,7 @@ def _errors_of(found: Evaluation) -> tuple[str, ...]:
 
 
 def _held_out(errors: dict[str, Evaluation]) -> list[str]:
-    return _section(
+    return section(
         "Errors on held-out snapshots",
         "Torques per Cartesian component in units of the hopping.",
         ("snapshots", *_ERRORS),
@@ -133,18 +146,19 @@ def _held_out(errors: dict[str, Evaluation]) -> list[str]:
     )
 
 
-def _rivals(results: Results) -> list[str]:
-    if not results.rivals:
+def _models(results: Results) -> list[str]:
+    if len(results.of_models) < 2 and all(len(found) < 2 for found in results.of_models.values()):
         return []
-    return _section(
-        "Other models on the same labels",
-        "Errors on all held-out snapshots, as above.",
-        ("model", *_ERRORS),
-        [
-            (name, *_errors_of(found))
-            for name, found in {"the study's": results.errors["all"], **results.rivals}.items()
-        ],
-    )
+    rows: list[tuple[str, ...]] = []
+    for name, found in results.of_models.items():
+        rows.append((name, *_errors_of(found[0])))
+        if len(found) > 1:
+            values = np.array([[each.torque_rmse, each.torque_r2 or np.nan] for each in found])
+            mean, spread = values.mean(0), values.std(0, ddof=1)
+            told = (f"{mean[0]:.5f} ± {spread[0]:.5f}", "", f"{mean[1]:.5f} ± {spread[1]:.5f}")
+            rows.append((f"{name}: {len(found)} seeds", *_errors_of(found[0])[:2], *told))
+    text = "Errors on all held-out snapshots, as above; of several seeds mean and standard deviation."
+    return section("Models on the same labels", text, ("model", *_ERRORS), rows)
 
 
 def _own(results: Results) -> list[str]:
@@ -160,7 +174,7 @@ def _own(results: Results) -> list[str]:
         for run, errors in results.own.items()
         for each in errors
     ]
-    return _section(
+    return section(
         "Errors on the states that the learned runs visit",
         "Frames of the runs solved exactly; torques per component, the error also relative to the torque.",
         ("run", "sites", "time", "torque", "error", "relative"),
@@ -188,7 +202,7 @@ def _agreements(agreements: dict[str, Agreement]) -> list[str]:
         "Means over replicas; the difference in joint standard errors, and the standard error of paired differences."
     )
     columns = ("comparison", "observable", "time", "exact", "learned", "difference", "paired error")
-    return [*_section(title, notes, columns, rows), *_profiles(agreements), *text]
+    return [*section(title, notes, columns, rows), *_profiles(agreements), *text]
 
 
 def _profiles(agreements: dict[str, Agreement]) -> list[str]:
@@ -200,7 +214,7 @@ def _profiles(agreements: dict[str, Agreement]) -> list[str]:
         for name, agreement in agreements.items()
         for each in agreement.profiles
     ]  # fmt: skip
-    return _section(
+    return section(
         "Exact against learned profiles",
         "Root mean squares over the distances: of the exact mean profile, of learned less exact, of the joint standard "
         "error and of that of paired differences; and the mean square of the difference in joint standard errors.",
@@ -217,7 +231,7 @@ def _series(results: Results) -> list[str]:
             (p.observable, p.curve, f"{p.parameter:g}", with_error(p.mean, p.error), p.n_samples, p.run) for p in points
         ]
         columns = ("observable", "curve", parameter, "mean", "samples", "run")
-        text += _section(f"{name.replace('_', ' ').capitalize()} against {parameter}", "", columns, rows)
+        text += section(f"{name.replace('_', ' ').capitalize()} against {parameter}", "", columns, rows)
     return text
 
 
@@ -232,9 +246,9 @@ def _cost(study: Study, stages: Stages) -> list[str]:
         seconds, memory = stages.seconds.get(f"run {name}", 0.0), stages.memory.get(f"run {name}", 0.0)
         spins = run.system.build().n_sites * run.initial.replicas
         each = f"{1e6 * seconds / (spins * run.n_steps):.1f}"
-        rows.append((name, run.source, spins, run.n_steps, each, f"{seconds:.0f} s", f"{memory / 2**30:.2f} GiB"))
+        rows.append((name, run.source_name, spins, run.n_steps, each, f"{seconds:.0f} s", f"{memory / 2**30:.2f} GiB"))
     others = ", ".join(f"{name} {value:.0f} s" for name, value in stages.seconds.items() if not name.startswith("run "))
-    return _section(
+    return section(
         "Cost",
         "Wall times, observables and interruptions included, and the largest memory of the process during each run (on "
         f"a GPU, what was allocated there). Other stages: {others}.",
@@ -243,23 +257,9 @@ def _cost(study: Study, stages: Stages) -> list[str]:
     )
 
 
-def _section(title: str, text: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A heading with a table; nothing where the table is empty."""
-    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    if not lines:
-        return []
-    head = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return [f"## {title}", text, "\n".join([*head, *lines])]
-
-
 def _scalars(found: TrajectoryAnalysis) -> list[str]:
     return [name for name in found.values if found.independent(name).ndim == 2]
 
 
 def _value(found: TrajectoryAnalysis, name: str) -> str:
     return with_error(float(found.mean(name)[-1]), float(found.error(name)[-1]))
-
-
-def with_error(mean: float, error: float) -> str:
-    """A mean with its standard error, where there is one."""
-    return f"{mean:.4g}" + (f" ± {error:.1g}" if error == error else "")

@@ -15,6 +15,8 @@ STUDIES = {
     "skyrmion-crystal": "triangular s-d model with third neighbours, J = 0.5: skyrmion crystals in a magnetic field",
     "spin-glass": "amorphous s-d model at half filling, J = 6: correlations, slow growth and aging of a metallic glass",
     "double-exchange": "square double-exchange model, J = 6, filling 0.485: ferromagnetic puddles that grow and freeze",
+    "current-skyrmion": "a skyrmion of a classical film under the torque of Zhang and Li: Hall angle against Thiele",
+    "driven-wall": "square s-d model between leads, J = 3.8: a wall that a voltage drives, learned by every head",
     "tetrahedral": "triangular s-d model near quarter filling, J = 3: growth of the domains of chirality",
 }
 

@@ -1,6 +1,7 @@
 """Spin systems: lattices, amorphous packings, structure files, site symmetry and disjoint unions."""
 
 from gnnspin.systems.amorphous import amorphous
+from gnnspin.systems.ends import named_sites
 from gnnspin.systems.lattices import (
     bcc,
     bravais,
@@ -33,6 +34,7 @@ __all__ = [
     "from_ase",
     "honeycomb",
     "kagome",
+    "named_sites",
     "pyrochlore",
     "read",
     "read_ovf",

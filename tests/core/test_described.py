@@ -11,6 +11,7 @@ import pytest
 from pydantic import Field, ValidationError
 from scipy import sparse
 
+import gnnspin as gs
 from gnnspin.core.config import Config
 from gnnspin.core.described import Described, Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
@@ -129,3 +130,13 @@ def test_keywords_are_parameters_with_their_texts() -> None:
     assert list(fields) == ["kind", "radius", "filling", "tint"]
     assert fields["radius"].description == "Distance from the centre to the rim."
     assert Disc.parameters() is Disc.parameters(())
+
+
+def test_numbers_of_unequal_rows_are_written_as_they_are() -> None:
+    """Widths of contacts of different sizes, and complex amplitudes among real ones."""
+    ribbon = gs.systems.square(3, 2, pbc=(False, True))
+    driven = gs.electrons.DrivenSteadyState(
+        gs.electrons.SDHamiltonian(ribbon, J=1.0), ("left", "all"), gamma=(1.0, 0.1), voltage=(0.2, 0.0)
+    )
+    recipe = type(driven).recipe(driven.specification())
+    assert recipe.model_dump(mode="json")["gamma"] == [[1.0, 1.0], [0.1] * 6]

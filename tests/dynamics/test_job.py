@@ -356,3 +356,21 @@ def test_systems_of_files_and_of_positions(tmp_path: Path) -> None:
     assert pair.pbc == (True, False, False)
     up = normalize(torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]))
     assert float(gs.classical.Heisenberg(pair).energy(up)) == -2.0
+
+
+def test_initial_boundaries_and_orders_that_are_not_turned() -> None:
+    """A skyrmion keeps its far field along z where asked to; a boundary stands in place of kind and file."""
+    film = gs.systems.square(16, 16)
+    kept = InitialConfig(kind="skyrmion", rotate=False).build(film, torch.float64)
+    torch.testing.assert_close(kept, gs.observables.reference_order("skyrmion", film), atol=1e-12, rtol=0)
+    turned = InitialConfig(kind="skyrmion").build(film, torch.float64)
+    torch.testing.assert_close(turned @ turned.T, kept @ kept.T, atol=1e-12, rtol=0)
+    assert float((turned - kept).abs().max()) > 0.1
+    ribbon = gs.systems.square(12, 4, pbc=(False, True))
+    walls = InitialConfig.model_validate({"boundary": {"place": 0.4}, "amplitude": 0.05, "replicas": 2})
+    spins = walls.build(ribbon, torch.float64)
+    assert spins.shape == (2, 48, 3)
+    found = gs.observables.domain_wall(ribbon, spins, order="bonds").mean_position()
+    assert found.tolist() == pytest.approx([4.4, 4.4], abs=0.4)
+    with pytest.raises(ValueError, match="boundary stands in place"):
+        InitialConfig.model_validate({"boundary": {}, "kind": "neel"})

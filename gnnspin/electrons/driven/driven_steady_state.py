@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnspin.core.errors import ConvergenceError, InvalidInput
+from gnnspin.core.parameter_types import Sites
 from gnnspin.core.spins import as_spins
 from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.lattice_contacts import LatticeContacts, lattice_steady_state
@@ -21,6 +22,7 @@ from gnnspin.electrons.driven.sparse_steady_state import SparseSteadyState
 from gnnspin.electrons.driven.wide_band import wide_band_steady_state
 from gnnspin.electrons.electronic_source import ElectronicSource
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.systems.ends import named_sites
 from gnnspin.systems.system import FloatArray, IntArray
 
 #: Below so many rows matrices are treated as dense ones where `method` leaves the choice.
@@ -73,8 +75,10 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
     ----------
     hamiltonian : SDHamiltonian
         Of one system, not a union.
-    contacts : sequence of P sequences of sites
-        Sites that each lead touches, such as ``(left_sites, right_sites)``; every orbital of a site is contacted.
+    contacts : sequence of P sequences of sites, or names
+        Sites that each lead touches, such as ``(left_sites, right_sites)``; every orbital of a site is contacted. Of a
+        lattice ends have names: "left" and "right" are the first and the last cells along its first direction, "bottom"
+        and "top" along its second, "all" is every site.
     gamma : float, or one entry per contact: float or one float per site
         Diagonal of Gamma_p, the level width, for wide-band leads; >= 0.
     voltage : float or sequence of P floats
@@ -123,7 +127,7 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
     def __init__(
         self,
         hamiltonian: SDHamiltonian,
-        contacts: Sequence[Sequence[int] | IntArray],
+        contacts: Sequence[Sites],
         gamma: float | Sequence[float | ArrayLike] = 1.0,
         voltage: float | Sequence[float] = 0.0,
         kT: float = 0.01,
@@ -149,6 +153,9 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
         self.device = torch.device(device)
         self.kT, self.mu, self.tolerance = float(kT), float(mu), float(tolerance)
         self.contacts = _checked_contacts(contacts, hamiltonian)
+        self._contacts = [
+            given if isinstance(given, str) else sites for given, sites in zip(contacts, self.contacts, strict=True)
+        ]
         self.potentials = _potentials(voltage, self.mu, len(self.contacts))
         self.voltage = np.asarray(voltage, dtype=np.float64).tolist()
         self._rows = [self._rows_of(sites) for sites in self.contacts]
@@ -261,9 +268,12 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
         return self._solve(spins, single=True)[0]
 
 
-def _checked_contacts(contacts: Sequence[Sequence[int] | IntArray], hamiltonian: SDHamiltonian) -> list[IntArray]:
+def _checked_contacts(contacts: Sequence[Sites], hamiltonian: SDHamiltonian) -> list[IntArray]:
     n_sites, checked = hamiltonian.system.n_sites, []
-    for number, sites in enumerate(contacts):
+    if isinstance(contacts, str):
+        raise InvalidInput(f"contacts={contacts!r} is one name; give a list, such as ['left', 'right']")
+    for number, given in enumerate(contacts):
+        sites = named_sites(hamiltonian.system, given) if isinstance(given, str) else given
         array = np.atleast_1d(np.asarray(sites))
         if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer):
             raise InvalidInput(f"contact {number} is {sites!r}; give a list of site numbers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -32,6 +32,11 @@ class NonconservativeHyperparameters(Config):
     time_reversal: bool = Field(default=False, description="impose H(-S) = -H(S); not in a driven system")
     drive: tuple[float, float, float] | None = Field(
         default=None, description="direction of the current; null: every direction of space is alike"
+    )
+    ends: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(),
+        description="decay lengths l of what a site knows of its distances d from both ends along the drive, "
+        "exp(-d / l); empty: sites are alike wherever they are",
     )
     drive_channels: int = Field(default=4, ge=1, description="vectors collected along the drive")
     hidden: int = Field(default=32, ge=1, description="width of the head's site network")
@@ -62,6 +67,9 @@ class Nonconservative(SpinModel):
     out a direction of space; with `drive` only operations that keep it remain, and any that moves it holds if the drive
     is moved along. With `time_reversal` the terms even in the spins are dropped.
 
+    Between contacts the electrons that reach a site depend on how far the contacts are, further than any message goes.
+    With `ends` the site networks know the distances from both ends of a system that is open along the drive.
+
     Parameters
     ----------
     spec : GraphSpec
@@ -91,6 +99,8 @@ class Nonconservative(SpinModel):
         h = hyperparameters
         if h.head == "pair" and h.time_reversal:
             raise InvalidInput("head pair with time_reversal: true has no G and is head energy; choose one of them")
+        if h.ends and h.drive is None:
+            raise InvalidInput(f"ends={list(h.ends)} are those along the drive; give drive, its direction")
         count = 2 if h.head in ("pair", "site_pairs") and not h.time_reversal else 1
         self.functions = nn.ModuleList(self._function() for _ in range(count))
 
@@ -229,9 +239,12 @@ class DirectedFunction(nn.Module):
     def __init__(self, base: SpinModel, spec: GraphSpec, h: NonconservativeHyperparameters) -> None:
         super().__init__()
         self.base = base
-        self.collect = None if h.drive is None else DirectedVectors(base.n_vectors, h.drive_channels, spec, h.drive)
+        self.collect = None
+        if h.drive is not None:
+            self.collect = DirectedVectors(base.n_vectors, h.drive_channels, spec, h.drive, h.ends)
         n_vectors = base.n_vectors + (0 if self.collect is None else 2 * h.drive_channels)
-        self.readout = DirectedReadout(n_vectors, h.hidden, time_reversal=h.time_reversal, gates=h.head == "vectors")
+        gates, places = h.head == "vectors", 2 * len(h.ends)
+        self.readout = DirectedReadout(n_vectors, h.hidden, time_reversal=h.time_reversal, gates=gates, n_places=places)
 
     def prepare(self, system: SpinSystem) -> PreparedWithDrive:
         """Geometry of the model and of the vectors collected along the drive."""
@@ -241,7 +254,10 @@ class DirectedFunction(nn.Module):
     def calibrate(self, data: PreparedWithDrive, spins: Tensor) -> None:
         """Feature statistics of the model, then of the head."""
         self.base.calibrate(data.base, spins)
-        self.readout.measure(spins, self._vectors(data, spins))
+        self.readout.measure(spins, self._vectors(data, spins), self._places(data))
+
+    def _places(self, data: PreparedWithDrive) -> Tensor | None:
+        return None if data.drive is None else data.drive.ends
 
     def _vectors(self, data: PreparedWithDrive, spins: Tensor) -> Tensor:
         vectors = self.base.site_vectors(data.base, spins)
@@ -251,8 +267,8 @@ class DirectedFunction(nn.Module):
 
     def forward(self, data: PreparedWithDrive, around: Tensor, center: Tensor, *, field: bool = False) -> Tensor:
         """Values (R, N), or with `field` vectors (R, N, 3), for environments and centres (R, N, 3)."""
-        vectors = self._vectors(data, around)
-        return self.readout.vectors(center, vectors) if field else self.readout(center, vectors)
+        vectors, places = self._vectors(data, around), self._places(data)
+        return self.readout.vectors(center, vectors, places) if field else self.readout(center, vectors, places)
 
 
 def _build(h: NonconservativeHyperparameters, spec: GraphSpec, *, vectors: bool) -> SpinModel:

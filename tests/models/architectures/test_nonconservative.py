@@ -17,6 +17,7 @@ from gnnspin.core import FieldSource, InvalidInput, random_spins
 from gnnspin.core.errors import NoEnergyError
 from gnnspin.core.spins import torque
 from gnnspin.datasets import Label
+from gnnspin.models.blocks.directed import end_profiles
 from gnnspin.testing.models import EXACT, SYSTEMS, ModelPhysics, close, force_field
 from gnnspin.testing.permutations import permutation
 from gnnspin.training import TrainingConfig
@@ -157,7 +158,7 @@ def test_drive_on_edges_equals_lattice(name: str) -> None:
     spins = random_spins(48, seed=1)
     fast = source.field(spins)
     data = source.data
-    edges = type(data.drive)(data.drive.neighbors.without_stencil(), data.drive.along)
+    edges = type(data.drive)(data.drive.neighbors.without_stencil(), data.drive.along, data.drive.ends)
     source.data = type(data)(data.base.without_stencil(), edges)
     assert close(source.field(spins), fast, fast)
 
@@ -333,3 +334,33 @@ def test_compiled_equals_plain(name: str) -> None:
     plain = source.field(spins)
     assert float(plain.abs().max()) > 0.1
     assert torch.allclose(source.compile().field(spins), plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["energy", "vectors"])
+def test_ends_tell_where_a_site_is_along_the_drive(name: str) -> None:
+    """Equal environments have equal torques without, others with; far from both ends, and in a ring, they do again."""
+    ribbon, ring = (gs.systems.square(40, 4, pbc=(closed, True)) for closed in (False, True))
+    spins = random_spins(16, seed=3).repeat(10, 1)  # a pattern of period 4 along the ribbon
+    blind, knowing = (
+        force_field("nonconservative", ribbon, **head(name, drive=(1.0, 0.0, 0.0), ends=ends)) for ends in ((), (3.0,))
+    )
+
+    def shift(source: gs.ForceField, sites: int) -> float:
+        torque = source.torque(spins).reshape(40, 4, 3)
+        return float((torque[sites] - torque[sites + 4]).abs().max())
+
+    assert shift(blind, 12) < EXACT
+    assert shift(knowing, 12) > 1e-6
+    assert shift(knowing.on(ring), 12) < EXACT
+    turned = knowing.field(spins @ gs.core.random_rotation(1).T)
+    assert close(turned, knowing.field(spins) @ gs.core.random_rotation(1).T, turned)
+
+
+def test_distances_from_both_ends() -> None:
+    """By hand on a chain, part by part of a union; none on a ring; ends without a drive are refused."""
+    profiles = end_profiles(gs.systems.chain(4, pbc=False), np.array([2.0, 0, 0]), (1.0, 2.0)).numpy()
+    x = np.arange(4.0)
+    np.testing.assert_allclose(profiles, np.exp([-x, x - 3, -x / 2, (x - 3) / 2]), atol=1e-12)
+    assert not end_profiles(gs.systems.chain(4), np.array([1.0, 0, 0]), (1.0,)).any()
+    with pytest.raises(InvalidInput, match="give drive"):
+        force_field("nonconservative", SQUARE, **head("vectors", ends=(3.0,)))
