@@ -5,7 +5,7 @@
 
 Takes a point of the family's test labels, makes labels there with the same samplers and another seed, trains the
 family's architecture on them alone with the recipe of the family for as many steps as asked for, and prints the errors
-of both on the test labels of that point.
+of both on other labels of that point, made with the seed of the test labels.
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         ExtrapolationWarning
             If a value is outside of the range of the family.
         """
-        return member_at(self, values)  # type: ignore[no-any-return]
+        return member_at(self, values)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -104,8 +104,8 @@ def _configuration(
     """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
     if isinstance(job.sampler, RelaxationSampler):
         start = _start(job.sampler, solver.system, job.seed) if previous is None else previous
-        given = job.sampler.force_field
-        driver = solver if given is None else member_of_record(_force_field(given, solver.system), record)
+        path = job.sampler.force_field
+        driver = solver if path is None else member_of_record(_force_field(path, solver.system), record)
         terms = [term.build(solver.system) for term in job.sampler.terms]
         return _relaxed(job, job.sampler, snapshot, start, driver, terms)
     if isinstance(job.sampler, GivenSampler):

@@ -60,16 +60,16 @@ def test_fields_are_those_of_the_exact_solver() -> None:
     assert error < 0.01
 
 
-@pytest.mark.parametrize(("coupling", "filling"), [(2.0, 0.2), (4.5, 0.35)])
+@pytest.mark.parametrize(("coupling", "filling"), [(2.5, 0.4), (5.0, 0.45)])
 def test_a_family_has_the_fields_of_the_exact_solver(coupling: float, filling: float) -> None:
-    """At points that were not trained on, on a size that was not: most of the torque, within its error bars."""
+    """At points that were not trained on, on a size that was not: most of the torque, mostly within error bars."""
     system = gs.systems.triangular(9, 9)
     h = gs.electrons.SDHamiltonian(system, J=coupling)
     spins = random_spins(81, seed=11)
     exact = torque(spins, gs.electrons.ExactDiagonalization(h, kT=0.05, filling=filling).field(spins))
     member = gs.load("pretrained:triangular_sd", system=system, at={"J": coupling, "filling": filling})
     learned, radius = member.torque_with_error_bar(spins, 0.95)
-    assert float((learned - exact).square().mean() / exact.square().mean()) < 0.2
+    assert float((learned - exact).square().mean() / exact.square().mean()) < 0.05
     assert float(((learned - exact).norm(dim=-1) <= radius).double().mean()) > 0.75
 
 

@@ -55,8 +55,8 @@ class WeightModulation(nn.Module):
     def _standardise(self, n_parameters: int) -> None:
         """Let hidden units curve within the range, and have zero mean and unit spread over it before the training."""
         first, second = self.network[0], self.network[2]
-        first.weight.mul_(_STEEPER * n_parameters**0.5)  # type: ignore[operator, union-attr]
-        second.weight.mul_(_STEEPER)  # type: ignore[operator, union-attr]
+        first.weight.mul_(_STEEPER * n_parameters**0.5)  # type: ignore[operator]
+        second.weight.mul_(_STEEPER)  # type: ignore[operator]
         points = 2 * torch.rand(4096, n_parameters, generator=torch.Generator().manual_seed(0)) - 1
         hidden = self.network(points)
         self.center.copy_(hidden.mean(0))
