@@ -9,6 +9,7 @@ Everything is fixed by scripts/pretrained/NAME.yaml; --install copies the result
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from gnnspin.analysis.cost import field_cost
 from gnnspin.cli import read_config
 from gnnspin.core.config import Config
 from gnnspin.datasets import LabelSet, open_labels
+from gnnspin.datasets.conditions import label_parameters
+from gnnspin.force_fields.members import on_labels
 from gnnspin.force_fields.pretrained import pretrained_folder
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.runs import claim, write_text
@@ -105,15 +108,62 @@ def make(name: str, output: Path, workers: int) -> Path:
     result = gs.training.fit(model, train, validation, recipe.training, directory=folder / "training", resume=True)
     if result.interrupted:
         raise typer.Exit(130)
-    errors = {key: evaluate(result.force_field, labels) for key, labels in tests.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gs.core.ExtrapolationWarning)
+        errors = {key: evaluate(result.force_field, labels) for key, labels in tests.items()}
     result.force_field.provenance.update(
         name=name, data=recipe.data, errors={key: each.numbers() for key, each in errors.items()}
     )
-    bars = _error_bars(result.force_field, validation, tests)
+    bars = _error_bars(result.force_field, validation, _inside(result.force_field, tests))
     path = gs.save(result.force_field, folder / f"{name}.safetensors")
-    cost = field_cost(path, recipe.timing_system.build()).microseconds_per_site
-    write_text(path.with_suffix(".md"), _card(name, recipe, result, errors, len(train), cost, bars))
+    timed = gs.save(_middle(result.force_field), folder / "timed.safetensors")
+    cost = field_cost(timed, recipe.timing_system.build()).microseconds_per_site
+    points = _points_table(result.force_field, tests)
+    write_text(path.with_suffix(".md"), _card(name, recipe, result, errors, len(train), cost, bars) + points)
     return path
+
+
+def _middle(force_field: gs.ForceField) -> gs.ForceField:
+    """The member of a family in the middle of its ranges; any other model itself."""
+    if not isinstance(force_field.model, gs.models.Family):
+        return force_field
+    ranges = force_field.model.hyperparameters.conditions
+    return force_field.at(**{name: (low + high) / 2 for name, (low, high) in ranges.items()})
+
+
+def _points_table(force_field: gs.ForceField, tests: Mapping[str, LabelSet]) -> str:
+    """Errors of a family by point of its parameters, and what its error bars say there; nothing for other models."""
+    family = force_field.model
+    if not isinstance(family, gs.models.Family):
+        return ""
+    names = family.parameter_names
+    together = gs.datasets.JoinedLabels(list(tests.values()))
+    lines = [
+        "",
+        "Errors by point of the parameters, none of them trained on; per Cartesian component, with the share of the "
+        "signal, the error that the error bars expect, and the share of spins within their 90 % error bar:",
+        "",
+        f"| {' | '.join(names)} | where | torque rms | torque RMSE | share | expected RMSE | within 90 % |",
+        "|" + "---|" * (len(names) + 6),
+    ]
+    rows = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gs.core.ExtrapolationWarning)
+        for _, member, indices in on_labels(force_field, together):
+            values = member.provenance["parameters"]
+            labels = together.subset(indices)
+            errors, bars = evaluate(member, labels), gs.force_fields.coverage(member, labels, levels=(0.9,))
+            expected = [member.torque_and_error(label.spins)[1].square().mean() for label in labels]
+            size = float(np.sqrt(np.mean(expected) / 3))
+            where = "outside" if family.outside(values) else "inside"
+            rows.append((where, *values.values(), errors, size, bars.shares[0]))
+    for where, *values, errors, size, share in sorted(rows, key=lambda row: row[: 1 + len(names)]):
+        numbers = " | ".join(f"{value:.4g}" for value in values)
+        lines.append(
+            f"| {numbers} | {where} | {errors.torque_rms:.4f} | {errors.torque_rmse:.4f} | "
+            f"{errors.torque_rmse / errors.torque_rms:.0%} | {size:.4f} | {share:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _error_bars(force_field: gs.ForceField, validation: LabelSet, tests: Mapping[str, LabelSet]) -> str:
@@ -123,6 +173,16 @@ def _error_bars(force_field: gs.ForceField, validation: LabelSet, tests: Mapping
     gs.force_fields.calibrate(force_field, validation)
     together = gs.datasets.JoinedLabels(list(tests.values()))
     return f"- Error bars from the labels that chose the weights: {gs.force_fields.coverage(force_field, together)}."
+
+
+def _inside(force_field: gs.ForceField, tests: Mapping[str, LabelSet]) -> dict[str, LabelSet]:
+    """Those tests of a family whose labels are all inside of its ranges; all of any other model."""
+    family = force_field.model
+    if not isinstance(family, gs.models.Family):
+        return dict(tests)
+    points = {key: label_parameters(labels, family.parameter_names) for key, labels in tests.items()}
+    named = {key: [dict(zip(family.parameter_names, row, strict=True)) for row in rows] for key, rows in points.items()}
+    return {key: labels for key, labels in tests.items() if not any(family.outside(values) for values in named[key])}
 
 
 def _sets(recipe: Recipe, output: Path, workers: int) -> dict[str, LabelSet]:

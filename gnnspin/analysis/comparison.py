@@ -269,7 +269,7 @@ def compete(config: ComparisonConfig, run: Run, directory: Path, *, progress: bo
 
 
 #: Lists of errors in a row, which have no mean over seeds and no place in a table.
-_PARTS = ("by_sampler", "by_time")
+_PARTS = ("by_sampler", "by_time", "by_parameters")
 
 
 def over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def parameter_path(name: str, record: Mapping[str, Any]) -> _Path:
         If the record has no such parameter, or several; names those that there are.
     """
     wanted = tuple(name.split("."))
-    paths = [path for section in SECTIONS for path in _leaves(record.get(section), (section,))]
+    paths = [path for section in SECTIONS if section in record for path in _leaves(record[section], (section,))]
     found = [path for path in paths if path[-len(wanted) :] == wanted]
     if len(found) == 1:
         return found[0]
@@ -112,13 +112,13 @@ def require_varied(labels: LabelSet, names: Sequence[str]) -> None:
     for name, column in zip(names, values.T, strict=True):
         if len(column) and column.min() == column.max():
             raise InvalidInput(
-                f"all {len(labels)} labels have {name}={column[0]:g}: nothing can be learned of its influence; add labels "
-                f"with other values (`family` of `gnnspin generate`), or leave {name} out of the conditions"
+                f"all {len(labels)} labels have {name}={column[0]:g}, which tells nothing of its influence; add "
+                f"labels with other values (`family` of `gnnspin generate`), or leave {name} out of the conditions"
             )
 
 
 def label_groups(labels: LabelSet, names: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], tuple[float, ...]]]:
-    """Indices of the labels of one system and one Hamiltonian, with the parameters `names` of it; see `label_parameters`.
+    """Indices of the labels of one system and one Hamiltonian, and its parameters `names`; see `label_parameters`.
 
     Without names the groups are those of `LabelSet.by_system`.
     """

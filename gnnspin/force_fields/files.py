@@ -16,7 +16,7 @@ from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.version import __version__
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.model_uncertainty import PREFIX as UNCERTAINTY
-from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
+from gnnspin.force_fields.model_uncertainty import restored_uncertainty
 from gnnspin.force_fields.pretrained import PREFIX, pretrained_path
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
@@ -109,7 +109,7 @@ def load(path: str | Path, system: SpinSystem, *, at: Mapping[str, float] | None
         model = build(header["model"], spec, **header["hyperparameters"])
         tensors = load_file(Path(path))
         known = header.get("uncertainty")
-        uncertainty = None if known is None else TorqueUncertainty.restored(known, tensors)
+        uncertainty = None if known is None else restored_uncertainty(known, tensors)
         model.load_state_dict({name: each for name, each in tensors.items() if not name.startswith(UNCERTAINTY)})
     except InvalidInput as error:
         raise StoreError(f"{path}: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,7 +22,7 @@ from gnnspin.force_fields.evaluation import NativeChoice, on_this_machine, sum_o
 from gnnspin.force_fields.last_layer import Surroundings, hidden_of, recorded
 from gnnspin.force_fields.members import member_at
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
-from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
+from gnnspin.force_fields.model_uncertainty import FamilyUncertainty, TorqueUncertainty
 from gnnspin.force_fields.tiling import Tiling
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
@@ -71,7 +71,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
-        self.uncertainty: TorqueUncertainty | None = None
+        self.uncertainty: TorqueUncertainty | FamilyUncertainty | None = None
         self._surroundings: Surroundings | None = None
         self._tiling: Tiling | None = None
         self._native = NativeChoice()
@@ -257,7 +257,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         ExtrapolationWarning
             If a value is outside of the range of the family.
         """
-        return cast("ForceField", member_at(self, values))
+        return member_at(self, values)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -312,9 +312,8 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         return sum_over_graphs(self.system, site), fields
 
     def _evaluated(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Any]:
-        return (
-            self._on(spins, field=field) if self._tiling is None else self._in_tiles(self._tiling, spins, field=field)
-        )
+        tiling = self._tiling
+        return self._on(spins, field=field) if tiling is None else self._in_tiles(tiling, spins, field=field)
 
     def _on(self, spins: Tensor, *, field: bool) -> tuple[Tensor | None, Tensor | None]:
         """Site energies (R, N), None where there are none, and fields (R, N, 3) if asked for."""

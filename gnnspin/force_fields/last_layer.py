@@ -110,12 +110,19 @@ class VarianceNetwork(nn.Module):
     ----------
     n_hidden : int
         Number P of hidden units.
+
+    Attributes
+    ----------
+    offset, floor : scalar buffers
+        What is added to the learned logarithm, and the least value of that before; none unless a member of a family is
+        outside of its range.
     """
 
     mixing: Tensor
     mean: Tensor
     inverse_spread: Tensor
     offset: Tensor
+    floor: Tensor
     covariance: Tensor
 
     def __init__(self, n_hidden: int) -> None:
@@ -128,6 +135,7 @@ class VarianceNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("inverse_spread", torch.ones(size))
         self.register_buffer("offset", torch.zeros(()))
+        self.register_buffer("floor", torch.full((), -torch.inf))
         self.register_buffer("covariance", torch.eye(size, dtype=torch.float64))
         widths = (2 * size, _WIDTH, _WIDTH, 1)
         self.network = nn.Sequential(
@@ -147,7 +155,8 @@ class VarianceNetwork(nn.Module):
 
     def forward(self, hidden: Tensor, surroundings: Surroundings) -> Tensor:
         """Standard deviations (R, N), up to the factor of the calibration."""
-        return torch.exp(self.network(self.features(hidden, surroundings).float())[..., 0] + self.offset)
+        learned = self.network(self.features(hidden, surroundings).float())[..., 0]
+        return torch.exp(torch.maximum(learned, self.floor) + self.offset)
 
     def on(self, device: torch.device) -> VarianceNetwork:
         """The network on a device, in place."""

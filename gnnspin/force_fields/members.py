@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnspin.core.errors import InvalidInput
-from gnnspin.datasets.conditions import label_groups
+from gnnspin.datasets.conditions import label_groups, parameter_value
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.architectures.family import Family
 from gnnspin.systems import SpinSystem
@@ -24,7 +24,15 @@ def member_at(force_field: Any, values: Mapping[str, float]) -> Any:
     member = type(force_field)(
         model.at(**values), force_field.system, provenance, dtype=force_field.dtype, device=force_field.device
     )
+    if force_field.uncertainty is not None:
+        member.uncertainty = force_field.uncertainty.at(model, model.parameters_of(values))
     return member
+
+
+def member_of_record(force_field: Any, record: Mapping[str, Any]) -> Any:
+    """The member of a family at the parameters of a recorded Hamiltonian, see `parameter_value`; any other as it is."""
+    names = parameter_names(force_field)
+    return force_field.at(**{name: parameter_value(name, record) for name in names}) if names else force_field
 
 
 def parameter_names(source: Any) -> tuple[str, ...]:

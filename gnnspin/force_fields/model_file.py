@@ -23,9 +23,7 @@ from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.systems import SpinSystem
 
 
-def load_any(
-    path: str | Path, system: SpinSystem, at: Mapping[str, float] | None = None
-) -> ForceField | Committee:
+def load_any(path: str | Path, system: SpinSystem, at: Mapping[str, float] | None = None) -> ForceField | Committee:
     """The force field in a file, or the committee in a folder; errors as from `load` and `Committee.load`."""
     folder = not str(path).startswith(PREFIX) and Path(path).is_dir()
     if folder and at is not None:
@@ -89,7 +87,7 @@ class ModelFile(FieldSource, kind="model"):
         device: torch.device | str = "cpu",
     ) -> None:
         self.source = load_any(path, system, at).to(device, dtype)
-        if parameter_names(self.source):
+        if isinstance(self.source, ForceField) and parameter_names(self.source):
             self.source.at()  # raises: says which parameters are missing
         if max_sites is not None:
             for member in self.source.members if isinstance(self.source, Committee) else (self.source,):

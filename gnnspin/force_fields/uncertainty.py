@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnspin.core.containers import move_arrays
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.numbers import seed_number
@@ -20,20 +19,19 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.calibration import Calibration, rank_correlation, require_enough
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.error_bars import WithErrorBars
+from gnnspin.force_fields.family_variance import family_variance
 from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.last_layer import (
-    Surroundings,
     VarianceNetwork,
-    hidden_of,
     posterior_deviation,
-    recorded,
     require_hidden_units,
-    torque_jacobian,
     unlike_states,
     weight_covariance,
 )
 from gnnspin.force_fields.members import on_labels
-from gnnspin.force_fields.model_uncertainty import TorqueUncertainty
+from gnnspin.force_fields.model_uncertainty import FamilyUncertainty, TorqueUncertainty
+from gnnspin.force_fields.variance_parts import Part
+from gnnspin.models.architectures.family import Family
 
 #: Snapshots of labels, and of other states, whose variance is computed by backward passes.
 _SNAPSHOTS, _SPIRALS, _PERTURBED = 32, 48, 16
@@ -86,11 +84,16 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
         return found
     if not isinstance(source, ForceField):
         raise InvalidInput(f"{type(source).__name__} has no last layer; calibrate a ForceField or a Committee")
+    require_hidden_units(source.model)
     source.uncertainty = None
-    network = learned_variance(source, labels, seed, n_sites)
-    source.uncertainty = TorqueUncertainty(network, None)
+    uncertainty: TorqueUncertainty | FamilyUncertainty
+    if isinstance(source.model, Family):
+        uncertainty = family_variance(source, labels, seed, n_sites)
+    else:
+        uncertainty = TorqueUncertainty(learned_variance(source, labels, seed, n_sites), None)
+    source.uncertainty = uncertainty
     found = Calibration.of(*errors_and_scores(source, labels))
-    source.uncertainty = TorqueUncertainty(network, found)
+    source.uncertainty = replace(uncertainty, calibration=found)
     return found
 
 
@@ -159,7 +162,7 @@ def learned_variance(force_field: ForceField, labels: LabelSet, seed: int, n_sit
     model = force_field.model
     require_hidden_units(model)
     own = list(_states(labels, n_sites))
-    parts = [_Part.of(force_field, system, spins) for system, spins in own]
+    parts = [Part.of(force_field, system, spins) for system, spins in own]
     network = VarianceNetwork(parts[0].hidden.shape[-1])
     for part in parts:
         part.differentiate(network.mixing)
@@ -168,7 +171,7 @@ def learned_variance(force_field: ForceField, labels: LabelSet, seed: int, n_sit
     network.mean.copy_(mixed.mean(0))
     network.inverse_spread.copy_(1 / mixed.std(0).clamp_min(1e-6))
     for system, spins in _other_states(own, seed, n_sites):
-        part = _Part.of(force_field, system, spins)
+        part = Part.of(force_field, system, spins)
         part.differentiate(network.mixing)
         parts.append(part)
     deviations = [posterior_deviation(part.jacobian, network.covariance, part.surroundings) for part in parts]
@@ -180,40 +183,12 @@ def learned_variance(force_field: ForceField, labels: LabelSet, seed: int, n_sit
 
 def exact_deviation(force_field: ForceField, spins: Tensor) -> Tensor:
     """Posterior deviations (R, N) by backward passes, which the network of a calibrated force field stands in for."""
-    if force_field.uncertainty is None:
-        raise InvalidInput("the force field has no error bars; calibrate it first")
+    if not isinstance(force_field.uncertainty, TorqueUncertainty):
+        raise InvalidInput("the force field has no error bars; calibrate it first, or choose a member of the family")
     network = force_field.uncertainty.network
-    part = _Part.of(force_field, force_field.system, spins)
+    part = Part.of(force_field, force_field.system, spins)
     part.differentiate(network.mixing)
     return posterior_deviation(part.jacobian, network.covariance, part.surroundings)
-
-
-@dataclass
-class _Part:
-    """Spins of one system with what is computed of them."""
-
-    force_field: ForceField
-    data: Any
-    spins: Tensor
-    surroundings: Surroundings
-    hidden: Tensor
-    jacobian: Tensor
-
-    @classmethod
-    def of(cls, force_field: ForceField, system: Any, spins: Tensor) -> _Part:
-        model = force_field.model
-        data = move_arrays(model.prepare(system), force_field.device, force_field.dtype)
-        given = spins.to(force_field.device, force_field.dtype)
-        around = Surroundings.of(system, model.spec)
-        with recorded(model) as seen:
-            model.site_energies(data, given)
-        return cls(force_field, data, given, around, hidden_of(model, seen, given).cpu(), torch.empty(0))
-
-    def differentiate(self, mixing: Tensor) -> None:
-        """Jacobians of the torque, one snapshot after the other."""
-        model = self.force_field.model
-        found = [torque_jacobian(model, self.data, each[None], mixing)[0].cpu() for each in self.spins]
-        self.jacobian = torch.cat(found)
 
 
 def _states(labels: LabelSet, n_sites: int) -> Iterator[tuple[Any, Tensor]]:

@@ -154,7 +154,10 @@ class RelaxationSampler(Config):
         default=None, description="order, or file of spins (.npz, .npy), that the trajectories start from; null: random"
     )
     amplitude: float = Field(default=0.0, ge=0, description="standard deviation of the noise on the order at the start")
-    force_field: Path | None = Field(default=None, description="model file that drives the spins; null: exact field")
+    force_field: Path | None = Field(
+        default=None,
+        description="model file that drives the spins, of a family the member at each point; null: exact field",
+    )
 
     @field_validator("force_field")
     @classmethod

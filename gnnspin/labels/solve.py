@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,7 @@ from gnnspin.datasets.labels import Label
 from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import member_of_record
 from gnnspin.labels.config import (
     BoundarySampler,
     GenerateConfig,
@@ -54,7 +55,8 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
         On Ctrl-C during a trajectory.
     """
     solver = _solvers(config.model_dump_json(), job.point)[job.system]
-    spins, origin = _configuration(job, snapshot, previous, solver)
+    record = _provenance(config, job.point)
+    spins, origin = _configuration(job, snapshot, previous, solver, record)
     state = solver.solve(spins)
     return Label(
         system=solver.system,
@@ -67,7 +69,7 @@ def solve_snapshot(config: GenerateConfig, job: Job, snapshot: int, previous: Te
         n_electrons=_number(state, "n_electrons"),
         density=state.density,
         provenance={
-            **_provenance(config, job.point),
+            **record,
             "sampler": {**job.sampler.model_dump(mode="json"), **origin},
             "index": job.index,
             "seed": job.seed,
@@ -97,12 +99,13 @@ def _planned(config: str) -> tuple[GenerateConfig, tuple[SpinSystem, ...]]:
 
 
 def _configuration(
-    job: Job, snapshot: int, previous: Tensor | None, solver: FieldSource
+    job: Job, snapshot: int, previous: Tensor | None, solver: FieldSource, record: Mapping[str, Any]
 ) -> tuple[Tensor, dict[str, Any]]:
     """Spins of a snapshot, and what its provenance adds to the sampler's settings."""
     if isinstance(job.sampler, RelaxationSampler):
         start = _start(job.sampler, solver.system, job.seed) if previous is None else previous
-        driver = solver if job.sampler.force_field is None else _force_field(job.sampler.force_field, solver.system)
+        path = job.sampler.force_field
+        driver = solver if path is None else member_of_record(_force_field(path, solver.system), record)
         terms = [term.build(solver.system) for term in job.sampler.terms]
         return _relaxed(job, job.sampler, snapshot, start, driver, terms)
     if isinstance(job.sampler, GivenSampler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -106,6 +106,11 @@ class SpinModel(nn.Module, ABC):
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters of the Hamiltonian that the weights depend on, see `Family`. Default: none."""
         return ()
+
+    def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights and buffers by name that follow from parameters of the Hamiltonian; `Family` asks. Default: none."""
+        del values
+        return {}
 
     @property
     def compiles(self) -> bool:

@@ -68,9 +68,9 @@ class Evaluation:
     energy_rmse_per_site : float or None
         Error of the energy per site; None without energies.
     n_snapshots, n_spins : int
-    by_sampler, by_time : tuples of PartErrors
-        Torque errors for each kind of sampler that the labels name, and for up to four stretches of the time of
-        their trajectories, from early to late.
+    by_sampler, by_time, by_parameters : tuples of PartErrors
+        Torque errors for each kind of sampler that the labels name, for up to four stretches of the time of their
+        trajectories, from early to late, and for each point in the parameters of a family of Hamiltonians.
     predicted_torque, exact_torque : (n, 3) tensors
         All torques, for plots.
     """
@@ -88,6 +88,7 @@ class Evaluation:
     n_spins: int
     by_sampler: tuple[PartErrors, ...]
     by_time: tuple[PartErrors, ...]
+    by_parameters: tuple[PartErrors, ...]
     predicted_torque: Tensor
     exact_torque: Tensor
 
@@ -96,8 +97,9 @@ class Evaluation:
         return {k: v for k, v in asdict(self).items() if not isinstance(v, Tensor | tuple)}
 
     def parts(self) -> dict[str, list[dict[str, Any]]]:
-        """Errors by sampler and by time as plain numbers."""
-        return {name: [asdict(part) for part in getattr(self, name)] for name in ("by_sampler", "by_time")}
+        """Errors by sampler, time and parameters as plain numbers."""
+        names = ("by_sampler", "by_time", "by_parameters")
+        return {name: [asdict(part) for part in getattr(self, name)] for name in names}
 
     def __str__(self) -> str:
         lines = [
@@ -114,6 +116,8 @@ class Evaluation:
             lines += ["by sampler", *(f"  {part}" for part in self.by_sampler)]
         if len(self.by_time) > 1:
             lines += ["by time", *(f"  {part}" for part in self.by_time)]
+        if len(self.by_parameters) > 1:
+            lines += ["by parameters", *(f"  {part}" for part in self.by_parameters)]
         return "\n".join(lines)
 
 
@@ -203,6 +207,7 @@ def _summarise(snapshots: list[_Snapshot], provenances: list[Mapping[str, Any]],
         n_spins=len(spins),
         by_sampler=_parts(_samplers(provenances), *parts),
         by_time=_parts(_stretches(provenances), *parts),
+        by_parameters=_parts(_points(provenances), *parts),
         predicted_torque=predicted_torque,
         exact_torque=exact_torque,
     )
@@ -228,6 +233,16 @@ def _samplers(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
         if kind is not None:
             groups.setdefault(str(kind), []).append(k)
     return groups
+
+
+def _points(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Snapshots of each point in the parameters of a family, in the order of their values."""
+    groups: dict[tuple[tuple[str, float], ...], list[int]] = {}
+    for k, provenance in enumerate(provenances):
+        if values := provenance.get("parameters"):
+            groups.setdefault(tuple(values.items()), []).append(k)
+    ordered = sorted(groups.items())
+    return {", ".join(f"{name} = {value:g}" for name, value in point): members for point, members in ordered}
 
 
 def _stretches(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -308,7 +308,7 @@ def _settle_energies(model: SpinModel, table: SnapshotTable) -> None:
 
 
 def _missing_energy(model: SpinModel, batch: Batch) -> tuple[float, int]:
-    """What the energies of a batch lack, and its number of sites."""
+    """Sum of what the energies of a batch lack, and its number of sites."""
     energy = model.site_energies(batch.data, batch.spins).to(torch.float64).sum()
     assert batch.energy is not None
     return float(batch.energy.to(torch.float64).sum() - energy), batch.spins[..., 0].numel()

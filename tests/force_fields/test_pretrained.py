@@ -22,7 +22,10 @@ SYSTEMS = {
     "tetrahedral": gs.systems.triangular(10, 10),
     "tetrahedral_fast": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
+    "triangular_sd": gs.systems.triangular(10, 10),
 }
+#: Members of families.
+AT = {"triangular_sd": {"J": 3.0, "filling": 0.3}}
 
 
 def test_every_model_of_the_package_is_tested_here() -> None:
@@ -31,7 +34,7 @@ def test_every_model_of_the_package_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_symmetries_hold_in_single_precision(name: str) -> None:
-    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
+    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name], at=AT.get(name))
     assert max(symmetry_violations(source).values()) < 2e-5
     double = source.to(dtype=torch.float64)
     assert max(symmetry_violations(double).values()) < 1e-10
@@ -40,7 +43,7 @@ def test_symmetries_hold_in_single_precision(name: str) -> None:
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_torque_has_the_size_of_the_labels(name: str) -> None:
     """A few hundredths of the hopping on random spins, some thousandths at weak coupling."""
-    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name])
+    source = gs.load(f"pretrained:{name}", system=SYSTEMS[name], at=AT.get(name))
     spins = random_spins(source.system.n_sites, seed=2)
     size = float(torque(spins, source.field(spins)).square().mean().sqrt())
     assert (0.003 if name == "skyrmion_triangular" else 0.005) < size < 0.15
@@ -55,6 +58,19 @@ def test_fields_are_those_of_the_exact_solver() -> None:
     learned = torque(spins, gs.load("pretrained:triangular_120", system=system).field(spins))
     error = float((learned - exact).square().mean() / exact.square().mean())
     assert error < 0.01
+
+
+@pytest.mark.parametrize(("coupling", "filling"), [(2.0, 0.2), (4.5, 0.35)])
+def test_a_family_has_the_fields_of_the_exact_solver(coupling: float, filling: float) -> None:
+    """At points that were not trained on, on a size that was not: most of the torque, within its error bars."""
+    system = gs.systems.triangular(9, 9)
+    h = gs.electrons.SDHamiltonian(system, J=coupling)
+    spins = random_spins(81, seed=11)
+    exact = torque(spins, gs.electrons.ExactDiagonalization(h, kT=0.05, filling=filling).field(spins))
+    member = gs.load("pretrained:triangular_sd", system=system, at={"J": coupling, "filling": filling})
+    learned, radius = member.torque_with_error_bar(spins, 0.95)
+    assert float((learned - exact).square().mean() / exact.square().mean()) < 0.2
+    assert float(((learned - exact).norm(dim=-1) <= radius).double().mean()) > 0.75
 
 
 def test_cards_name_data_errors_and_the_command() -> None:

@@ -11,7 +11,8 @@ from gnnspin.models.registry import ARCHITECTURES
 
 SYSTEM = gs.systems.square(5, 5)
 SPINS = random_spins(25, replicas=(1,), seed=0)
-NAMES = [name for name in ARCHITECTURES if ARCHITECTURES[name].__module__.startswith("gnnspin.")]
+#: A family has no field of its own; its members are models of the others.
+NAMES = [name for name in ARCHITECTURES if ARCHITECTURES[name].__module__.startswith("gnnspin.") and name != "family"]
 
 
 def built(name: str, **options: object) -> gs.models.SpinModel:

@@ -83,6 +83,8 @@ class Family(SpinModel):
     Every weight of the architecture depends on the parameters :math:`\theta` by a learned modulation, see
     `gnnspin.models.blocks.modulation`; the scale of its energies is :math:`e^{q(\theta)}` with a quadratic polynomial q
     that is fitted to the torques of the labels, and does not go on outside of the range. Feature statistics are common.
+    What an architecture knows of a parameter it takes from it: the moment network its coupling J, and from mu and kT
+    together the Chebyshev coefficients of the grand potential, to which learned ones are added.
 
     A member of the family, ``family.at(J=3.0, filling=0.3)``, is an ordinary model of the architecture with the weights
     of these parameters: whatever such a model can do (native code, windows, error bars, files), a member can. All
@@ -132,7 +134,7 @@ class Family(SpinModel):
     @property
     def base(self) -> SpinModel:
         """The architecture, with the weights that are modulated."""
-        return cast(SpinModel, self.member.base)
+        return self.member.base
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -154,6 +156,10 @@ class Family(SpinModel):
         """
         parameters = self.parameters_of(values)
         self._warn_outside(values)
+        return self.member_at(parameters)
+
+    def member_at(self, parameters: Tensor) -> SpinModel:
+        """The member at parameters (P,) in the order of the family; nothing is checked, see `at`."""
         with torch.no_grad():
             weights = {name: weight.clone() for name, weight in self.weights(parameters).items()}
         member = copy.deepcopy(self.base)
@@ -171,8 +177,9 @@ class Family(SpinModel):
         ranges = self.hyperparameters.conditions
         if set(values) != set(ranges):
             missing, unknown = sorted(set(ranges) - set(values)), sorted(set(values) - set(ranges))
-            wrong = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(unknown)} unknown"] * bool(unknown)
-            raise InvalidInput(f"{'; '.join(wrong)}: the family has the parameters {self.range_text}; give each a value")
+            wrong = [f"missing {', '.join(missing)}"] if missing else []
+            wrong += [f"unknown {', '.join(unknown)}"] if unknown else []
+            raise InvalidInput(f"{'; '.join(wrong)}: the family has {self.range_text}; give each of these a value")
         found = torch.tensor([float(values[name]) for name in ranges], dtype=torch.float64)
         if not bool(torch.isfinite(found).all()):
             raise InvalidInput(f"parameters {dict(values)} are not all finite; the family has {self.range_text}")
@@ -181,7 +188,8 @@ class Family(SpinModel):
     @property
     def range_text(self) -> str:
         """The parameters with their ranges, in words."""
-        return ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in self.hyperparameters.conditions.items())
+        ranges = self.hyperparameters.conditions.items()
+        return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges)
 
     def outside(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values that are outside of their range."""
@@ -192,8 +200,8 @@ class Family(SpinModel):
         if far := self.outside(values):
             given = ", ".join(f"{name}={value:g}" for name, value in far.items())
             warnings.warn(
-                f"{given} is outside of the range of the family, {self.range_text}: errors there are unknown and larger; "
-                "look at error bars, or train on labels there",
+                f"{given} is outside of the range of the family, {self.range_text}: errors there are unknown; look at "
+                "the error bars, or train on labels there",
                 ExtrapolationWarning,
                 stacklevel=3,
             )
@@ -203,6 +211,11 @@ class Family(SpinModel):
         ranges = torch.tensor(list(self.hyperparameters.conditions.values()), dtype=torch.float64)
         low, high = ranges.to(parameters.device).unbind(-1)
         return 2 * (parameters.double() - low) / (high - low) - 1
+
+    def unscaled(self, scaled: Tensor) -> Tensor:
+        """The inverse of `scaled`."""
+        low, high = torch.tensor(list(self.hyperparameters.conditions.values()), dtype=torch.float64).unbind(-1)
+        return low + (high - low) * (scaled.double() + 1) / 2
 
     def torque_scale(self, parameters: Tensor) -> Tensor:
         """Expected root mean square torque per spin (...) at parameters (..., P); outside as at the nearest inside."""
@@ -216,8 +229,11 @@ class Family(SpinModel):
         dtype = next(iter(own.values())).dtype
         changed = self.modulation(scaled.to(dtype), own)
         shift = quadratics(scaled.clamp(-1, 1)) @ self.shift.double()
+        named = dict(zip(self.parameter_names, parameters.double().unbind(-1), strict=True))
+        exact = {name: value.to(dtype) for name, value in self.base.closed_form(named).items()}
         return {
             **changed,
+            **exact,
             "energy_scale": self.torque_scale(parameters).to(dtype),
             "energy_shift": shift.to(dtype),
         }
@@ -310,8 +326,13 @@ class Family(SpinModel):
         self.base.calibrate(data.whole, spins)
 
     def start_from(self, labels: LabelSet) -> None:
-        """Weights of the architecture that have a solution in closed form, from labels of all members together."""
-        self.base.start_from(labels)
+        """Weights of the architecture that have a solution in closed form, from labels of all members together.
+
+        Nothing where the parameters tell more, see `SpinModel.closed_form`.
+        """
+        middle = self.unscaled(torch.zeros(len(self.parameter_names))).unbind(-1)
+        if not self.base.closed_form(dict(zip(self.parameter_names, middle, strict=True))):
+            self.base.start_from(labels)
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +19,13 @@ from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import HiddenUnits, SpinModel
 from gnnspin.models.blocks.density import NeighborGeometry
 from gnnspin.models.blocks.standardization import Standardization, site_network
-from gnnspin.models.moments.fields import normal_matrix, solve_coefficients, trace_fields, whitening
+from gnnspin.models.moments.fields import (
+    grand_potential_coefficients,
+    normal_matrix,
+    solve_coefficients,
+    trace_fields,
+    whitening,
+)
 from gnnspin.models.moments.hamiltonian import ElectronHyperparameters, ModelHamiltonian
 from gnnspin.models.moments.recursion import local_moments, moments_and_bonds
 from gnnspin.models.moments.walks import HoppingTerms, WalkGeometry, prepare_walks
@@ -180,6 +187,22 @@ class MomentModel(SpinModel):
     def coefficients(self) -> Tensor:
         """Coefficients c_n of the linear part, n = 2 .. D, in units of the energy scale."""
         return self.whitening @ self.linear + self.base_coefficients / self.energy_scale
+
+    def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Coupling and bounds of the spectrum for J, coefficients of the grand potential for mu and kT together.
+
+        Raises
+        ------
+        InvalidInput
+            If J varies and is also a fixed hyperparameter.
+        """
+        found = self.hamiltonian.at_coupling(values["J"]) if "J" in values else {}
+        if {"mu", "kT"} <= set(values) and len(self.linear):
+            half_width = found.get("hamiltonian.half_width", self.hamiltonian.half_width)
+            found["base_coefficients"] = grand_potential_coefficients(
+                self.linear_degree, values["mu"], values["kT"], self.hamiltonian.center, half_width
+            )
+        return found
 
     def _moments(self, walks: WalkGeometry, spins: Tensor, degree: int) -> tuple[Tensor, Tensor]:
         """Moments and vectors in the precision of the walks."""

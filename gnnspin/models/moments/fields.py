@@ -63,3 +63,26 @@ def solve_coefficients(blocks: Iterable[tuple[Tensor, Tensor, Tensor]], *, field
     scale = torch.where(size > 1e-6 * size.max(), 1 / size.clamp_min(1e-30), torch.zeros_like(size))
     values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
     return scale * (vectors @ ((vectors.T @ (scale * right)) / (values.clamp_min(0) + ridge * values[-1])))
+
+
+def grand_potential_coefficients(degree: int, mu: Tensor, kT: Tensor, center: Tensor, half_width: Tensor) -> Tensor:
+    r"""Chebyshev coefficients c_n, n = 2 .. degree, of the grand potential of a level, -kT ln(1 + exp(-(x - mu)/kT)).
+
+    With them :math:`\Omega = \sum_i\sum_n c_n m_n^i` up to a constant, with an error of the order of
+    :math:`e^{-\pi D\,kT/W}` at degree D. By Gauss-Chebyshev quadrature, in float64.
+
+    Parameters
+    ----------
+    degree : int
+    mu, kT : scalars
+        A temperature below 1e-6 of the half width counts as that.
+    center, half_width : scalars
+        The spectrum is within ``center +- half_width``.
+    """
+    count = max(4096, 8 * degree)
+    angles = torch.pi * (torch.arange(count, dtype=torch.float64, device=mu.device) + 0.5) / count
+    levels = center.double() + half_width.double() * angles.cos()
+    width = torch.maximum(kT.double(), 1e-6 * half_width.double())
+    values = -width * torch.nn.functional.softplus((mu.double() - levels) / width)
+    orders = torch.arange(2, degree + 1, dtype=torch.float64, device=mu.device)
+    return 2 / count * torch.cos(orders[:, None] * angles) @ values

@@ -192,6 +192,22 @@ class ModelHamiltonian(nn.Module):
         width = (upper - lower) / 2 if self.shifted else max(-lower, upper)
         self.half_width.fill_(margin * (width + float(self.coupling.abs())))
 
+    def at_coupling(self, coupling: Tensor) -> dict[str, Tensor]:
+        """Coupling and half width of the spectrum, by their names in a model, where the coupling is a given one.
+
+        Raises
+        ------
+        InvalidInput
+            If the coupling is fixed by the hyperparameter J.
+        """
+        if not isinstance(self.coupling, nn.Parameter):
+            raise InvalidInput(
+                f"J={float(self.coupling):g} is fixed in the hyperparameters, but the model is one for a range of J; "
+                "leave it out of the hyperparameters"
+            )
+        wider = MARGIN * (coupling.abs() - self.coupling.detach().abs())
+        return {"hamiltonian.coupling": coupling, "hamiltonian.half_width": self.half_width + wider}
+
     def scaled(self) -> ScaledHamiltonian:
         """Coefficients for `local_moments`."""
         return ScaledHamiltonian(self.coupling, self.amplitudes, self.center, self.half_width)
