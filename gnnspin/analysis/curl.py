@@ -23,8 +23,8 @@ class FieldCurl:
     Attributes
     ----------
     derivative : (2 M, 2 M) tensor
-        ``e_j^b . dH_j / dS_i^a``, row (j, b), column (i, a), in units of the hopping per radian; of a spin by itself less
-        ``S_i . H_i``, as the spin turns on a sphere: the part of a field along the spins does not count.
+        ``e_j^b . dH_j / dS_i^a``, row (j, b), column (i, a), in units of the hopping per radian; of a spin by itself
+        less ``S_i . H_i``, as it turns on a sphere: the part of a field along the spins does not count.
     """
 
     derivative: Tensor
