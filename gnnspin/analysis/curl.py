@@ -23,7 +23,8 @@ class FieldCurl:
     Attributes
     ----------
     derivative : (2 M, 2 M) tensor
-        ``e_j^b . dH_j / dS_i^a``, row (j, b), column (i, a), in units of the hopping per radian.
+        ``e_j^b . dH_j / dS_i^a``, row (j, b), column (i, a), in units of the hopping per radian; of a spin by itself
+        less ``S_i . H_i``, as it turns on a sphere: the part of a field along the spins does not count.
     """
 
     derivative: Tensor
@@ -101,7 +102,8 @@ def field_curl(
         fields = source.field(turned_copies(checked, site[None], step)[0])[:, :, chosen]  # (2, 2, M, 3)
         slopes = (fields[:, 0] - fields[:, 1]) / (2 * step)
         columns.append(torch.einsum("amx,mbx->amb", slopes, frames).flatten(1))
-    return FieldCurl(torch.cat(columns).T)
+    along = (checked * source.field(checked)).sum(-1)[chosen].repeat_interleave(2)
+    return FieldCurl(torch.cat(columns).T - torch.diag(along))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,22 @@ def test_an_energy_has_no_curl_and_its_derivative_is_the_exchange() -> None:
     frames = gs.analysis.field_response.tangent_frames(SPINS[:2])
     torch.testing.assert_close(neighbors, 0.7 * frames[1] @ frames[0].T, atol=1e-6, rtol=0)
     assert float(found.derivative[4:6, 0:2].abs().max()) < 1e-9  # second neighbours
+    own = -float(SPINS[0] @ EXCHANGE.field(SPINS)[0])
+    torch.testing.assert_close(found.derivative[:2, :2], own * torch.eye(2, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_a_field_along_the_spins_does_not_count() -> None:
+    """``H + c S`` has the torque of H, and the derivative too."""
+
+    class Longer(gs.core.FieldSource):
+        def __init__(self) -> None:
+            self.system = SYSTEM
+
+        def fields(self, spins: torch.Tensor, time: float | None = None) -> torch.Tensor:
+            return EXCHANGE.fields(spins, time) + 3.0 * spins
+
+    plain, longer = (field_curl(source, SPINS, [0, 5, 6]).derivative for source in (EXCHANGE, Longer()))
+    torch.testing.assert_close(plain, longer, atol=1e-5, rtol=0)
 
 
 def test_a_slonczewski_torque_is_a_pair_and_a_zhang_li_torque_is_none() -> None:
