@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gnnspin.force_fields.pretrained import pretrained_path
+from gnnspin.learning.ladder import FIELDS_PER_STEP
 from gnnspin.studies import Study, read_study, study_file
 from gnnspin.studies.prediction import predicted_seconds
 
@@ -39,7 +40,7 @@ def test_seconds_are_fields_of_two_per_step_and_of_every_label(tmp_path: Path) -
     assert seconds["run exact_100"] == 2 * exact.n_steps * exact.initial.replicas
     assert seconds["run learned_100"] == 2 * learned.n_steps
     assert seconds["labels"] == 10 * (20 + 2 * (20 + 2 * 160))  # packings (random + trajectories (saved + driven))
-    assert seconds["rival bonds alone"] == pytest.approx(4 * 600 * 0.9 * 6)
+    assert seconds["rival bonds alone"] == pytest.approx(4 * 600 * 0.9 * FIELDS_PER_STEP)
     assert seconds["errors quench"] == 3
 
 
