@@ -163,6 +163,7 @@ def test_equal_steps_and_sizes_of_one_model(labels):
     assert [(run.model, run.size) for run in runs] == [("first", 6), ("first", 12), ("second", 12)]
 
 
+@pytest.mark.slow
 def test_a_cost_is_that_of_a_fresh_process(tmp_path, monkeypatch) -> None:
     """Memory does not count what this process holds."""
     monkeypatch.setattr("gnnspin.analysis.cost.ProcessPoolExecutor", ProcessPoolExecutor)

@@ -133,6 +133,7 @@ def _driven() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_learned_family_is_taken_at_the_voltage_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors are those of the member and of the exact solver at that voltage; rivals drive, differ and have no curl."""
     monkeypatch.setattr("gnnspin.studies.engine.default_workers", lambda: 1)
