@@ -47,7 +47,8 @@ class NativeTraining:
             return native.trainable(batch.spins, member)
         native.update(member)
         energies, fields = native(batch.spins, field=True)
-        return None if fields is None else (energies, fields)
+        assert fields is not None
+        return energies, fields
 
     def _of(self, system: SpinSystem, spins: Tensor) -> NativeField | None:
         if system.fingerprint not in self._known:

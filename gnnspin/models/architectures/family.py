@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import pydantic
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import HiddenUnits, SpinModel
 from gnnspin.models.blocks.modulation import WeightModulation, fitted_quadratic, quadratics
-from gnnspin.models.registry import architecture, register
+from gnnspin.models.registry import architecture, build, register
 from gnnspin.systems import SpinSystem
 
 
@@ -374,11 +373,6 @@ class Family(SpinModel):
 
 
 def _architecture(spec: GraphSpec, h: FamilyHyperparameters) -> SpinModel:
-    kind = architecture(h.model)
-    if issubclass(kind, Family):
+    if issubclass(architecture(h.model), Family):
         raise InvalidInput("a family of families; name the architecture of the members as `model`")
-    try:
-        return kind(spec, kind.Hyperparameters(**h.hyperparameters))
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidInput(f"{h.model}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return build(h.model, spec, **h.hyperparameters)
