@@ -14,10 +14,9 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import normalize
 from gnnspin.datasets import LabelStore
 from gnnspin.dynamics.windows import SolvedWindow, torque_errors
-from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.force_fields.files import load
 from gnnspin.labels.plan import derived_seed
-from gnnspin.learning.context import Context
+from gnnspin.learning.context import Context, Round
 from gnnspin.learning.exact import exact_source
 from gnnspin.learning.ladder import field_seconds
 from gnnspin.learning.reach import widths
@@ -30,6 +29,9 @@ from gnnspin.systems.window import Window, windows
 #: Windows of a state, along the diagonal of the lattice.
 _WINDOWS = 4
 
+#: Sites up to which a lattice is solved as a whole, as by `gnnspin.dynamics.Monitor`.
+_WHOLE = 2500
+
 
 @dataclass(frozen=True)
 class FullSize:
@@ -38,7 +40,7 @@ class FullSize:
     Attributes
     ----------
     errors : list of StretchError
-        ``n_labels`` counts the windows.
+        ``n_labels`` counts what was solved of a state: the whole, or windows.
     left_out : list of str
         Runs that were too long, with what they would take.
     """
@@ -53,10 +55,12 @@ class FullSize:
 
 
 def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
-    """Run what is intended once more at full size, and solve windows of an early, a middle and a late state.
+    """Run what is intended once more at full size, and solve an early, a middle and a late state, or windows of them.
 
-    A window has a seam as wide as the radius of the torque that models see, within which nothing is compared. It is
-    solved at the chemical potential of the labels where the filling is fixed.
+    Lattices of up to `_WHOLE` sites are solved as a whole instead. A window has a seam as wide as the radius of the
+    torque that models see, within which nothing is compared. Where the filling is fixed it is solved at the chemical
+    potential that the tests of the best round had on average in that stretch of the run: it moves by several hundredths
+    while spins order, and what a wrong one does to the torque is not the model's error.
 
     Parameters
     ----------
@@ -80,22 +84,40 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
                 continue
             seed = derived_seed(context.config.seed, 9, j)
             visited(run, system, field, dt, replicas=1, seed=seed, progress=context.progress).write(path)
-        try:
-            parts = _windows(context, system, labelled)
-        except InvalidInput as error:
-            found.left_out.append(f"run {j} was made, its states were not solved: {error}")
-            continue
-        solved = [SolvedWindow.of(each, _exact(context, each.system)) for each in parts]
         visits = Visits.read(path)
         for stretch in range(STRETCHES):
             own = [t for t in range(1, len(visits.times)) if visits.stretch(t) == stretch]
-            if own:
-                t = own[len(own) // 2]
-                spins = normalize(torch.from_numpy(np.array(visits.spins[t, 0], dtype=np.float64)))
-                errors = torque_errors(spins, field.torque(spins), solved, float(visits.times[t]))
-                time = float(visits.times[t])
-                found.errors.append(StretchError(j, time, time, errors.torque_rms, errors.torque_rmse, len(solved)))
+            if not own:
+                continue
+            try:
+                solved = _solved(context, system, labelled, _potential(context, context.round(best), j, stretch))
+            except InvalidInput as error:
+                found.left_out.append(f"run {j} was made, its states were not solved: {error}")
+                break
+            t = own[len(own) // 2]
+            spins = normalize(torch.from_numpy(np.array(visits.spins[t, 0], dtype=np.float64)))
+            errors = torque_errors(spins, field.torque(spins), solved, float(visits.times[t]))
+            time = float(visits.times[t])
+            found.errors.append(StretchError(j, time, time, errors.torque_rms, errors.torque_rmse, len(solved)))
     return found
+
+
+def _solved(context: Context, system: SpinSystem, labelled: LatticeConfig, mu: float | None) -> list[SolvedWindow]:
+    """The whole lattice with the exact solver, or windows of it; those of fixed filling at the potential `mu`."""
+    if system.n_sites <= _WHOLE:
+        return [SolvedWindow.of(each, context.exact(each.system)) for each in windows(system, None)]
+    return _windows_solved(context, system, labelled, mu)
+
+
+def _windows_solved(
+    context: Context, system: SpinSystem, labelled: LatticeConfig, mu: float | None
+) -> list[SolvedWindow]:
+    config = context.config
+    if mu is not None:
+        config = config.model_copy(update={"filling": None, "mu": mu})
+    recipe = config.recipe(context.setup.solvers[0].settings)
+    parts = _windows(context, system, labelled)
+    return [SolvedWindow.of(each, exact_source(config, recipe, each.system)) for each in parts]
 
 
 def _windows(context: Context, system: SpinSystem, labelled: LatticeConfig) -> Sequence[Window]:
@@ -106,11 +128,11 @@ def _windows(context: Context, system: SpinSystem, labelled: LatticeConfig) -> S
     return list(windows(system, edge, buffer, _WINDOWS))
 
 
-def _exact(context: Context, system: SpinSystem) -> EquilibriumSource:
-    """The exact solver on a window, at the mean chemical potential of the tests where the filling is fixed."""
-    config = context.config
-    if config.filling is None:
-        return context.exact(system)
-    mu = float(np.mean([label.mu for label in LabelStore(context.round(0).tests) if label.mu is not None]))
-    fixed = config.model_copy(update={"filling": None, "mu": mu})
-    return exact_source(fixed, fixed.recipe(context.setup.solvers[0].settings), system)
+def _potential(context: Context, this: Round, run: int, stretch: int) -> float | None:
+    """Mean chemical potential of the tests of a round in a stretch of a run; None where it is given."""
+    if context.config.mu is not None:
+        return None
+    visits, drawn = Visits.read(this.visits(run)), this.tested_states() or []
+    tests = LabelStore(this.tests)
+    own = [tests[k].mu for k, (j, _, t, _) in enumerate(drawn) if j == run and visits.stretch(t) == stretch]
+    return float(np.mean([mu for mu in own if mu is not None]))

@@ -76,7 +76,7 @@ class Learned:
             lines.append(str(self.coverage))
         if self.full_size.errors:
             worst = max(each.relative for each in self.full_size.errors)
-            lines.append(f"at full size, in windows of three states of each run: at worst {100 * worst:.1f} %")
+            lines.append(f"at full size, three states of each run or windows of them: at worst {100 * worst:.1f} %")
         lines += [f"not made at full size: {each}" for each in self.full_size.left_out]
         steps = ", ".join(f"{each:g}" for each in self.time_steps)
         return [*lines, f"recommended time step: {steps} / (gamma t)"]
