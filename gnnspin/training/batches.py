@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gnnspin.core.containers import TensorContainer, move_arrays
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.spins import torque
 from gnnspin.datasets.conditions import label_groups
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.architectures.family import Family
@@ -32,6 +33,8 @@ class Batch(TensorContainer):
     scale : (n_graphs,) or None
         Of a family of Hamiltonians, what errors are divided by: the torque expected at the parameters of each system
         over that of the whole set.
+    torque : (R, n_graphs) or None
+        Mean square torque per spin of each snapshot, in units of `scale`.
     """
 
     system: SpinSystem
@@ -40,6 +43,7 @@ class Batch(TensorContainer):
     field: Tensor
     energy: Tensor | None
     scale: Tensor | None = None
+    torque: Tensor | None = None
 
     @property
     def n_snapshots(self) -> int:
@@ -159,7 +163,10 @@ class SnapshotTable:
             parameters = self.parameters_of(members)
             data = self._family.with_parameters(data, parameters)
             scale = (self._family.torque_scale(parameters) / self.statistics.torque**0.5).to(self._dtype)
-        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy, scale)
+        squares = torque(spins, field).square().sum(-1)
+        own = torch.stack([part.mean(-1) for part in squares.split([each.n_sites for each in system.parts], -1)], -1)
+        own = (own if scale is None else own / scale.square()).to(self._dtype)
+        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy, scale, own)
 
 
 def _require_inside(family: Family, parameters: Tensor) -> None:
