@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gnnspin.core.containers import TensorContainer, move_arrays
 from gnnspin.core.errors import InvalidInput
-from gnnspin.core.spins import torque
 from gnnspin.datasets.conditions import label_groups
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.models.architectures.family import Family
@@ -33,8 +32,6 @@ class Batch(TensorContainer):
     scale : (n_graphs,) or None
         Of a family of Hamiltonians, what errors are divided by: the torque expected at the parameters of each system
         over that of the whole set.
-    torque : (R, n_graphs) or None
-        Mean square torque per spin of each snapshot, in units of `scale`.
     """
 
     system: SpinSystem
@@ -43,7 +40,6 @@ class Batch(TensorContainer):
     field: Tensor
     energy: Tensor | None
     scale: Tensor | None = None
-    torque: Tensor | None = None
 
     @property
     def n_snapshots(self) -> int:
@@ -163,10 +159,7 @@ class SnapshotTable:
             parameters = self.parameters_of(members)
             data = self._family.with_parameters(data, parameters)
             scale = (self._family.torque_scale(parameters) / self.statistics.torque**0.5).to(self._dtype)
-        squares = torque(spins, field).square().sum(-1)
-        own = torch.stack([part.mean(-1) for part in squares.split([each.n_sites for each in system.parts], -1)], -1)
-        own = (own if scale is None else own / scale.square()).to(self._dtype)
-        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy, scale, own)
+        return Batch(system, data, spins.to(self._dtype), field.to(self._dtype), energy, scale)
 
 
 def _require_inside(family: Family, parameters: Tensor) -> None:

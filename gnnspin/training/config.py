@@ -33,7 +33,6 @@ class TrainingConfig(Config):
     The loss per snapshot, in units of the mean square torque of the training set, is
     ``w_T <|T - T'|^2> + w_H <|H - H'|^2> + eta_E |E - E'|^2 / N`` with averages over the N sites.
     A torque loss leaves the field's component along the spin free: it does not drive the motion.
-    With ``torque_floor`` a snapshot counts by its error over its own mean square torque, in place of that of the set.
     The defaults are the recommended training (see the documentation's page on training). ``recipe`` sets the values of
     a training of the papers instead; what is given beside it stands.
     """
@@ -45,12 +44,6 @@ class TrainingConfig(Config):
     )
     field_weight: float = Field(default=0.1, ge=0, description="w_H of the mixed loss")
     energy_weight: EnergyWeight | float = Field(default=0.0, description="eta_E: a number or a schedule")
-    torque_floor: float | None = Field(
-        default=None,
-        gt=0,
-        description="divide the errors of a snapshot by its own mean square torque plus this share of that of the set: "
-        "with 0.02, say, calm snapshots count nearly as much as violent ones; null: all are divided by that of the set",
-    )
     max_epochs: int = Field(default=30, ge=1, description="passes over the training set")
     max_minutes: Annotated[float | None, MAY_CHANGE] = Field(
         default=None, gt=0, description="stop after this time, at the end of an epoch"

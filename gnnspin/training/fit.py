@@ -107,8 +107,7 @@ def fit(
     Raises
     ------
     InvalidInput
-        If a set is empty or has no torque, the loss asks for energies the labels lack, a linear model is to have a
-        `torque_floor`, `compiled` is asked for and the
+        If a set is empty or has no torque, the loss asks for energies the labels lack, `compiled` is asked for and the
         model does not compile, or TensorBoard and it is not installed.
     StoreError
         If `directory` is a file, or holds a training and `resume` is false or that is another one.
@@ -260,11 +259,6 @@ def _check(config: TrainingConfig, model: SpinModel, *tables: SnapshotTable) -> 
         )
     if config.compiled and not (model.compiles and model.conservative):
         raise InvalidInput(f"compiled=True: {model.name} does not go through torch.compile; set compiled to false")
-    if config.torque_floor is not None and "linear" in model.capabilities:
-        raise InvalidInput(
-            f"torque_floor={config.torque_floor}, but {model.name} is solved in closed form, where all labels count "
-            "alike; leave torque_floor out"
-        )
     wants = any(config.energy_weight_at(epoch) > 0 for epoch in range(config.max_epochs))
     if wants and not model.conservative:
         raise InvalidInput(f"energy_weight > 0, but the field of {model.name} has no energy. Set energy_weight to 0")

@@ -46,18 +46,14 @@ class FieldFitting(lightning.LightningModule):
         return None if site is None else sum_over_graphs(batch.system, site), field
 
     def errors(self, batch: Batch, *, create_graph: bool) -> dict[str, Tensor]:
-        """Mean square errors per spin of torque and field, and per site of the energy, in units of `Batch.scale`.
-
-        Those of torque and field are weighted where the configuration has a `torque_floor`.
-        """
+        """Mean square errors per spin of torque and field, and per site of the energy, in units of `Batch.scale`."""
         energy, field = self.predict(batch, create_graph=create_graph)
         error = field - batch.field
         if batch.scale is not None:
             error = error / batch.scale[torch.as_tensor(batch.system.graph_index, device=error.device), None]
-        weights = self._site_weights(batch)
         result = {
-            "torque": (weights * torque(batch.spins, error).square().sum(-1)).mean(),
-            "field": (weights * error.square().sum(-1)).mean(),
+            "torque": torque(batch.spins, error).square().sum(-1).mean(),
+            "field": error.square().sum(-1).mean(),
         }
         if batch.energy is not None and energy is not None:
             sites = torch.tensor([part.n_sites for part in batch.system.parts], device=energy.device)
@@ -65,13 +61,6 @@ class FieldFitting(lightning.LightningModule):
             squares = squares if batch.scale is None else squares / batch.scale.square()
             result["energy"] = squares.mean().to(error.dtype)
         return result
-
-    def _site_weights(self, batch: Batch) -> Tensor:
-        """What the squares at the sites (R, N), or (), are multiplied by: one, or more in a calm snapshot."""
-        if self.config.torque_floor is None or batch.torque is None:
-            return torch.ones((), dtype=batch.field.dtype, device=batch.field.device)
-        weights = self.units.torque / (batch.torque + self.config.torque_floor * self.units.torque)
-        return weights[:, torch.as_tensor(batch.system.graph_index, device=weights.device)]
 
     def loss(self, errors: dict[str, Tensor], epoch: int) -> Tensor:
         """Weighted sum of the errors in units of the mean square torque, with the energy weight of `epoch`."""

@@ -236,31 +236,3 @@ def test_cross_validation_goes_on_with_its_own_labels_alone(tmp_path: Path) -> N
     for model, other in ((MODEL, second), (MODEL.model_copy(update={"seed": 1}), first)):
         with pytest.raises(StoreError, match="another cross-validation"):
             cross_validate(model, other, config, folds=2, directory=tmp_path / "run", resume=True, progress=False)
-
-
-def test_a_torque_floor_counts_errors_relative_to_each_snapshot(tmp_path: Path) -> None:
-    """A snapshot of a tenth of the torque has the loss of a violent one; the statistics are those of the set."""
-    store = LabelStore.create(tmp_path / "labels.h5")
-    source = Heisenberg(SQUARE, [-1.0])
-    spins = random_spins(SQUARE.n_sites, seed=3)
-    for factor in (1.0, 0.1):
-        store.append(Label(SQUARE, spins, factor * source.field(spins)))
-    model = MODEL.build(SQUARE)
-    for parameter in model.parameters():  # no field at all: every error is the torque itself
-        parameter.data.zero_()
-    table = SnapshotTable(store, model, 1, torch.float32)
-    losses = {}
-    for floor in (None, 0.01):
-        module = FieldFitting(model, TrainingConfig(torque_floor=floor), table.statistics, total_steps=1)
-        errors = [module.errors(table.batch([(0, k)]), create_graph=False) for k in (0, 1)]
-        losses[floor] = [float(module.loss(each, 0)) for each in errors]
-    shares = [2 / 1.01, 0.02 / 1.01]  # mean squares of the snapshots over that of the set
-    assert losses[None] == pytest.approx(shares, rel=1e-4)
-    assert losses[0.01] == pytest.approx([share / (share + 0.01) for share in shares], rel=1e-4)
-
-
-def test_a_linear_model_has_no_torque_floor(tmp_path: Path) -> None:
-    store = labels(tmp_path / "labels.h5", 3)
-    linear = ModelConfig(name="linear_cluster_expansion", cutoff=1.1).build(SQUARE)
-    with pytest.raises(InvalidInput, match="torque_floor"):
-        fit(linear, store, store, TrainingConfig(torque_floor=0.1), directory=tmp_path / "fit", progress=False)
