@@ -115,6 +115,10 @@ def end_profiles(system: SpinSystem, direction: FloatArray, lengths: tuple[float
 class DirectedReadout(nn.Module):
     """A site network of the scalar products of vectors at a site: a value, or gates of the vectors.
 
+    Vectors are taken in units of their measured size and divided by ``sqrt(1 + mean square)`` over those of the site:
+    products of products, and more so products of them, would otherwise grow without bound on spins unlike those that
+    were measured.
+
     Parameters
     ----------
     n_vectors : int
@@ -130,6 +134,7 @@ class DirectedReadout(nn.Module):
 
     rows: Tensor
     columns: Tensor
+    inverse_size: Tensor
 
     def __init__(self, n_vectors: int, hidden: int, *, time_reversal: bool, gates: bool, n_places: int = 0) -> None:
         super().__init__()
@@ -137,6 +142,7 @@ class DirectedReadout(nn.Module):
         rows, columns = torch.triu_indices(n_vectors, n_vectors)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("inverse_size", torch.ones(n_vectors))
         n_triples = 0 if time_reversal else n_vectors // 2
         n_invariants = n_vectors + len(rows) + n_triples + n_places
         self.standardization = Standardization(n_invariants)
@@ -155,16 +161,24 @@ class DirectedReadout(nn.Module):
             parts.append(places.expand(len(spins), *places.shape))
         return torch.cat(parts, dim=1).transpose(1, 2)
 
+    def _bounded(self, vectors: Tensor) -> Tensor:
+        scaled = vectors * self.inverse_size[:, None, None]
+        return scaled / (1 + scaled.square().sum(-1, keepdim=True).mean(1, keepdim=True)).sqrt()
+
+    @torch.no_grad()
     def measure(self, spins: Tensor, vectors: Tensor, places: Tensor | None = None) -> None:
-        """Store mean and inverse spread of the invariants."""
-        self.standardization.measure(self._invariants(spins, vectors, places))
+        """Store the size of the vectors, and mean and inverse spread of the invariants."""
+        size = vectors.double().square().sum(-1).mean((0, 2)).sqrt()
+        self.inverse_size.copy_(torch.where(size > 0, 1 / size.clamp_min(1e-30), torch.zeros_like(size)))
+        self.standardization.measure(self._invariants(spins, self._bounded(vectors), places))
 
     def forward(self, spins: Tensor, vectors: Tensor, places: Tensor | None = None) -> Tensor:
         """Values (R, N)."""
-        return self._network(spins, vectors, places)[..., 0]
+        return self._network(spins, self._bounded(vectors), places)[..., 0]
 
     def vectors(self, spins: Tensor, vectors: Tensor, places: Tensor | None = None) -> Tensor:
         """Gated vectors and, without time reversal, their cross products with the spin: (R, N, 3)."""
+        vectors = self._bounded(vectors)
         gates = self._network(spins, vectors, places)
         if not self.time_reversal:
             vectors = torch.cat([vectors, torch.linalg.cross(spins[:, None].expand_as(vectors), vectors)], dim=1)

@@ -364,3 +364,19 @@ def test_distances_from_both_ends() -> None:
     assert not end_profiles(gs.systems.chain(4), np.array([1.0, 0, 0]), (1.0,)).any()
     with pytest.raises(InvalidInput, match="give drive"):
         force_field("nonconservative", SQUARE, **head("vectors", ends=(3.0,)))
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+@pytest.mark.parametrize("name", ["energy", "vectors"])
+def test_untrained_heads_stay_bounded_on_spins_unlike_those_they_were_calibrated_on(name: str, layers: int) -> None:
+    system = gs.systems.square(16, 6, pbc=(False, True))
+    spec = gs.graphs.GraphSpec.for_system(system, cutoff=3.2)
+    values = {"layers": layers, "channels": 8, "scalars": 8, "hidden": 32, "max_degree": 2}
+    torch.manual_seed(0)
+    model = gs.models.build("nonconservative", spec, head=name, drive=(1, 0, 0), hyperparameters=values).double()
+    wall = gs.observables.order_boundary(system, ("neel", "ferromagnet"), place=0.5, width=2.0)
+    model.calibrate(model.prepare(system), torch.as_tensor(wall)[None])
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(system.n_sites, 3)
+    for spins in (wall, random_spins(system.n_sites, seed=1), up):
+        torques = gs.ForceField(model, system).torque(torch.as_tensor(spins))
+        assert torques.square().mean().sqrt() < 100.0
