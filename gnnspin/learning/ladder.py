@@ -69,18 +69,21 @@ def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[M
             model(_CLUSTER, cutoff, layers=2, channels=8, scalars=8, max_degree=2, hidden=48),
         ]
     near, far = max(2.0 * unit, radius / 4), max(3.0 * unit, radius / 4)
-    models = [
-        model(_CLUSTER, near, layers=2, channels=4, scalars=4, max_degree=2, hidden=32),
-        model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
-        model(_CLUSTER, far, layers=3, channels=12, scalars=12, max_degree=3, hidden=64),
-    ]
-    if _dimension(system) < 3:  # in three dimensions there are too many orientations
-        models += [
-            model(_ORIENTED, near, layers=2, filters=6, channels=3, scalars=3, factors=8, hidden=16),
-            model(_ORIENTED, near, layers=3, filters=12, channels=6, scalars=6, factors=16, hidden=32),
+    small = model(_CLUSTER, near, layers=2, channels=4, scalars=4, max_degree=2, hidden=32)
+    if _dimension(system) == 3:  # there are too many orientations
+        return [
+            small,
+            model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
+            model(_CLUSTER, far, layers=3, channels=12, scalars=12, max_degree=3, hidden=64),
         ]
-        if radius >= _LONG_RANGE * unit:
-            models.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
+    models = [
+        small,
+        model(_ORIENTED, near, layers=2, filters=6, channels=3, scalars=3, factors=8, hidden=16),
+        model(_ORIENTED, near, layers=3, filters=12, channels=6, scalars=6, factors=16, hidden=32),
+        model(_ORIENTED, near, layers=4, filters=16, channels=8, scalars=8, factors=24, hidden=48),
+    ]
+    if radius >= _LONG_RANGE * unit:
+        models.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
     return models
 
 
