@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.spins import normalize
 from gnnspin.datasets import LabelStore
+from gnnspin.dynamics.monitor import Monitor
 from gnnspin.dynamics.windows import SolvedWindow, torque_errors
 from gnnspin.force_fields.files import load
 from gnnspin.labels.plan import derived_seed
@@ -24,13 +24,13 @@ from gnnspin.learning.rounds import StretchError
 from gnnspin.learning.visits import STRETCHES, Visits, visited
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import LatticeConfig
-from gnnspin.systems.window import Window, windows
+from gnnspin.systems.window import windows
 
 #: Windows of a state, along the diagonal of the lattice.
 _WINDOWS = 4
 
-#: Sites up to which a lattice is solved as a whole, as by `gnnspin.dynamics.Monitor`.
-_WHOLE = 2500
+#: Sites up to which a lattice is solved as a whole.
+_WHOLE = Monitor.max_sites
 
 
 @dataclass(frozen=True)
@@ -112,20 +112,16 @@ def _solved(context: Context, system: SpinSystem, labelled: LatticeConfig, mu: f
 def _windows_solved(
     context: Context, system: SpinSystem, labelled: LatticeConfig, mu: float | None
 ) -> list[SolvedWindow]:
+    """Windows that are about as large, seam included, as the systems of the labels, with the exact solver."""
     config = context.config
     if mu is not None:
         config = config.model_copy(update={"filling": None, "mu": mu})
     recipe = config.recipe(context.setup.solvers[0].settings)
-    parts = _windows(context, system, labelled)
-    return [SolvedWindow.of(each, exact_source(config, recipe, each.system)) for each in parts]
-
-
-def _windows(context: Context, system: SpinSystem, labelled: LatticeConfig) -> Sequence[Window]:
-    """Windows that are about as large, seam included, as the systems of the labels."""
     cell = min(widths(labelled.build())) / max(labelled.shape)
     buffer = max(2, math.ceil(context.setup.radius / cell))
     edge = max(4, max(labelled.shape) - 2 * buffer)
-    return list(windows(system, edge, buffer, _WINDOWS))
+    parts = windows(system, edge, buffer, _WINDOWS)
+    return [SolvedWindow.of(each, exact_source(config, recipe, each.system)) for each in parts]
 
 
 def _potential(context: Context, this: Round, run: int, stretch: int) -> float | None:
