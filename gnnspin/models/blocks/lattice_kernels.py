@@ -1,4 +1,4 @@
-"""Kernels of a lattice: a free weight for every displacement of a neighbour, in every orientation of the lattice."""
+"""Kernels of a lattice: a free weight for every displacement of a neighbour, in every orientation or direction."""
 
 from __future__ import annotations
 
@@ -26,28 +26,53 @@ from gnnspin.systems.system import FloatArray
 class Orientations:
     """The orientations of a lattice: the rotations and reflections of its space group, without the translations.
 
+    With `bond` those that turn this vector alike count as one: what is left are the directions of the equivalent bonds,
+    each with the operations that leave it where it is, its stabilizer. Features of a direction are the same seen from
+    all of these (quotient representations: Cohen, Geiger, Weiler, NeurIPS 2019, arXiv:1811.02017).
+
     Parameters
     ----------
     cell : UnitCell
     mirrors : bool
         False keeps proper rotations alone.
+    bond : (3,) or None
+        A displacement between sites.
 
     Attributes
     ----------
     matrices : (G, 3, 3)
-        Orthogonal, Cartesian.
+        Orthogonal, Cartesian; with `bond` one for each direction.
+    stabilizer : (K, 3, 3)
+        Operations that leave the bond where it is; without `bond` the identity.
     quotient : (G, G) int64
-        ``matrices[quotient[g, h]]`` is the inverse of g times h.
+        Number of ``matrices[g].T @ matrices[h]`` among those that differ, with the stabilizer on both sides.
     """
 
-    def __init__(self, cell: UnitCell, *, mirrors: bool = True) -> None:
+    def __init__(self, cell: UnitCell, *, mirrors: bool = True, bond: FloatArray | None = None) -> None:
         found = CrystalSymmetry.of(cell.vectors, cell.basis, cell.extended).rotations
         found = found if mirrors else found[np.linalg.det(found) > 0]
-        _, kept = np.unique(np.round(found, 6).reshape(-1, 9) + 0.0, axis=0, return_index=True)
-        self.matrices: FloatArray = found[kept]
-        tree = cKDTree(self.matrices.reshape(-1, 9))
-        products = np.einsum("gji,hjk->ghik", self.matrices, self.matrices)
-        self.quotient = torch.from_numpy(tree.query(products.reshape(-1, 9))[1].reshape(len(kept), len(kept)))
+        group: FloatArray = found[_first_of_each(found.reshape(-1, 9))]
+        images = group.reshape(-1, 9) if bond is None else group @ bond
+        fixed = np.eye(3).ravel() if bond is None else bond
+        self.matrices: FloatArray = group[_first_of_each(images)]
+        self.stabilizer: FloatArray = group[
+            np.linalg.norm(images - fixed, axis=1) < MATCH_TOLERANCE * np.linalg.norm(fixed)
+        ]
+        sides = self.stabilizer
+        products = np.einsum("aij,gkj,hkl,blm->abghim", sides, self.matrices, self.matrices, sides, optimize=True)
+        number = cKDTree(group.reshape(-1, 9)).query(products.reshape(*products.shape[:4], 9))[1].min((0, 1))
+        self.quotient = torch.from_numpy(np.unique(number, return_inverse=True)[1].reshape(number.shape))
+
+    def classes(self, displacements: FloatArray) -> Tensor:
+        """Number (D,) int64 of the class of every displacement (D, 3): those that the stabilizer turns into each other."""
+        turned = np.einsum("hij,dj->hdi", self.stabilizer, displacements)
+        first = displacement_indices(displacements, turned, "turned lattice").numpy().min(axis=0)
+        return torch.from_numpy(np.unique(first, return_inverse=True)[1])
+
+
+def _first_of_each(rows: FloatArray) -> np.ndarray:
+    """Position of the first of each of the different rows."""
+    return np.unique(np.round(rows, 6) + 0.0, axis=0, return_index=True)[1]
 
 
 @dataclass(frozen=True)
@@ -68,6 +93,8 @@ class KernelGeometry(TensorContainer):
 
 class LatticeKernel(nn.Module):
     r"""Messages :math:`A_i^c(g) = \sum_{c'}\sum_j W_{cc'}(g^{-1} r_{ij})\, x_j^{c'}(g)` in every orientation g.
+
+    Displacements that the stabilizer of the orientations turns into each other have one weight.
 
     An operation of the lattice that takes site i to site j and orientation g to h takes :math:`A_i(g)` to
     :math:`A_j(h)`, whatever the weights (Cohen and Welling, ICML 2016, arXiv:1602.07576).
@@ -95,11 +122,11 @@ class LatticeKernel(nn.Module):
         self.cutoff = cutoff
         self.displacements = unique_displacements(cell, cutoff)
         turned = np.einsum("gji,dj->gdi", orientations.matrices, self.displacements)
-        self.register_buffer(
-            "images", displacement_indices(self.displacements, turned, "turned lattice"), persistent=False
-        )
+        classes = orientations.classes(self.displacements)
+        images = classes[displacement_indices(self.displacements, turned, "turned lattice")]
+        self.register_buffer("images", images, persistent=False)  # (G, D): number of the weight
         scale = 1 / math.sqrt(in_channels * min(len(self.displacements), 12))
-        self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, len(self.displacements)))
+        self.weight = nn.Parameter(scale * torch.randn(out_channels, in_channels, int(classes.max()) + 1))
 
     def prepare(self, system: SpinSystem, *, stencil: bool = True) -> KernelGeometry:
         """Geometry of `system`; without `stencil` always as slots, the path of general graphs.
@@ -146,8 +173,8 @@ class OrientationMixing(nn.Module):
 
     def __init__(self, channels: int, orientations: Orientations) -> None:
         super().__init__()
-        count = len(orientations.matrices)
-        self.weight = nn.Parameter(torch.randn(channels, channels, count) / math.sqrt(channels * count))
+        count, kinds = len(orientations.matrices), int(orientations.quotient.max()) + 1
+        self.weight = nn.Parameter(torch.randn(channels, channels, kinds) / math.sqrt(channels * count))
         self.register_buffer("quotient", orientations.quotient, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:

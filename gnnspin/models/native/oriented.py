@@ -47,9 +47,9 @@ class NativeOriented(NativeLayered):
 def _read(layer: OrientedLayer) -> NativeLayer:
     """Sizes and weights of a layer, these in every orientation."""
     size, first = layer.size, layer.mixing is None
-    filters, vectors, displacements = layer.kernel.weight.shape
+    filters, vectors, _ = layer.kernel.weight.shape
     scalars = layer.scalar_kernel.weight.shape[0] if layer.scalar_kernel is not None else 0
-    orientations = len(layer.kernel.images)
+    orientations, displacements = layer.kernel.images.shape
     sizes = {
         "orientations": orientations,
         "kinds": layer.factors.shape[1] - filters,

@@ -8,9 +8,14 @@ import torch
 
 import gnnspin as gs
 from gnnspin.analysis.symmetries import site_permutation, symmetry_violations
-from gnnspin.core import InvalidInput, random_rotation, random_spins
+from gnnspin.core import InvalidInput, move_arrays, random_rotation, random_spins
 from gnnspin.models import OrientedClusterExpansion
-from gnnspin.models.blocks.lattice_kernels import Orientations, unique_displacements
+from gnnspin.models.blocks.lattice_kernels import (
+    LatticeKernel,
+    OrientationMixing,
+    Orientations,
+    unique_displacements,
+)
 from gnnspin.models.blocks.unit_cell import UnitCell
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.symmetry import CrystalSymmetry
@@ -37,6 +42,12 @@ class TestHanded(ModelPhysics):
     name = NAME
     hyperparameters = {"layers": 2, "mirrors": False, "time_reversal": False, **SMALL}  # noqa: RUF012
     systems = ("honeycomb", "simple_cubic")
+
+
+class TestDirectionsOfBonds(ModelPhysics):
+    name = NAME
+    hyperparameters = {"layers": 3, "orientations": "bonds", **SMALL}  # noqa: RUF012
+    systems = LATTICES
 
 
 class TestFixedNumber(ModelPhysics):
@@ -112,12 +123,57 @@ def test_convolution_equals_slots(system: SpinSystem) -> None:
     assert close(source.field(spins), fast, fast)
 
 
+@pytest.mark.parametrize(
+    ("system", "directions"),
+    [
+        (gs.systems.chain(8), 2),
+        (gs.systems.square(6, 6), 4),
+        (gs.systems.triangular(6, 6), 6),
+        (gs.systems.honeycomb(4, 4), 6),
+        (gs.systems.kagome(4, 4), 6),
+        (gs.systems.simple_cubic(4, 4, 4), 6),
+        (gs.systems.pyrochlore(3, 3, 3), 12),
+    ],
+    ids=repr,
+)
+def test_directions_of_bonds_are_orientations_with_equal_weights(system: SpinSystem, directions: int) -> None:
+    """Kernels and mixtures are those of all orientations whose weights are equal under the stabilizer of a bond."""
+    cell = UnitCell.of(system)
+    cutoff = 2.1 if system.n_basis == 1 else 1.05
+    displacements = unique_displacements(cell, cutoff * np.linalg.norm(unique_displacements(cell, 1.1)[0]))
+    bond = displacements[0]
+    all_of_them, found = Orientations(cell), Orientations(cell, bond=bond)
+    assert len(found.matrices) == directions
+    assert len(found.matrices) * len(found.stabilizer) == len(all_of_them.matrices)
+    length = float(np.linalg.norm(displacements[-1])) * 1.01
+    torch.manual_seed(0)
+    kernel, mixing = LatticeKernel(2, 3, cell, found, length), OrientationMixing(2, found)
+    larger, mixing_larger = LatticeKernel(2, 3, cell, all_of_them, length), OrientationMixing(2, all_of_them)
+    ends, images = all_of_them.matrices @ bond, found.matrices @ bond
+    direction = torch.from_numpy(np.linalg.norm(ends[:, None] - images, axis=-1).argmin(1))  # of each orientation
+    with torch.no_grad():
+        larger.weight.copy_(kernel.weight[:, :, found.classes(displacements)])
+        numbers = found.quotient[direction][:, direction]
+        share = len(found.matrices) / len(all_of_them.matrices)
+        for k in range(len(all_of_them.matrices)):
+            classes = numbers[all_of_them.quotient == k]
+            assert (classes == classes[0]).all()
+            mixing_larger.weight[:, :, k] = share * mixing.weight[:, :, classes[0]]
+    features = torch.randn(2, directions, 2, system.n_sites)
+    geometry = move_arrays(kernel.prepare(system), dtype=torch.float32)
+    messages = kernel(features, geometry)
+    assert torch.allclose(larger(features[:, direction], geometry), messages[:, direction], atol=1e-5)
+    assert torch.allclose(mixing_larger(features[:, direction]), mixing(features)[:, direction], atol=1e-5)
+
+
+@pytest.mark.parametrize("orientations", ["all", "bonds"])
 @pytest.mark.parametrize("lattice", [gs.systems.kagome, gs.systems.pyrochlore])
-def test_glides_and_screws(lattice: object) -> None:
+def test_glides_and_screws(lattice: object, orientations: str) -> None:
     """Operations that exchange sublattices, with translations by parts of a cell where there are any."""
     size = (3, 3) if lattice is gs.systems.kagome else (2, 2, 2)
     system = lattice(*size)  # type: ignore[operator]
-    source = force_field(NAME, system, cutoff=1.05 * gs.graphs.GraphSpec.for_system(system, 1.0).shells[0], **SMALL)
+    cutoff = 1.05 * gs.graphs.GraphSpec.for_system(system, 1.0).shells[0]
+    source = force_field(NAME, system, cutoff=cutoff, orientations=orientations, **SMALL)
     violations = symmetry_violations(source, seed=1)
     assert set(violations) == {"spin_rotation", "time_reversal", "translation", "point_group", "mirrors"}
     assert max(violations.values()) < 1e-9

@@ -62,6 +62,7 @@ def _assert_same(force_field, replicas=2):
 
 
 IDS = ["triangular", "long", "tall", "open-x", "open-y", "honeycomb", "kagome", "cubic", "chain"]
+BONDS = {"orientations": "bonds"}
 ORIENTED_CASES = [
     (gs.systems.triangular(6, 5), {}),
     (gs.systems.triangular(4, 23), {"layers": 3, "mixtures": 1}),
@@ -72,6 +73,9 @@ ORIENTED_CASES = [
     (gs.systems.kagome(4, 5), {"site_kind": "basis"}),
     (gs.systems.simple_cubic(4, 3, 5), {"time_reversal": False, "layers": 3}),
     (gs.systems.chain(40), {"fixed_number": True}),
+    (gs.systems.triangular(6, 7), {"layers": 3, **BONDS}),
+    (gs.systems.kagome(5, 4), BONDS),
+    (gs.systems.simple_cubic(4, 3, 5), {"time_reversal": False, **BONDS}),
 ]
 CLUSTER_CASES = [
     (gs.systems.triangular(6, 5), {}),
@@ -90,7 +94,7 @@ def _cutoff(system):
     return 1.5 if system.lattice_shape[2] > 1 else 2.0
 
 
-@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=IDS)
+@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"])
 def test_oriented_energies_and_fields_are_those_of_the_model(system, hyperparameters):
     _assert_same(_force_field(system, _cutoff(system), **hyperparameters))
 
@@ -132,7 +136,7 @@ def _difference(found, expected):
     return (sum(float((a - b).square().sum()) for a, b in pairs) / size) ** 0.5
 
 
-@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=IDS)
+@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"])
 def test_oriented_gradients_of_weights_are_those_of_torch(system, hyperparameters):
     _assert_trainable(_force_field(system, _cutoff(system), **hyperparameters))
 
