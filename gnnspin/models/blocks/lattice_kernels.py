@@ -64,7 +64,7 @@ class Orientations:
         self.quotient = torch.from_numpy(np.unique(number, return_inverse=True)[1].reshape(number.shape))
 
     def classes(self, displacements: FloatArray) -> Tensor:
-        """Number (D,) int64 of the class of every displacement (D, 3): those that the stabilizer turns into each other."""
+        """Class (D,) int64 of every displacement (D, 3): the stabilizer turns those of one class into each other."""
         turned = np.einsum("hij,dj->hdi", self.stabilizer, displacements)
         first = displacement_indices(displacements, turned, "turned lattice").numpy().min(axis=0)
         return torch.from_numpy(np.unique(first, return_inverse=True)[1])

@@ -94,7 +94,9 @@ def _cutoff(system):
     return 1.5 if system.lattice_shape[2] > 1 else 2.0
 
 
-@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"])
+@pytest.mark.parametrize(
+    ("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"]
+)
 def test_oriented_energies_and_fields_are_those_of_the_model(system, hyperparameters):
     _assert_same(_force_field(system, _cutoff(system), **hyperparameters))
 
@@ -136,7 +138,9 @@ def _difference(found, expected):
     return (sum(float((a - b).square().sum()) for a, b in pairs) / size) ** 0.5
 
 
-@pytest.mark.parametrize(("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"])
+@pytest.mark.parametrize(
+    ("system", "hyperparameters"), ORIENTED_CASES, ids=[*IDS, "bonds-triangular", "bonds-kagome", "bonds-cubic"]
+)
 def test_oriented_gradients_of_weights_are_those_of_torch(system, hyperparameters):
     _assert_trainable(_force_field(system, _cutoff(system), **hyperparameters))
 
