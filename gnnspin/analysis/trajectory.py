@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from gnnspin.analysis.trajectory_result import TWO_TIMES, TrajectoryAnalysis
+from gnnspin.analysis.trajectory_result import TWO_TIMES, TrajectoryAnalysis, window_label
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
 from gnnspin.core.errors import InvalidInput, StoreError
@@ -47,6 +47,9 @@ class GrowthConfig(Config):
         description="laws to compare",
     )
     window: tuple[float, float] | None = Field(default=None, description="first and last time of the fits")
+    windows: tuple[tuple[float, float], ...] = Field(
+        default=(), description="first and last times of further fits, as early and late: each has laws of its own"
+    )
     n_bootstrap: int = Field(default=1000, ge=2, description="bootstrap samples")
     seed: int = Field(default=0, ge=0, description="fixes the bootstrap")
 
@@ -307,9 +310,11 @@ def _fit_growth(found: TrajectoryAnalysis, name: str, config: GrowthConfig) -> N
     samples = found.independent(name)
     if samples.ndim != 2:
         raise InvalidInput(f"growth laws are fitted to one number per time; {name} has shape {samples.shape[2:]}")
-    try:
-        found.growth[name] = compare_growth_laws(
-            found.times, samples.T, config.laws, config.window, n_bootstrap=config.n_bootstrap, seed=config.seed
-        )
-    except InvalidInput as error:
-        found.unfitted[name] = str(error)
+    labels = [(name, config.window), *((window_label(name, window), window) for window in config.windows)]
+    for label, window in labels:
+        try:
+            found.growth[label] = compare_growth_laws(
+                found.times, samples.T, config.laws, window, n_bootstrap=config.n_bootstrap, seed=config.seed
+            )
+        except InvalidInput as error:
+            found.unfitted[label] = str(error)

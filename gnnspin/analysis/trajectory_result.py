@@ -17,6 +17,11 @@ from gnnspin.systems.system import FloatArray
 TWO_TIMES = "two_time_correlation"
 
 
+def window_label(name: str, window: tuple[float, float]) -> str:
+    """Name of the growth laws of an observable that were fitted to one more window of times."""
+    return f"{name}, times {window[0]:g} to {window[1]:g}"
+
+
 @dataclass(frozen=True, eq=False)
 class TrajectoryAnalysis:
     """Observables of a run's frames.
@@ -33,7 +38,7 @@ class TrajectoryAnalysis:
     waiting_times : tuple of float
         Times of the frames that the two-time correlations refer to.
     growth : dict of str to GrowthComparison
-        By the name of the observable.
+        By the name of the observable; of further windows by the name and their times, see `window_label`.
     unfitted : dict of str to str
         Why a growth law could not be fitted, by the name of the observable.
     abscissae : dict of (n,) arrays

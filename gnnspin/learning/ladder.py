@@ -70,7 +70,7 @@ def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[M
         ]
     near, far = max(2.0 * unit, radius / 4), max(3.0 * unit, radius / 4)
     small = model(_CLUSTER, near, layers=2, channels=4, scalars=4, max_degree=2, hidden=32)
-    if _dimension(system) == 3:  # there are too many orientations
+    if _dimension(system) == 3:
         return [
             small,
             model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
@@ -78,9 +78,9 @@ def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[M
         ]
     models = [
         small,
-        model(_ORIENTED, near, layers=2, filters=6, channels=3, scalars=3, factors=8, hidden=16),
-        model(_ORIENTED, near, layers=3, filters=12, channels=6, scalars=6, factors=16, hidden=32),
-        model(_ORIENTED, near, layers=4, filters=16, channels=8, scalars=8, factors=24, hidden=48),
+        model(_ORIENTED, far, layers=2, filters=9, channels=5, scalars=5, factors=12, hidden=24),
+        model(_ORIENTED, far, layers=3, filters=14, channels=8, scalars=8, factors=18, hidden=32),
+        model(_ORIENTED, far, layers=4, filters=20, channels=10, scalars=8, factors=28, hidden=40),
     ]
     if radius >= _LONG_RANGE * unit:
         models.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))

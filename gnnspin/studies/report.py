@@ -9,6 +9,7 @@ import numpy as np
 
 from gnnspin.analysis.curl import CurlAgreement
 from gnnspin.analysis.trajectory_result import TrajectoryAnalysis
+from gnnspin.observables.growth import GrowthComparison
 from gnnspin.runs import write_text
 from gnnspin.runs.stages import Stages
 from gnnspin.studies.errors import OwnErrors
@@ -118,9 +119,15 @@ def _headline(results: Results, stages: Stages) -> list[str]:
     lines += motion_headlines(results.motions)
     for run, found in results.analyses.items():
         lines += [f"{run}: {name} {_value(found, name)} at the end" for name in _scalars(found)]
-        lines += [f"{run}: growth of {name}: {law.preferred} preferred" for name, law in found.growth.items()]
+        lines += [f"{run}: growth of {name}: {_laws(law)}" for name, law in found.growth.items()]
     seconds, memory = sum(stages.seconds.values()), stages.peak_memory / 2**30
     return [*lines, f"wall time {seconds:.0f} s, peak memory {memory:.2f} GiB"]
+
+
+def _laws(found: GrowthComparison) -> str:
+    """The preferred law, and the exponent of a power of the time where that was fitted."""
+    exponent = found.fits["power"].exponent if "power" in found.fits else None
+    return f"{found.preferred} preferred" + ("" if exponent is None else f", exponent {exponent} of a power")
 
 
 #: Columns of errors on labels, with the numbers of `_errors_of`.

@@ -252,6 +252,25 @@ def test_values_survive_a_law_that_does_not_fit(run: Path, tmp_path: Path) -> No
     assert tmp_path / "out" / "observables.csv" in gs.analysis.write_analysis(found, tmp_path / "out", figures=False)
 
 
+def test_further_windows_have_laws_of_their_own(run: Path, tmp_path: Path) -> None:
+    """Early and late exponents are those of fits to these times alone."""
+    growth = {
+        "length": {"laws": ["power"], "window": [0.5, 4.0], "windows": [[0.5, 2.0], [2.0, 4.0]], "n_bootstrap": 20}
+    }
+    found = analyze_trajectory(run, CONFIG | {"growth": growth}, tmp_path / "out")
+    assert list(found.growth) == ["length", "length, times 0.5 to 2", "length, times 2 to 4"]
+    lengths = found.values["length"].T
+    for window in ((0.5, 2.0), (2.0, 4.0)):
+        alone = gs.observables.fit_growth(found.times, lengths, "power", window, n_bootstrap=20).exponent
+        law = found.growth[f"length, times {window[0]:g} to {window[1]:g}"].fits["power"]
+        assert alone is not None
+        assert law.exponent is not None
+        assert law.exponent.value == alone.value
+        assert f"times {window[0]:g} to {window[1]:g}" in str(found)
+    assert tmp_path / "out" / "growth.json" in gs.analysis.write_analysis(found, tmp_path / "out", figures=False)
+    assert "length, times 2 to 4" in json.loads((tmp_path / "out" / "growth.json").read_text())
+
+
 def test_an_infinite_length_has_no_error_and_no_warning() -> None:
     values = {"length": np.array([[1.0, 2.0], [np.inf, np.inf]])}
     found = gs.analysis.TrajectoryAnalysis(np.arange(2), np.arange(2.0), values, (2,))

@@ -35,7 +35,7 @@ class OrientedHyperparameters(LayeredHyperparameters):
     orientations: Literal["all", "bonds"] = Field(
         default="all",
         description="all: features for every rotation and reflection of the lattice; bonds: for every direction of its "
-        "nearest-neighbour bonds, which are fewer and each cheaper in all (half as many in a plane)",
+        "nearest-neighbour bonds, half as many in a plane: what new models take unless they are told",
     )
     filters: int = Field(default=16, ge=1, description="neighbour sums per orientation")
     channels: int = Field(default=8, ge=1, description="vectors handed from layer to layer")
@@ -91,6 +91,11 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     With ``fixed_number`` every site also has a charge, and the chemical potential follows their mean, see
     `gnnspin.models.blocks.fixed_number`.
+
+    With ``orientations="bonds"``, which `for_system` chooses, features belong to the directions of the
+    nearest-neighbour bonds: those of all orientations that turn a bond alike are equal. They are half as many in a
+    plane, an eighth on cubic lattices, and at equal cost a wider model is the more accurate one. Files that do not say
+    were written when there was ``"all"`` alone.
 
     With ``mirrors=False`` the orientations are the proper rotations alone, half as many: then mirror images may differ,
     as where hopping encloses flux.
@@ -157,8 +162,8 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """Complete hyperparameters: the unit cell of `system` and the number of its kinds of sites."""
-        return {"unit_cell": UnitCell.of(system), **super().for_system(system, values)}
+        """Complete hyperparameters: unit cell and kinds of sites of `system`, and directions of bonds."""
+        return {"unit_cell": UnitCell.of(system), "orientations": "bonds", **super().for_system(system, values)}
 
     @property
     def symmetries(self) -> frozenset[str]:
