@@ -278,6 +278,8 @@ def _build(h: NonconservativeHyperparameters, spec: GraphSpec, *, vectors: bool)
     known = "time_reversal" in kind.Hyperparameters.model_fields
     if known and values.setdefault("time_reversal", h.time_reversal) != h.time_reversal:
         raise InvalidInput(f"time_reversal is {h.time_reversal} for the head, but not for {h.model}; set it once")
+    if "drive" in kind.Hyperparameters.model_fields:
+        values.setdefault("drive", h.drive)
     try:
         inner = kind.Hyperparameters(**values)
     except pydantic.ValidationError as error:

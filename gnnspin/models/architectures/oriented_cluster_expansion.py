@@ -37,6 +37,11 @@ class OrientedHyperparameters(LayeredHyperparameters):
         description="all: features for every rotation and reflection of the lattice; bonds: for every direction of its "
         "nearest-neighbour bonds, half as many in a plane: what new models take unless they are told",
     )
+    drive: tuple[float, float, float] | None = Field(
+        default=None,
+        description="direction of space, as of a current: only operations that keep it are symmetries, and bonds are "
+        "seen from it alone; null: none",
+    )
     filters: int = Field(default=16, ge=1, description="neighbour sums per orientation")
     channels: int = Field(default=8, ge=1, description="vectors handed from layer to layer")
     scalars: int = Field(default=8, ge=0, description="scalars handed from layer to layer")
@@ -97,6 +102,10 @@ class OrientedClusterExpansion(LayeredExpansion):
     plane, an eighth on cubic lattices, and at equal cost a wider model is the more accurate one. Files that do not say
     were written when there was ``"all"`` alone.
 
+    With a ``drive`` only operations that keep this direction remain, such as the mirror through it: with
+    ``orientations="bonds"`` a site then has one set of features, and a free weight for every displacement and its
+    mirror image. This is the model under heads of driven systems.
+
     With ``mirrors=False`` the orientations are the proper rotations alone, half as many: then mirror images may differ,
     as where hopping encloses flux.
 
@@ -136,7 +145,8 @@ class OrientedClusterExpansion(LayeredExpansion):
         if h.unit_cell is None:
             raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
         bond = unique_displacements(h.unit_cell, spec.cutoff)[0]
-        orientations = Orientations(h.unit_cell, mirrors=h.mirrors, bond=bond if h.orientations == "bonds" else None)
+        seen_from = None if h.orientations == "all" else bond if h.drive is None else np.array(h.drive)
+        orientations = Orientations(h.unit_cell, mirrors=h.mirrors, bond=seen_from, drive=h.drive)
         nearest = float(f"{np.linalg.norm(bond):.10g}")
         self._message_cutoff = h.message_cutoff or nearest
         if self._message_cutoff * (1 + LENGTH_TOLERANCE) < nearest:
@@ -167,7 +177,8 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        return super().symmetries - {"space_rotation"}
+        driven = {"point_group", "mirrors"} if self.hyperparameters.drive is not None else set()
+        return super().symmetries - {"space_rotation"} - driven
 
     @property
     def _reach(self) -> float:

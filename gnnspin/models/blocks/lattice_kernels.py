@@ -37,6 +37,8 @@ class Orientations:
         False keeps proper rotations alone.
     bond : (3,) or None
         A displacement between sites.
+    drive : (3,) or None
+        Only operations that leave this direction where it is.
 
     Attributes
     ----------
@@ -48,16 +50,22 @@ class Orientations:
         Number of ``matrices[g].T @ matrices[h]`` among those that differ, with the stabilizer on both sides.
     """
 
-    def __init__(self, cell: UnitCell, *, mirrors: bool = True, bond: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        cell: UnitCell,
+        *,
+        mirrors: bool = True,
+        bond: FloatArray | None = None,
+        drive: tuple[float, float, float] | None = None,
+    ) -> None:
         found = CrystalSymmetry.of(cell.vectors, cell.basis, cell.extended).rotations
         found = found if mirrors else found[np.linalg.det(found) > 0]
         group: FloatArray = found[_first_of_each(found.reshape(-1, 9))]
+        if drive is not None:
+            group = group[_leave(group @ drive, np.array(drive))]
         images = group.reshape(-1, 9) if bond is None else group @ bond
-        fixed = np.eye(3).ravel() if bond is None else bond
         self.matrices: FloatArray = group[_first_of_each(images)]
-        self.stabilizer: FloatArray = group[
-            np.linalg.norm(images - fixed, axis=1) < MATCH_TOLERANCE * np.linalg.norm(fixed)
-        ]
+        self.stabilizer: FloatArray = group[_leave(images, np.eye(3).ravel() if bond is None else bond)]
         sides = self.stabilizer
         products = np.einsum("aij,gkj,hkl,blm->abghim", sides, self.matrices, self.matrices, sides, optimize=True)
         number = cKDTree(group.reshape(-1, 9)).query(products.reshape(*products.shape[:4], 9))[1].min((0, 1))
@@ -68,6 +76,11 @@ class Orientations:
         turned = np.einsum("hij,dj->hdi", self.stabilizer, displacements)
         first = displacement_indices(displacements, turned, "turned lattice").numpy().min(axis=0)
         return torch.from_numpy(np.unique(first, return_inverse=True)[1])
+
+
+def _leave(images: FloatArray, vector: FloatArray) -> np.ndarray:
+    """Which of the images (G, n) of a vector (n,) are the vector itself."""
+    return np.linalg.norm(images - vector, axis=1) < MATCH_TOLERANCE * np.linalg.norm(vector)
 
 
 def _first_of_each(rows: FloatArray) -> np.ndarray:
