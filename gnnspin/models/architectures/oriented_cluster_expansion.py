@@ -39,8 +39,8 @@ class OrientedHyperparameters(LayeredHyperparameters):
     )
     drive: tuple[float, float, float] | None = Field(
         default=None,
-        description="direction of space, as of a current: only operations that keep it are symmetries, and bonds are "
-        "seen from it alone; null: none",
+        description="direction of space, as of a current: only operations that keep it are symmetries, and it takes "
+        "the place of the bonds; null: none",
     )
     filters: int = Field(default=16, ge=1, description="neighbour sums per orientation")
     channels: int = Field(default=8, ge=1, description="vectors handed from layer to layer")
@@ -145,7 +145,7 @@ class OrientedClusterExpansion(LayeredExpansion):
         if h.unit_cell is None:
             raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
         bond = unique_displacements(h.unit_cell, spec.cutoff)[0]
-        seen_from = None if h.orientations == "all" else bond if h.drive is None else np.array(h.drive)
+        seen_from = bond if h.orientations == "bonds" else None
         orientations = Orientations(h.unit_cell, mirrors=h.mirrors, bond=seen_from, drive=h.drive)
         nearest = float(f"{np.linalg.norm(bond):.10g}")
         self._message_cutoff = h.message_cutoff or nearest

@@ -38,7 +38,8 @@ class Orientations:
     bond : (3,) or None
         A displacement between sites.
     drive : (3,) or None
-        Only operations that leave this direction where it is.
+        A direction of space that operations must keep, as of a current; with `bond` it takes the place of the bond.
+        Drives that the lattice turns into each other have the same weights, which are turned along.
 
     Attributes
     ----------
@@ -61,11 +62,14 @@ class Orientations:
         found = CrystalSymmetry.of(cell.vectors, cell.basis, cell.extended).rotations
         found = found if mirrors else found[np.linalg.det(found) > 0]
         group: FloatArray = found[_first_of_each(found.reshape(-1, 9))]
+        kept = group
         if drive is not None:
-            group = group[_leave(group @ drive, np.array(drive))]
-        images = group.reshape(-1, 9) if bond is None else group @ bond
-        self.matrices: FloatArray = group[_first_of_each(images)]
-        self.stabilizer: FloatArray = group[_leave(images, np.eye(3).ravel() if bond is None else bond)]
+            turned = group @ drive
+            reference = turned[_first_of_each(turned)[-1]]  # one for all drives that the lattice turns into each other
+            kept, bond = group[_equal(group @ reference, np.array(drive))], None if bond is None else reference
+        images = kept.reshape(-1, 9) if bond is None else kept @ bond
+        self.matrices: FloatArray = kept[_first_of_each(images)]
+        self.stabilizer: FloatArray = np.eye(3)[None] if bond is None else group[_equal(group @ bond, bond)]
         sides = self.stabilizer
         products = np.einsum("aij,gkj,hkl,blm->abghim", sides, self.matrices, self.matrices, sides, optimize=True)
         number = cKDTree(group.reshape(-1, 9)).query(products.reshape(*products.shape[:4], 9))[1].min((0, 1))
@@ -78,8 +82,8 @@ class Orientations:
         return torch.from_numpy(np.unique(first, return_inverse=True)[1])
 
 
-def _leave(images: FloatArray, vector: FloatArray) -> np.ndarray:
-    """Which of the images (G, n) of a vector (n,) are the vector itself."""
+def _equal(images: FloatArray, vector: FloatArray) -> np.ndarray:
+    """Which of the images (G, 3) are the vector (3,)."""
     return np.linalg.norm(images - vector, axis=1) < MATCH_TOLERANCE * np.linalg.norm(vector)
 
 

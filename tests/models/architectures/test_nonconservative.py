@@ -134,12 +134,19 @@ def test_curl(name: str, drive: tuple[float, float, float] | None) -> None:
         assert float((turned - form).norm()) > 1e-2 * float(form.norm())
 
 
+@pytest.mark.parametrize("orientations", [None, "all", "bonds"])
 @pytest.mark.parametrize("name", ["energy", "pair", "site_pairs", "vectors"])
-def test_drive_keeps_the_operations_that_keep_it(name: str) -> None:
+def test_drive_keeps_the_operations_that_keep_it(name: str, orientations: str | None) -> None:
     """A mirror along the current holds, one across it does not unless the current turns too."""
     system = gs.systems.square(7, 7)
     spins = random_spins(49, seed=1)
-    right, left = (force_field("nonconservative", system, **head(name, drive=(s, 0.0, 0.0))) for s in (1.0, -1.0))
+    base: dict[str, Any] = {}
+    if orientations is not None:
+        sizes = {"layers": 2, "filters": 3, "channels": 2, "scalars": 2, "factors": 3, "hidden": 6}
+        base = {"model": "oriented_cluster_expansion", "hyperparameters": {**sizes, "orientations": orientations}}
+    right, left = (
+        force_field("nonconservative", system, **{**head(name, drive=(s, 0.0, 0.0)), **base}) for s in (1.0, -1.0)
+    )
     left.model.load_state_dict(right.model.state_dict())
     field, rotation = right.field(spins), gs.core.random_rotation(1)
     assert close(right.field(spins @ rotation.T), field @ rotation.T, field)
