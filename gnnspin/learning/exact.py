@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gnnspin.core.described import Recipe
 from gnnspin.core.errors import ConvergenceError, InvalidInput
 from gnnspin.core.spins import random_spins, torque
 from gnnspin.electrons.equilibrium import EquilibriumSource
@@ -76,7 +76,7 @@ def choose_solver(config: LearnConfig, system: SpinSystem, target: float) -> tup
     failure: Exception | None = None
     for settings in wanted:
         try:
-            source = _source(config, settings, system)
+            source = exact_source(config, settings, system)
             seconds, torques = _timed(source, spins)
         except (InvalidInput, ConvergenceError) as error:
             failure = error
@@ -98,16 +98,12 @@ def _tried(config: LearnConfig, system: SpinSystem) -> list[dict[str, Any]]:
 def _reference_torque(config: LearnConfig, system: SpinSystem, spins: Tensor) -> Tensor:
     dense = system.n_sites <= _DENSE or config.kT == 0
     settings = CANDIDATES[-1] if dense else _REFERENCE
-    return torque(spins, _source(config, settings, system).field(spins))
+    return torque(spins, exact_source(config, settings, system).field(spins))
 
 
-def _source(config: LearnConfig, settings: dict[str, Any], system: SpinSystem) -> EquilibriumSource:
-    return exact_source(config, config.recipe(settings), system)
-
-
-def exact_source(config: LearnConfig, solver: Recipe, system: SpinSystem) -> EquilibriumSource:
-    """The exact solver of the electrons of `config` on a system."""
-    source: EquilibriumSource = solver.build(hamiltonian=config.hamiltonian.build(system))
+def exact_source(config: LearnConfig, settings: Mapping[str, Any], system: SpinSystem) -> EquilibriumSource:
+    """The exact solver, of some kind and settings, of the electrons of `config` on a system."""
+    source: EquilibriumSource = config.recipe(settings).build(hamiltonian=config.hamiltonian.build(system))
     return source
 
 

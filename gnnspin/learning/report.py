@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnnspin.datasets.conditions import range_text
 from gnnspin.force_fields.uncertainty import Coverage
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL
@@ -14,6 +15,7 @@ from gnnspin.learning.rounds import RoundResult, Stop, StretchError
 from gnnspin.learning.setup import Setup
 from gnnspin.plotting.learning import errors_by_round
 from gnnspin.runs import Stages, write_json, write_text
+from gnnspin.training.evaluate import PartErrors
 
 _STOPS = {
     "target": "the target was reached",
@@ -70,6 +72,10 @@ class Learned:
             f"torque error on visited states {100 * best.error:.1f} %, at worst {100 * best.worst:.1f} % "
             f"(round {self.best})",
         ]
+        if self.config.family is not None and (point := best.worst_point) is not None:
+            lines.append(
+                f"a family, {range_text(self.config.family)}: at worst {100 * point.relative:.1f} % at {point.name}"
+            )
         if self.stop != "target":
             lines.append(f"limited by {_LIMITS[best.limit]}")
         if self.coverage is not None:
@@ -122,6 +128,7 @@ def write_report(learned: Learned, folder: Path, stages: Stages) -> None:
         "round went through under its own model, drawn at random, solved exactly, never trained on.",
         "## Errors by time",
         _by_time(rounds[learned.best].stretches),
+        *_by_point(rounds[learned.best].points),
         *(["At full size:", _by_time(learned.full_size.errors)] if learned.full_size.errors else []),
         "![errors against labels and time](learning.png)",
         f"Wall time {sum(stages.seconds.values()) / 60:.1f} min. The model is `{MODEL}`.",
@@ -145,6 +152,14 @@ def _by_time(errors: Sequence[StretchError]) -> str:
         numbers = (f"{each.torque_rms:.4g}", f"{each.torque_rmse:.3g}", _percent(each.relative))
         rows.append((each.run, times, *numbers))
     return _table(("run", "time", "torque", "error", "error over torque"), rows)
+
+
+def _by_point(errors: Sequence[PartErrors]) -> list[str]:
+    """The section on points of a family; nothing where there is none."""
+    rows: list[tuple[object, ...]] = [
+        (each.name, f"{each.torque_rms:.4g}", f"{each.torque_rmse:.3g}", _percent(each.relative)) for each in errors
+    ]
+    return ["## Errors by point", _table(("point", "torque", "error", "error over torque"), rows)] if rows else []
 
 
 def _percent(value: float) -> str:

@@ -109,6 +109,9 @@ def torque_target(config: LearnConfig) -> float:
 def measured(config: LearnConfig) -> Setup:
     """Make all choices, by measurements that take seconds to a minute or two.
 
+    Of a family all is measured in the middle of the ranges, except for time steps: they are the smallest of those there
+    and in the corners.
+
     Raises
     ------
     InvalidInput
@@ -119,7 +122,7 @@ def measured(config: LearnConfig) -> Setup:
     part = Place.of(probe, 0).system.parts[0]
     solvers = choose_solver(config, part, target)
     seconds = _REACH * 60 * config.budget.minutes
-    reach = quick_reach(exact_source(config, config.recipe(solvers[0].settings), part), config.seed, seconds)
+    reach = quick_reach(exact_source(config, solvers[0].settings, part), config.seed, seconds)
     radius = reach.needed(target / 2)
     systems = config.label_systems or tuple(_label_system(run, radius) for run in config.runs)
     first = Place.of(systems[0], 0).system.parts[0]
@@ -129,7 +132,8 @@ def measured(config: LearnConfig) -> Setup:
     steps = []
     for run in config.runs:
         system = Place.of(_measured_on(run), 0).system.parts[0]
-        steps.append(time_step(run, exact_source(config, config.recipe(rough.settings), system)))
+        members = [config.at(point) for point in config.points(0)]
+        steps.append(min(time_step(run, exact_source(each, rough.settings, system)) for each in members))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
 

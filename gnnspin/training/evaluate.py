@@ -39,8 +39,13 @@ class PartErrors:
     torque_rmse: float
     torque_rms: float
 
+    @property
+    def relative(self) -> float:
+        """Error over torque."""
+        return self.torque_rmse / self.torque_rms if self.torque_rms > 0 else math.inf
+
     def __str__(self) -> str:
-        share = f"{self.torque_rmse / self.torque_rms:.1%} of the signal" if self.torque_rms > 0 else "no signal"
+        share = f"{self.relative:.1%} of the signal" if self.torque_rms > 0 else "no signal"
         return f"{self.name}: torque RMSE {self.torque_rmse:.5f}, {share} ({self.n_snapshots} snapshots)"
 
 
