@@ -8,22 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import gnnspin as gs
 from gnnspin.core import InvalidInput
+from gnnspin.core.spins import normalize
 from gnnspin.datasets import LabelStore
 from gnnspin.datasets.conditions import parameter_value
 from gnnspin.force_fields import last_layer
 from gnnspin.learning import LearnConfig, engine, learn, rounds
 from gnnspin.learning.ladder import ladder
 from gnnspin.learning.ranges import N_POINTS
+from gnnspin.learning.visits import Visits
 
 CONFIG: dict[str, Any] = {
     "hamiltonian": {},
     "kT": 0.2,
     "filling": 0.3,
     "family": {"J": [2.0, 4.0]},
-    "runs": [{"system": {"kind": "triangular", "shape": [6, 6]}, "duration": 10.0, "damping": 0.2, "kT": 0.05}],
+    "runs": [{"system": {"kind": "triangular", "shape": [9, 9]}, "duration": 10.0, "damping": 0.2, "kT": 0.05}],
+    "label_systems": [{"kind": "triangular", "shape": [6, 6]}],
     "solver": {"kind": "exact_diagonalization"},
     "ladder": [
         {
@@ -118,6 +122,18 @@ def test_it_leaves_a_family_with_error_bars_and_a_report_by_point(learned: tuple
     assert f"at worst {100 * worst.relative:.1f} % at {worst.name}" in report
     for point in found.rounds[found.best].points:
         assert f"| {point.name} |" in report
+
+
+def test_the_full_size_is_run_at_the_point_of_the_best_round_nearest_to_the_middle(learned: tuple[Path, Any]) -> None:
+    folder, found = learned
+    J = min((point["J"] for point in configuration().points(found.best)), key=lambda value: abs(value - 3.0))
+    run = Visits.read(folder / f"round_{found.best:02d}" / "full_size_0.npz")
+    system = gs.systems.triangular(9, 9)
+    exact = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(system, J=J), kT=0.2, filling=0.3)
+    assert len(found.full_size.errors) == 3
+    for each in found.full_size.errors:
+        spins = torch.from_numpy(run.spins[int(np.argmin(np.abs(run.times - each.first))), 0]).double()
+        assert each.torque_rms == pytest.approx(float(exact.torque(normalize(spins)).square().mean().sqrt()), rel=1e-5)
 
 
 def test_a_killed_learning_goes_on_as_if_it_had_not_been(
