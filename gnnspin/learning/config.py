@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
@@ -135,10 +135,17 @@ class LearnConfig(Config):
             if twice:
                 raise ValueError(f"solver: {', '.join(twice)} belongs beside it, not in it")
             self.recipe(self.solver)
-        self._check_models()
+        self._check_family()
         return self
 
-    def _check_models(self) -> None:
+    def _check_family(self) -> None:
+        for point in self.points(0):
+            try:
+                self.at(point)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise ValueError(f"family: at {point}: {where}: {first['msg']}") from error
         for k, model in enumerate(self.ladder or ()):
             if model.conditions is not None:
                 raise ValueError(

@@ -75,8 +75,8 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     for j, (run, labelled) in enumerate(zip(context.config.runs, context.setup.label_systems, strict=True)):
         if run.system == labelled or not isinstance(labelled, LatticeConfig):
             continue
-        system, dt, d = run.system.build(), context.setup.steps[j], _central_drive(context, best, j)
-        point = context.drives(best)[d].point
+        system, dt = run.system.build(), context.setup.steps[j]
+        d, point = _central_drive(context, best, j)
         field = context.field(context.round(best).model, system, point)
         takes = 2 * field_seconds(field) * run.duration / dt
         path = context.round(best).folder / f"full_size_{j}.npz"
@@ -105,15 +105,16 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     return found
 
 
-def _central_drive(context: Context, number: int, run: int) -> int:
-    """Number of the drive of a run, in a round, whose point is nearest to the middle of the ranges."""
+def _central_drive(context: Context, number: int, run: int) -> tuple[int, dict[str, float]]:
+    """Number and point of the drive of a run, in a round, whose point is nearest to the middle of the ranges."""
     ranges, middle = context.config.family or {}, context.config.middle
     drives = context.drives(number)
 
     def distance(d: int) -> float:
         return sum(((drives[d].point[name] - middle[name]) / (high - low)) ** 2 for name, (low, high) in ranges.items())
 
-    return min((d for d, drive in enumerate(drives) if drive.run == run), key=distance)
+    nearest = min((d for d, drive in enumerate(drives) if drive.run == run), key=distance)
+    return nearest, drives[nearest].point
 
 
 def _solved(

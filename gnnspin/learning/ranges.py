@@ -70,9 +70,16 @@ def at_the_middle(values: Mapping[str, Any]) -> dict[str, Any]:
     known = {"hamiltonian": _HAMILTONIAN.dump_python(hamiltonian, mode="json"), "solver": dict.fromkeys(ENSEMBLE)}
     for name, (low, high) in ranges.items():
         _require_meant(name, low, high)
-        _require_left_out(name, parameter_path(name, known), given, (low + high) / 2)
+        _require_left_out(name, _place_of(name, known), given, (low + high) / 2)
     record = with_parameters({**known, "solver": ensemble}, middle(ranges))
     return {**values, "hamiltonian": record["hamiltonian"], **record["solver"]}
+
+
+def _place_of(name: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return parameter_path(name, known)
+    except InvalidInput as error:
+        raise InvalidInput(f"family: {error}") from error
 
 
 def _require_meant(name: str, low: float, high: float) -> None:

@@ -109,8 +109,8 @@ def torque_target(config: LearnConfig) -> float:
 def measured(config: LearnConfig) -> Setup:
     """Make all choices, by measurements that take seconds to a minute or two.
 
-    Of a family all is measured in the middle of the ranges, except for time steps: they are the smallest of those there
-    and in the corners.
+    Of a family all is measured in the middle of the ranges; in their corners too are the errors of the solvers, of
+    which the largest counts, and the time steps, of which the smallest does.
 
     Raises
     ------
@@ -129,10 +129,9 @@ def measured(config: LearnConfig) -> Setup:
     if first.n_sites != part.n_sites:
         solvers = choose_solver(config, first, target)
     rough = min((each for each in solvers if each.error <= _ROUGH), key=lambda each: each.seconds, default=solvers[0])
-    steps = []
+    members, steps = [config.at(point) for point in config.points(0)], []
     for run in config.runs:
         system = Place.of(_measured_on(run), 0).system.parts[0]
-        members = [config.at(point) for point in config.points(0)]
         steps.append(min(time_step(run, exact_source(each, rough.settings, system)) for each in members))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))

@@ -201,6 +201,7 @@ def test_a_member_has_the_numbers_of_its_point() -> None:
         ({"family": {"filling": [0.5, 1.2]}, "filling": None}, r"range of filling is \[0.5, 1.2\]; give one between"),
         ({"family": {"kT": [0.0, 0.2]}, "kT": None}, r"range of kT is \[0, 0.2\]; give one above 0"),
         ({"family": {"J": [4.0, 2.0]}}, r"range of J is \[4, 2\]; give \[low, high\]"),
+        ({"family": {"spin_fraction": [0.6, 1.2]}}, r"at {'spin_fraction': 1.2}: hamiltonian: .*spin_fraction=1.2"),
         ({"family": {}}, "at least 1"),
         ({"target": {"angle": 0.1, "after": 5.0}}, "asks for trajectories.*such as target: 0.05"),
         ({"ladder": [{**CONFIG["ladder"][0], "conditions": {"J": [2.0, 4.0]}}]}, "give these ranges as family"),
