@@ -38,6 +38,11 @@ def range_text(ranges: Mapping[str, tuple[float, float]]) -> str:
     return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges.items())
 
 
+def point_text(values: Mapping[str, float]) -> str:
+    """Values of parameters, in words."""
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
+
+
 def parameter_path(name: str, record: Mapping[str, Any]) -> _Path:
     """Path of a Hamiltonian's parameter in a record, found by the end of the path.
 

@@ -16,7 +16,7 @@ from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.labels.config import SourceRecipe, TemperatureRecipe
-from gnnspin.learning.ranges import at_the_middle, middle, points_of_round
+from gnnspin.learning.ranges import at_the_middle, middle, nearest_to_the_middle, points_of_round
 from gnnspin.runs import MAY_CHANGE
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training.job import ModelConfig
@@ -163,6 +163,10 @@ class LearnConfig(Config):
         See `gnnspin.learning.ranges.points_of_round`.
         """
         return [{}] if self.family is None else points_of_round(self.family, self.seed, number)
+
+    def central_point(self, number: int) -> dict[str, float]:
+        """Of the points of a round that nearest to the middle of the ranges."""
+        return nearest_to_the_middle(self.family or {}, self.points(number))
 
     @property
     def middle(self) -> dict[str, float]:

@@ -142,7 +142,10 @@ class _Learning:
             self.results.append(self._round(self.context.round(len(self.results))))
             self.stages.say(f"round {len(self.results) - 1}: {self.results[-1]}")
             stop = self._reason_to_stop()
-        learned = self._finished(best_of(self.results), stop)
+        best = best_of(self.results)
+        if self.config.family is not None and stop == "target":
+            best = len(self.results) - 1
+        learned = self._finished(best, stop)
         write_report(learned, self.context.folder, self.stages)
         return learned
 

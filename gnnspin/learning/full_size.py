@@ -75,8 +75,7 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     for j, (run, labelled) in enumerate(zip(context.config.runs, context.setup.label_systems, strict=True)):
         if run.system == labelled or not isinstance(labelled, LatticeConfig):
             continue
-        system, dt = run.system.build(), context.setup.steps[j]
-        d, point = _central_drive(context, best, j)
+        system, dt, point = run.system.build(), context.setup.steps[j], context.config.central_point(best)
         field = context.field(context.round(best).model, system, point)
         takes = 2 * field_seconds(field) * run.duration / dt
         path = context.round(best).folder / f"full_size_{j}.npz"
@@ -92,7 +91,7 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
             if not own:
                 continue
             try:
-                mu = _potential(context, context.round(best), d, stretch)
+                mu = _potential(context, context.round(best), j, stretch)
                 solved = _solved(context, system, labelled, point, mu)
             except InvalidInput as error:
                 found.left_out.append(f"run {j} was made, its states were not solved: {error}")
@@ -103,18 +102,6 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
             time = float(visits.times[t])
             found.errors.append(StretchError(j, time, time, errors.torque_rms, errors.torque_rmse, len(solved)))
     return found
-
-
-def _central_drive(context: Context, number: int, run: int) -> tuple[int, dict[str, float]]:
-    """Number and point of the drive of a run, in a round, whose point is nearest to the middle of the ranges."""
-    ranges, middle = context.config.family or {}, context.config.middle
-    drives = context.drives(number)
-
-    def distance(d: int) -> float:
-        return sum(((drives[d].point[name] - middle[name]) / (high - low)) ** 2 for name, (low, high) in ranges.items())
-
-    nearest = min((d for d, drive in enumerate(drives) if drive.run == run), key=distance)
-    return nearest, drives[nearest].point
 
 
 def _solved(
@@ -141,10 +128,12 @@ def _windows_solved(
     return [SolvedWindow.of(each, exact_source(config, settings, each.system)) for each in parts]
 
 
-def _potential(context: Context, this: Round, drive: int, stretch: int) -> float | None:
-    """Mean chemical potential of the tests of a round in a stretch of a driven run; None where it is given."""
+def _potential(context: Context, this: Round, run: int, stretch: int) -> float | None:
+    """Mean chemical potential of a round's tests in a stretch of a run, at its central point; None where it is given."""
     if context.config.mu is not None:
         return None
+    wanted = (run, context.config.central_point(this.number))
+    drive = next(d for d, each in enumerate(context.drives(this.number)) if (each.run, each.point) == wanted)
     visits, drawn = Visits.read(this.visits(drive)), this.tested_states() or []
     tests = LabelStore(this.tests)
     own = [tests[k].mu for k, (d, _, t, _) in enumerate(drawn) if d == drive and visits.stretch(t) == stretch]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,6 +48,18 @@ def points_of_round(ranges: Mapping[str, tuple[float, float]], seed: int, number
         return [middle(ranges), *(dict(zip(ranges, corner, strict=True)) for corner in corners)]
     skip = derived_seed(seed, 8) % 2**16 + (number - 1) * N_POINTS
     return [dict(zip(ranges, each, strict=True)) for each in spread_points(tuple(ranges.values()), N_POINTS, skip)]
+
+
+def nearest_to_the_middle(
+    ranges: Mapping[str, tuple[float, float]], points: Sequence[dict[str, float]]
+) -> dict[str, float]:
+    """The one of some points whose parameters are nearest to the middle, in units of their ranges."""
+    center = middle(ranges)
+
+    def distance(point: Mapping[str, float]) -> float:
+        return sum(((point[name] - center[name]) / (high - low)) ** 2 for name, (low, high) in ranges.items())
+
+    return min(points, key=distance)
 
 
 def at_the_middle(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any, Literal
 
 from gnnspin.learning.visits import N_TIMES, STRETCHES
@@ -195,6 +196,9 @@ class RoundResult:
     points : list of PartErrors
         The errors at each point of a family at which the runs were driven, at all times together; without a family
         none.
+    change : float
+        Torque error over that of the model of the round before on the same tests, of a family, whose rounds have
+        different points; 1 in the first round and without a family.
     """
 
     plan: RoundPlan
@@ -207,6 +211,7 @@ class RoundResult:
     limit: Limit
     angle: float | None = None
     points: list[PartErrors] = field(default_factory=list)
+    change: float = 1.0
 
     @property
     def worst_point(self) -> PartErrors | None:
@@ -283,10 +288,22 @@ def stagnates(results: list[RoundResult]) -> bool:
     """Whether two rounds of the same model in a row have not made the error smaller by a twentieth."""
     if len(results) < 3 or len({each.plan.rung for each in results[-3:]}) > 1:
         return False
-    errors = [each.worst for each in results[-3:]]
-    return all(after > (1 - _STAGNATION) * before for before, after in pairwise(errors))
+    errors = comparable_errors(results[-3:])
+    return all(after > (1 - _STAGNATION) * before for before, after in itertools.pairwise(errors))
 
 
 def best_of(results: list[RoundResult]) -> int:
-    """Number of the round whose model has the smallest worst error on the states of its own runs."""
-    return min(range(len(results)), key=lambda k: results[k].worst)
+    """Number of the round whose model has the smallest error, see `comparable_errors`."""
+    errors = comparable_errors(results)
+    return min(range(len(results)), key=lambda k: errors[k])
+
+
+def comparable_errors(results: list[RoundResult]) -> list[float]:
+    """The worst errors, each on the states of its own runs; of a family by the changes from round to round.
+
+    Rounds of a family are tested at different points, some of which are harder: their errors are that of the first,
+    times how much each model was better than the one before on the same tests.
+    """
+    if not results[-1].points:
+        return [each.worst for each in results]
+    return list(itertools.accumulate((each.change for each in results[1:]), operator.mul, initial=results[0].worst))

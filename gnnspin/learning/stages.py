@@ -26,6 +26,7 @@ from gnnspin.learning.visits import STRETCHES, Visits, visited
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.runs import write_json
 from gnnspin.training import TrainingConfig, evaluate, fit
+from gnnspin.training.evaluate import PartErrors
 
 #: Labels that choose the weights, and labels on which the training error is measured, at most.
 _VALIDATION, _TRAINED = 24, 24
@@ -115,8 +116,8 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     steps = plan.epochs * math.ceil(len(labels) / _batch_size(labels)) + (
         before.n_steps if before is not None and plan.further else 0
     )
-    points = [] if context.config.family is None else list(evaluate(force_field, tests).by_parameters)
-    result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle, points)
+    points, change = _errors_by_point(context, this, force_field, tests)
+    result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle, points, change)
     floor = context.setup.reach.floor(2 * _reach(member_or_itself(force_field, context.config.middle)))
     limit = limit_of(training_error, result.error, torque_target(context.config), floor, steps)
     return replace(result, limit=limit)
@@ -141,6 +142,19 @@ def _stretch_errors(context: Context, this: Round, force_field: ForceField, test
                 errors = evaluate(force_field, tests.subset(own))
                 found.append(StretchError(j, min(at), max(at), errors.torque_rms, errors.torque_rmse, len(own)))
     return found
+
+
+def _errors_by_point(
+    context: Context, this: Round, force_field: ForceField, tests: LabelStore
+) -> tuple[list[PartErrors], float]:
+    """Errors at the points of a family, and the error over that of the model of the round before; see `RoundResult`."""
+    if context.config.family is None:
+        return [], 1.0
+    errors = evaluate(force_field, tests)
+    if this.number == 0:
+        return list(errors.by_parameters), 1.0
+    before = evaluate(load(context.round(this.number - 1).model, tests.systems[0]), tests)
+    return list(errors.by_parameters), errors.torque_rmse / before.torque_rmse
 
 
 def _trajectory_angle(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> float | None:

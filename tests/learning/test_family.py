@@ -110,6 +110,17 @@ def test_every_point_is_tested_in_every_stretch_of_time_and_told_apart(learned: 
         assert error.torque_rmse == pytest.approx(np.mean(squares) ** 0.5, rel=1e-5)
 
 
+def test_models_of_two_rounds_are_compared_on_the_tests_of_the_later(learned: tuple[Path, Any]) -> None:
+    folder, found = learned
+    tests = LabelStore(folder / "round_01" / "tests.h5")
+    errors = [
+        gs.training.evaluate(gs.load(folder / f"round_{k:02d}" / "model.safetensors", tests.systems[0]), tests)
+        for k in (0, 1)
+    ]
+    assert found.rounds[1].change == pytest.approx(errors[1].torque_rmse / errors[0].torque_rmse, rel=1e-5)
+    assert found.rounds[0].change == 1.0
+
+
 def test_it_leaves_a_family_with_error_bars_and_a_report_by_point(learned: tuple[Path, Any]) -> None:
     folder, found = learned
     force_field = gs.load(folder / "model.safetensors", gs.systems.triangular(6, 6)).at(J=2.7)
