@@ -129,7 +129,7 @@ def _windows_solved(
 
 
 def _potential(context: Context, this: Round, run: int, stretch: int) -> float | None:
-    """Mean chemical potential of a round's tests in a stretch of a run, at its central point; None where it is given."""
+    """Mean chemical potential of a round's tests in a stretch of a run, at its central point; None if it is given."""
     if context.config.mu is not None:
         return None
     wanted = (run, context.config.central_point(this.number))
