@@ -31,7 +31,7 @@ from gnnspin.learning.rounds import (
     share_of_round,
     stagnates,
 )
-from gnnspin.learning.setup import Setup, measured, time_step, torque_target
+from gnnspin.learning.setup import Setup, fastest, measured, time_step, torque_target
 from gnnspin.learning.stages import found_errors, make_labels, make_runs, make_tests, train_model
 from gnnspin.learning.states import FEWEST_FIRST
 from gnnspin.learning.visits import STRETCHES
@@ -270,9 +270,9 @@ class _Learning:
         return int(min(60_000, max(3_000, seconds / per_site)))
 
     def _time_steps(self) -> tuple[float, ...]:
-        """Recommended time step of each run under the learned force field; of a family the smallest, see `measured`."""
+        """Recommended time step of each run under the learned force field; of a family under its fastest member."""
         model, steps = self.context.folder / MODEL, []
         for place, run in zip(self.context.places(0), self.config.runs, strict=True):
             members = [self.context.field(model, place.system.parts[0], point) for point in self.config.points(0)]
-            steps.append(min(time_step(run, member, accuracy=0.01) for member in members))
+            steps.append(time_step(run, fastest(run, members), accuracy=0.01))
         return tuple(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,7 @@ def measured(config: LearnConfig) -> Setup:
     """Make all choices, by measurements that take seconds to a minute or two.
 
     Of a family all is measured in the middle of the ranges; in their corners too are the errors of the solvers, of
-    which the largest counts, and the time steps, of which the smallest does.
+    which the largest counts, and the torques, of which the largest decides where time steps are measured.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def measured(config: LearnConfig) -> Setup:
     members, steps = [config.at(point) for point in config.points(0)], []
     for run in config.runs:
         system = Place.of(_measured_on(run), 0).system.parts[0]
-        steps.append(min(time_step(run, exact_source(each, rough.settings, system)) for each in members))
+        steps.append(time_step(run, fastest(run, [exact_source(each, rough.settings, system) for each in members])))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
 
@@ -144,6 +145,14 @@ def _measured_on(run: IntendedRun) -> SystemConfig:
 
 def _label_system(run: IntendedRun, radius: float) -> SystemConfig:
     return label_system(run.system, radius) if run.initial.file is None else run.system
+
+
+def fastest(run: IntendedRun, sources: Sequence[FieldSource]) -> FieldSource:
+    """The one of some sources on a system whose torque moves the initial spins of a run most."""
+    if len(sources) == 1:
+        return sources[0]
+    spins = run.initial.build(sources[0].system, torch.float64)
+    return max(sources, key=lambda source: float(source.torque(spins).square().mean()))
 
 
 def time_step(run: IntendedRun, source: FieldSource, accuracy: float = _STEP_ACCURACY) -> float:

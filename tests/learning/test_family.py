@@ -17,8 +17,10 @@ from gnnspin.datasets import LabelStore
 from gnnspin.datasets.conditions import parameter_value
 from gnnspin.force_fields import last_layer
 from gnnspin.learning import LearnConfig, engine, learn, rounds
+from gnnspin.learning.exact import choose_solver, exact_source
 from gnnspin.learning.ladder import ladder
 from gnnspin.learning.ranges import N_POINTS
+from gnnspin.learning.setup import fastest
 from gnnspin.learning.visits import Visits
 
 CONFIG: dict[str, Any] = {
@@ -180,6 +182,28 @@ def test_every_rung_is_a_family_of_the_ranges_chosen_in_their_middle() -> None:
     models = [model for model, _ in ladder(config, gs.systems.triangular(6, 6), 4.0)]
     assert len(models) > 1
     assert all(model.conditions == {"J": (2.0, 4.0)} for model in models)
+
+
+def test_time_steps_are_those_of_the_fastest_point() -> None:
+    """At fixed filling torques first grow with the coupling: the fastest member is at the upper end of a weak range."""
+    config = configuration(family={"J": [0.2, 1.0]})
+    system = gs.systems.triangular(6, 6)
+    slow, *others = [exact_source(config.at({"J": J}), CONFIG["solver"], system) for J in (0.2, 0.6, 1.0)]
+    assert fastest(config.runs[0], [slow, *others]) is others[-1]
+    assert fastest(config.runs[0], [slow]) is slow
+
+
+def test_a_solver_is_as_wrong_as_in_the_worst_corner() -> None:
+    config = configuration(family={"kT": [0.05, 0.4]}, kT=None, solver=None, hamiltonian={"J": 3.0})
+    system, spins = gs.systems.triangular(6, 6), gs.core.random_spins(36, seed=config.seed)
+    for solver in choose_solver(config, system, 0.1):
+        errors = []
+        for kT in (0.05, 0.225, 0.4):
+            member = config.at({"kT": kT})
+            exact = exact_source(member, CONFIG["solver"], system).torque(spins)
+            given = exact_source(member, solver.settings, system).torque(spins)
+            errors.append(float((given - exact).square().mean().sqrt() / exact.square().mean().sqrt()))
+        assert solver.error == pytest.approx(max(errors), rel=1e-3, abs=1e-12)
 
 
 def test_a_configuration_that_was_written_is_read_as_it_was() -> None:
