@@ -81,8 +81,9 @@ def at_the_middle(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {"hamiltonian": values["hamiltonian"], "solver": ensemble}
     known = {"hamiltonian": _HAMILTONIAN.dump_python(hamiltonian, mode="json"), "solver": dict.fromkeys(ENSEMBLE)}
     for name, (low, high) in ranges.items():
-        _require_meant(name, low, high)
-        _require_left_out(name, _place_of(name, known), given, (low + high) / 2)
+        path = _place_of(name, known)
+        _require_meant(path[-1], low, high)
+        _require_left_out(name, path, given, (low + high) / 2)
     record = with_parameters({**known, "solver": ensemble}, middle(ranges))
     return {**values, "hamiltonian": record["hamiltonian"], **record["solver"]}
 

@@ -233,6 +233,7 @@ def test_a_member_has_the_numbers_of_its_point() -> None:
         ({"family": {"filling": [0.1, 0.5]}, "filling": "1/4"}, "filling=1/4 is given as a number and"),
         ({"family": {"mu": [-3.0, 1.0]}}, "give either mu or filling"),
         ({"family": {"J": [-1.0, 2.0]}}, r"range of J is \[-1, 2\]; give one above 0"),
+        ({"family": {"hamiltonian.J": [-1.0, 2.0]}}, r"range of J is \[-1, 2\]; give one above 0"),
         ({"family": {"filling": [0.5, 1.2]}, "filling": None}, r"range of filling is \[0.5, 1.2\]; give one between"),
         ({"family": {"kT": [0.0, 0.2]}, "kT": None}, r"range of kT is \[0, 0.2\]; give one above 0"),
         ({"family": {"J": [4.0, 2.0]}}, r"range of J is \[4, 2\]; give \[low, high\]"),
