@@ -7,10 +7,11 @@ A name is the end of a path in the record's sections ``hamiltonian`` and ``solve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.labels import LabelSet
@@ -19,6 +20,27 @@ from gnnspin.datasets.labels import LabelSet
 SECTIONS = ("hamiltonian", "solver")
 
 _Path = tuple[str, ...]
+
+
+def _ordered(ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    for name, (low, high) in ranges.items():
+        if not low < high:
+            raise ValueError(f"range of {name} is [{low:g}, {high:g}]; give [low, high] with low < high")
+    return ranges
+
+
+#: Ranges [low, high] of parameters by name.
+Ranges: TypeAlias = Annotated[dict[str, tuple[float, float]], AfterValidator(_ordered)]
+
+
+def range_text(ranges: Mapping[str, tuple[float, float]]) -> str:
+    """Parameters with their ranges, in words."""
+    return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges.items())
+
+
+def point_text(values: Mapping[str, float]) -> str:
+    """Values of parameters, in words."""
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
 
 
 def parameter_path(name: str, record: Mapping[str, Any]) -> _Path:

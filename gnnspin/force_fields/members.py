@@ -29,6 +29,11 @@ def member_at(force_field: Any, values: Mapping[str, float]) -> Any:
     return member
 
 
+def member_or_itself(force_field: Any, values: Mapping[str, float]) -> Any:
+    """The member of a family at parameters of the Hamiltonian; the force field itself where none are given."""
+    return force_field.at(**values) if values else force_field
+
+
 def member_of_record(force_field: Any, record: Mapping[str, Any]) -> Any:
     """The member of a family at the parameters of a recorded Hamiltonian, see `parameter_value`; any other as it is."""
     names = parameter_names(force_field)

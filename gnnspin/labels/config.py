@@ -201,6 +201,11 @@ class GivenSampler(Config):
     kind: Literal["given"] = "given"
     path: Path = Field(description="file of spins (M, N, 3): .npy, or .npz with spins and perhaps times")
     system: int = Field(default=0, ge=0, description="number of the system the spins belong to, counted from 0")
+    point: int | None = Field(
+        default=None,
+        ge=0,
+        description="number of the point of the family at which they are solved, counted from 0; null: all",
+    )
 
     @field_validator("path")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from gnnspin.core.config import Config
+from gnnspin.datasets.conditions import Ranges
 
 
 class FamilyConfig(Config):
@@ -14,7 +15,7 @@ class FamilyConfig(Config):
     or ``hopping.t``; the values that stand there are exchanged for those of the points.
     """
 
-    ranges: dict[str, tuple[float, float]] = Field(
+    ranges: Ranges = Field(
         default_factory=dict,
         description="range [low, high] of each parameter, over which `count` points are spread evenly",
         examples=[{"J": [1.0, 6.0], "filling": [0.1, 0.5]}],
@@ -31,9 +32,6 @@ class FamilyConfig(Config):
 
     @model_validator(mode="after")
     def _meaningful(self) -> FamilyConfig:
-        for name, (low, high) in self.ranges.items():
-            if not low < high:
-                raise ValueError(f"range of {name} is [{low:g}, {high:g}]; give [low, high] with low < high")
         if bool(self.ranges) != (self.count > 0):
             raise ValueError(f"count={self.count} with {len(self.ranges)} ranges; give both, or neither and points")
         if not self.ranges and not self.points:

@@ -84,8 +84,9 @@ def make_plan(config: GenerateConfig) -> Plan:
     for s, sampler in enumerate(config.samplers):
         n_snapshots = sampler.n_steps // sampler.save_every if isinstance(sampler, RelaxationSampler) else 1
         own = _systems_of(sampler, systems)
+        at = _points_of(sampler, points)
         for index in range(_count(sampler, systems)):
-            for point in range(points):
+            for point in at:
                 for k, system in own:
                     _check_fit(sampler, index, system)
                     keys = (k, s, index) if config.family is None else (k, s, index, point)
@@ -116,6 +117,15 @@ def _systems_of(sampler: Sampler, systems: tuple[SpinSystem, ...]) -> list[tuple
     if sampler.system >= len(systems):
         raise InvalidInput(f"sampler given: system={sampler.system}, but there are {len(systems)} systems, from 0")
     return numbered[sampler.system : sampler.system + 1]
+
+
+def _points_of(sampler: Sampler, points: int) -> range:
+    """The points of the family at which a sampler is run: all, or that of given spins."""
+    if not isinstance(sampler, GivenSampler) or sampler.point is None:
+        return range(points)
+    if sampler.point >= points:
+        raise InvalidInput(f"sampler given: point={sampler.point}, but there are {points} points, from 0")
+    return range(sampler.point, sampler.point + 1)
 
 
 def _count(sampler: Sampler, systems: tuple[SpinSystem, ...]) -> int:

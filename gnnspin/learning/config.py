@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe
 from gnnspin.core.parameter_types import FractionalNumber
+from gnnspin.datasets.conditions import Ranges, with_parameters
 from gnnspin.dynamics import INTEGRATORS
 from gnnspin.dynamics.initial import InitialConfig
 from gnnspin.electrons.equilibrium import EquilibriumSource
 from gnnspin.electrons.hamiltonian import HamiltonianRecipe
 from gnnspin.labels.config import SourceRecipe, TemperatureRecipe
+from gnnspin.learning.ranges import at_the_middle, middle, nearest_to_the_middle, points_of_round
 from gnnspin.runs import MAY_CHANGE
 from gnnspin.systems.config import SystemConfig
 from gnnspin.training.job import ModelConfig
@@ -70,7 +72,8 @@ class Budget(Config):
 class LearnConfig(Config):
     """Configuration of `gnnspin learn`: a Hamiltonian, its electrons, the runs that are meant, target and budget.
 
-    Everything else is chosen from measurements on the Hamiltonian, unless it is given.
+    Everything else is chosen from measurements on the Hamiltonian, unless it is given. With a `family` the numbers of
+    its parameters are those in the middle of their ranges.
     """
 
     hamiltonian: HamiltonianRecipe = Field(description="the electrons and their coupling to the spins")
@@ -78,6 +81,12 @@ class LearnConfig(Config):
     mu: float | None = Field(default=None, description="chemical potential; or give the filling")
     filling: FractionalNumber | None = Field(
         default=None, description="electrons per spin-orbital, held fixed; 5/12 may be written"
+    )
+    family: Annotated[Ranges, Field(min_length=1)] | None = Field(
+        default=None,
+        description="ranges [low, high] of parameters of the Hamiltonian or its electrons, in place of their numbers: "
+        "one model is learned for all of them",
+        examples=[{"J": [1.0, 6.0], "filling": [0.1, 0.5]}],
     )
     runs: tuple[IntendedRun, ...] = Field(min_length=1, description="the simulations that the force field is for")
     target: float | TrajectoryTarget = Field(
@@ -105,6 +114,12 @@ class LearnConfig(Config):
     )
     seed: int = Field(default=0, ge=0, description="fixes everything random")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _family_at_its_middle(cls, values: Any) -> Any:
+        given = isinstance(values, Mapping) and values.get("family") is not None
+        return at_the_middle(values) if given else values
+
     @model_validator(mode="after")
     def _consistent(self) -> LearnConfig:
         if (self.mu is None) == (self.filling is None):
@@ -120,7 +135,55 @@ class LearnConfig(Config):
             if twice:
                 raise ValueError(f"solver: {', '.join(twice)} belongs beside it, not in it")
             self.recipe(self.solver)
+        self._check_family()
         return self
+
+    def _check_family(self) -> None:
+        for point in self.points(0):
+            try:
+                self.at(point)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise ValueError(f"family: at {point}: {where}: {first['msg']}") from error
+        for k, model in enumerate(self.ladder or ()):
+            if model.conditions is not None:
+                raise ValueError(
+                    f"ladder.{k}.conditions={model.conditions}: give these ranges as family, not in a model"
+                )
+        if self.family is not None and isinstance(self.target, TrajectoryTarget):
+            raise ValueError(
+                f"target={self.target.model_dump()} asks for trajectories, which are compared at one Hamiltonian; "
+                "for a family give a torque error over torque, such as target: 0.05"
+            )
+
+    def points(self, number: int) -> list[dict[str, float]]:
+        """Parameters at which the intended runs of a round are driven; one point without any where there is no family.
+
+        See `gnnspin.learning.ranges.points_of_round`.
+        """
+        return [{}] if self.family is None else points_of_round(self.family, self.seed, number)
+
+    def central_point(self, number: int) -> dict[str, float]:
+        """Of the points of a round that nearest to the middle of the ranges."""
+        return nearest_to_the_middle(self.family or {}, self.points(number))
+
+    @property
+    def middle(self) -> dict[str, float]:
+        """Parameters in the middle of their ranges; none where there is no family."""
+        return middle(self.family or {})
+
+    def at(self, point: Mapping[str, float]) -> LearnConfig:
+        """The configuration of one member of the family, without the others; itself where `point` is empty."""
+        if not point:
+            return self
+        record = with_parameters(
+            {"hamiltonian": self.hamiltonian.model_dump(mode="json"), "solver": self.ensemble}, point
+        )
+        kind = {"kind": self.hamiltonian.described_class.kind}
+        rest = {name: getattr(self, name) for name in type(self).model_fields}
+        changed = {"hamiltonian": {**kind, **record["hamiltonian"]}, **record["solver"], "family": None}
+        return LearnConfig.model_validate({**rest, **changed})
 
     def recipe(self, settings: Mapping[str, Any]) -> Recipe:
         """An exact solver of these electrons with the given kind and settings."""

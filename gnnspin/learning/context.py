@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,12 @@ from gnnspin.core.described import Recipe
 from gnnspin.datasets import LabelSet, LabelStore, open_labels
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.electrons.equilibrium import EquilibriumSource
+from gnnspin.force_fields.files import load
+from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import member_or_itself
 from gnnspin.learning.config import LearnConfig
 from gnnspin.learning.exact import exact_source
-from gnnspin.learning.places import Place, States, solved
+from gnnspin.learning.places import Drive, Place, States, solved
 from gnnspin.learning.setup import Setup
 from gnnspin.runs import read_json, write_json
 from gnnspin.systems import SpinSystem
@@ -20,7 +23,7 @@ from gnnspin.systems import SpinSystem
 #: Name of the model in the folder of a round, and in that of the learning.
 MODEL = "model.safetensors"
 
-#: A state of a run: numbers of the run, of the part of its system, of the time, and of the replica.
+#: A state of a run: numbers of the drive (of its round), of the part of its system, of the time, and of the replica.
 Where = tuple[int, int, int, int]
 
 
@@ -61,9 +64,9 @@ class Round:
         """Its labels that are never trained on."""
         return self.folder / "tests.h5"
 
-    def visits(self, run: int) -> Path:
-        """States that an intended run visited under the model of the round."""
-        return self.folder / f"visits_{run}.npz"
+    def visits(self, drive: int) -> Path:
+        """States that an intended run visited under the model of the round, by the number of the drive."""
+        return self.folder / f"visits_{drive}.npz"
 
     def remember(self, states: Sequence[Where]) -> None:
         """Note which states test the round."""
@@ -98,9 +101,20 @@ class Context:
         """Where the intended runs are driven in a round, one for each; packings are new in every round."""
         return [Place.of(each, number) for each in self.setup.label_systems]
 
-    def exact(self, system: SpinSystem) -> EquilibriumSource:
-        """The exact solver on a system."""
-        return exact_source(self.config, self.solver, system)
+    def drives(self, number: int) -> list[Drive]:
+        """The intended runs as they are driven in a round: each at its place, at every point of the family."""
+        points = self.config.points(number)
+        return [Drive(run, point, place) for run, place in enumerate(self.places(number)) for point in points]
+
+    def exact(self, system: SpinSystem, point: Mapping[str, float]) -> EquilibriumSource:
+        """The exact solver on a system, at a point of the family."""
+        member = self.config.at(point)
+        return exact_source(member, self.setup.solvers[0].settings, system)
+
+    def field(self, path: Path, system: SpinSystem, point: Mapping[str, float]) -> ForceField:
+        """A learned model on a system; of a family the member at a point."""
+        found: ForceField = member_or_itself(load(path, system), point)
+        return found
 
     def label_seconds(self) -> float:
         """Expected processor time of a label: mean over the parts of the first round's places."""

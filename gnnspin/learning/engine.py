@@ -12,13 +12,12 @@ from gnnspin.datasets import LabelStore
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.force_fields.calibration import FEWEST_SPINS
 from gnnspin.force_fields.files import load, save
-from gnnspin.force_fields.force_field import ForceField
 from gnnspin.force_fields.uncertainty import Coverage, calibrate, coverage
 from gnnspin.labels import default_workers
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL, Context, Round
 from gnnspin.learning.full_size import FullSize, full_size_errors
-from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds
+from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds, untrained
 from gnnspin.learning.report import Learned, write_report
 from gnnspin.learning.rounds import (
     Costs,
@@ -32,8 +31,10 @@ from gnnspin.learning.rounds import (
     share_of_round,
     stagnates,
 )
-from gnnspin.learning.setup import Setup, measured, time_step, torque_target
+from gnnspin.learning.setup import Setup, fastest, measured, time_step, torque_target
 from gnnspin.learning.stages import found_errors, make_labels, make_runs, make_tests, train_model
+from gnnspin.learning.states import FEWEST_FIRST
+from gnnspin.learning.visits import STRETCHES
 from gnnspin.runs import Stages, read_json, run_folder, write_json
 
 #: Share of the time that is kept for error bars and runs at full size, and below which no further round begins.
@@ -56,6 +57,8 @@ def learn(config: LearnConfig, output: str | Path, *, resume: bool = False, prog
     drawn at random and never trained on, are solved exactly and tell its errors, early, middle and late. A larger model
     is taken where the errors on what it was trained on are too large as well. It ends when the target is reached, the
     budget is spent, or nothing improves any more, and says which.
+
+    With a `family` one model is learned for ranges of parameters: every round drives the runs at points of its own.
 
     Labels are solved by one process per core where Dask is installed: in a script, call this below
     ``if __name__ == "__main__":``.
@@ -83,9 +86,21 @@ def learn(config: LearnConfig, output: str | Path, *, resume: bool = False, prog
     KeyboardInterrupt
         On Ctrl-C; what was computed is kept.
     """
+    _require_labels(config)
     folder = Path(output)
     with run_folder(folder / "learn.json", config, resume=resume, kind="learning"):
         return _Learning(config, folder, progress).run()
+
+
+def _require_labels(config: LearnConfig) -> None:
+    """InvalidInput where the labels do not suffice for the first round of a family, at all of its points."""
+    driven = len(config.runs) * len(config.points(0))
+    needed = driven * (FEWEST_FIRST + STRETCHES)
+    if config.family is not None and config.budget.labels < needed:
+        raise InvalidInput(
+            f"budget.labels={config.budget.labels} is too small: the first round drives every run in the middle and at "
+            f"the {len(config.points(0)) - 1} corners of the family; give {needed} or more"
+        )
 
 
 class _Learning:
@@ -111,6 +126,11 @@ class _Learning:
         """Time of the budget that is left for rounds."""
         return 60 * self.config.budget.minutes * (1 - _RESERVE) - sum(self.stages.seconds.values())
 
+    @property
+    def _n_driven(self) -> int:
+        """Runs that the next round drives: those that are meant, of a family at every point."""
+        return len(self.config.runs) * len(self.config.points(len(self.results)))
+
     def run(self) -> Learned:
         """Everything."""
         for line in self.context.setup.lines():
@@ -122,7 +142,10 @@ class _Learning:
             self.results.append(self._round(self.context.round(len(self.results))))
             self.stages.say(f"round {len(self.results) - 1}: {self.results[-1]}")
             stop = self._reason_to_stop()
-        learned = self._finished(best_of(self.results), stop)
+        best = best_of(self.results)
+        if self.config.family is not None and stop == "target":
+            best = len(self.results) - 1
+        learned = self._finished(best, stop)
         write_report(learned, self.context.folder, self.stages)
         return learned
 
@@ -155,7 +178,7 @@ class _Learning:
             reached = last.angle is not None and last.angle <= self.config.target.angle
         if reached:
             return "target"
-        if self.seconds_left < _NO_ROUND * 60 * budget.minutes or labels_left < fewest_of_round(len(self.config.runs)):
+        if self.seconds_left < _NO_ROUND * 60 * budget.minutes or labels_left < fewest_of_round(self._n_driven):
             return "budget"
         top = last.plan.rung == len(self.context.setup.rungs) - 1 or last.limit == "data"
         return "stagnation" if top and stagnates(self.results) else None
@@ -191,10 +214,9 @@ class _Learning:
         while True:
             costs = self._costs(rung)
             further = last is not None and rung == last.plan.rung
-            runs = len(self.config.runs)
             limit = last.limit if last else None
             plan = RoundPlan.within(
-                seconds, costs, known, labels_left, rung=rung, further=further, n_runs=runs, limit=limit
+                seconds, costs, known, labels_left, rung=rung, further=further, n_runs=self._n_driven, limit=limit
             )
             expected = plan.seconds(costs, known)
             if rung == lowest or expected <= max(1.5 * seconds, self.seconds_left):
@@ -215,8 +237,9 @@ class _Learning:
         context, (model, field) = self.context, self.context.setup.rungs[rung]
         run_seconds = 0.0
         for place, run, dt in zip(context.places(0), self.config.runs, context.setup.steps, strict=True):
-            untrained = ForceField(model.build(place.system.parts[0]), place.system)
-            run_seconds += 2 * field_seconds(untrained) * run.duration / dt / len(place.configs)
+            seconds = field_seconds(untrained(model, place.system, self.config.middle))
+            run_seconds += 2 * seconds * run.duration / dt / len(place.configs)
+        run_seconds *= len(self.config.points(len(self.results)))
         step = FIELDS_PER_STEP * field
         if self.results and self.results[-1].plan.rung == rung:
             step = read_json(context.round(len(self.results) - 1).trained)["seconds_per_label"] or step
@@ -247,8 +270,9 @@ class _Learning:
         return int(min(60_000, max(3_000, seconds / per_site)))
 
     def _time_steps(self) -> tuple[float, ...]:
-        """Recommended time step of each run under the learned force field."""
+        """Recommended time step of each run under the learned force field; of a family under its fastest member."""
         model, steps = self.context.folder / MODEL, []
         for place, run in zip(self.context.places(0), self.config.runs, strict=True):
-            steps.append(time_step(run, load(model, place.system.parts[0]), accuracy=0.01))
+            members = [self.context.field(model, place.system.parts[0], point) for point in self.config.points(0)]
+            steps.append(time_step(run, fastest(run, members), accuracy=0.01))
         return tuple(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ from gnnspin.core.spins import normalize
 from gnnspin.datasets import LabelStore
 from gnnspin.dynamics.monitor import Monitor
 from gnnspin.dynamics.windows import SolvedWindow, torque_errors
-from gnnspin.force_fields.files import load
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.context import Context, Round
 from gnnspin.learning.exact import exact_source
@@ -60,7 +60,8 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     Lattices of up to `_WHOLE` sites are solved as a whole instead. A window has a seam as wide as the radius of the
     torque that models see, within which nothing is compared. Where the filling is fixed it is solved at the chemical
     potential that the tests of the best round had on average in that stretch of the run: it moves by several hundredths
-    while spins order, and what a wrong one does to the torque is not the model's error.
+    while spins order, and what a wrong one does to the torque is not the model's error. Of a family it is done at the
+    point of the best round that is nearest to the middle of the ranges.
 
     Parameters
     ----------
@@ -74,8 +75,8 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     for j, (run, labelled) in enumerate(zip(context.config.runs, context.setup.label_systems, strict=True)):
         if run.system == labelled or not isinstance(labelled, LatticeConfig):
             continue
-        system, dt = run.system.build(), context.setup.steps[j]
-        field = load(context.round(best).model, system)
+        system, dt, point = run.system.build(), context.setup.steps[j], context.config.central_point(best)
+        field = context.field(context.round(best).model, system, point)
         takes = 2 * field_seconds(field) * run.duration / dt
         path = context.round(best).folder / f"full_size_{j}.npz"
         if not path.exists():
@@ -90,7 +91,8 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
             if not own:
                 continue
             try:
-                solved = _solved(context, system, labelled, _potential(context, context.round(best), j, stretch))
+                mu = _potential(context, context.round(best), j, stretch)
+                solved = _solved(context, system, labelled, point, mu)
             except InvalidInput as error:
                 found.left_out.append(f"run {j} was made, its states were not solved: {error}")
                 break
@@ -102,33 +104,37 @@ def full_size_errors(context: Context, best: int, seconds: float) -> FullSize:
     return found
 
 
-def _solved(context: Context, system: SpinSystem, labelled: LatticeConfig, mu: float | None) -> list[SolvedWindow]:
+def _solved(
+    context: Context, system: SpinSystem, labelled: LatticeConfig, point: Mapping[str, float], mu: float | None
+) -> list[SolvedWindow]:
     """The whole lattice with the exact solver, or windows of it; those of fixed filling at the potential `mu`."""
     if system.n_sites <= _WHOLE:
-        return [SolvedWindow.of(each, context.exact(each.system)) for each in windows(system, None)]
-    return _windows_solved(context, system, labelled, mu)
+        return [SolvedWindow.of(each, context.exact(each.system, point)) for each in windows(system, None)]
+    return _windows_solved(context, system, labelled, point, mu)
 
 
 def _windows_solved(
-    context: Context, system: SpinSystem, labelled: LatticeConfig, mu: float | None
+    context: Context, system: SpinSystem, labelled: LatticeConfig, point: Mapping[str, float], mu: float | None
 ) -> list[SolvedWindow]:
     """Windows that are about as large, seam included, as the systems of the labels, with the exact solver."""
-    config = context.config
+    config = context.config.at(point)
     if mu is not None:
         config = config.model_copy(update={"filling": None, "mu": mu})
-    recipe = config.recipe(context.setup.solvers[0].settings)
+    settings = context.setup.solvers[0].settings
     cell = min(widths(labelled.build())) / max(labelled.shape)
     buffer = max(2, math.ceil(context.setup.radius / cell))
     edge = max(4, max(labelled.shape) - 2 * buffer)
     parts = windows(system, edge, buffer, _WINDOWS)
-    return [SolvedWindow.of(each, exact_source(config, recipe, each.system)) for each in parts]
+    return [SolvedWindow.of(each, exact_source(config, settings, each.system)) for each in parts]
 
 
 def _potential(context: Context, this: Round, run: int, stretch: int) -> float | None:
-    """Mean chemical potential of the tests of a round in a stretch of a run; None where it is given."""
+    """Mean chemical potential of a round's tests in a stretch of a run, at its central point; None if it is given."""
     if context.config.mu is not None:
         return None
-    visits, drawn = Visits.read(this.visits(run)), this.tested_states() or []
+    wanted = (run, context.config.central_point(this.number))
+    drive = next(d for d, each in enumerate(context.drives(this.number)) if (each.run, each.point) == wanted)
+    visits, drawn = Visits.read(this.visits(drive)), this.tested_states() or []
     tests = LabelStore(this.tests)
-    own = [tests[k].mu for k, (j, _, t, _) in enumerate(drawn) if j == run and visits.stretch(t) == stretch]
+    own = [tests[k].mu for k, (d, _, t, _) in enumerate(drawn) if d == drive and visits.stretch(t) == stretch]
     return float(np.mean([mu for mu in own if mu is not None]))

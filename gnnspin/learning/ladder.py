@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import random_spins
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import member_or_itself
 from gnnspin.learning.config import LearnConfig
 from gnnspin.learning.reach import length_unit
 from gnnspin.learning.rounds import ENOUGH_STEPS
@@ -35,16 +37,23 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
     Parameters
     ----------
     config : LearnConfig
-        Its own `ladder` is taken as it is, in the given order.
+        Its own `ladder` is taken as it is, in the given order. With a `family` every model is one of its ranges.
     system : SpinSystem
         One system of the labels.
     radius : float
         Radius of the torque that models should see, see `gnnspin.learning.reach.Reach.needed`: twice the reach of the
         site energies.
     """
-    chosen = list(config.ladder or models_for(config, system, radius))
-    timed = [(model, field_seconds(ForceField(model.build(system), system))) for model in chosen]
+    given = config.ladder or models_for(config, system, radius)
+    chosen = [model.model_copy(update={"conditions": config.family}) for model in given]
+    timed = [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
     return timed if config.ladder else sorted(timed, key=lambda each: each[1])
+
+
+def untrained(model: ModelConfig, system: SpinSystem, point: Mapping[str, float]) -> ForceField:
+    """A new model on a system, of a family the member at a point."""
+    found: ForceField = member_or_itself(ForceField(model.build(system.parts[0]), system), point)
+    return found
 
 
 def affordable(rungs: list[tuple[ModelConfig, float]], seconds: float) -> list[tuple[ModelConfig, float]]:

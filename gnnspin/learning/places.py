@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from gnnspin.learning.config import LearnConfig
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.config import AmorphousConfig, PositionsConfig, SystemConfig
 from gnnspin.systems.system import union
+
+_Value = TypeVar("_Value")
 
 #: Numbers of packings by which those of one round follow those of the one before.
 _NEW_PACKINGS = 1000
@@ -66,6 +69,24 @@ def _explicit(system: SpinSystem) -> PositionsConfig:
 
 
 @dataclass(frozen=True)
+class Drive:
+    """An intended run as it is driven in a round.
+
+    Attributes
+    ----------
+    run : int
+        Number of the intended run.
+    point : dict
+        Parameters of the Hamiltonian by name, of a family; empty where there is none.
+    place : Place
+    """
+
+    run: int
+    point: dict[str, float]
+    place: Place
+
+
+@dataclass(frozen=True)
 class States:
     """Spins of one part to be labelled.
 
@@ -74,11 +95,14 @@ class States:
     config : SystemConfig
     spins : (M, N, 3)
     times : (M,)
+    point : dict
+        Parameters of the Hamiltonian at which they are solved, see `Drive`.
     """
 
     config: SystemConfig
     spins: NDArray[np.float32]
     times: NDArray[np.float64]
+    point: dict[str, float]
 
 
 def solved(
@@ -92,13 +116,29 @@ def solved(
         if not file.exists():
             spins = each.spins.astype(np.float64)
             GivenSpins(spins / np.linalg.norm(spins, axis=-1, keepdims=True), each.times).write(file)
+    systems = _each_once([each.config for _, each in chosen])
+    points = _each_once([each.point for _, each in chosen if each.point])
+    samplers = [
+        {
+            "kind": "given",
+            "path": file,
+            "system": systems.index(each.config),
+            "point": points.index(each.point) if each.point else None,
+        }
+        for file, each in chosen
+    ]
     plan = GenerateConfig.model_validate(
         {
-            "systems": [each.config for _, each in chosen],
+            "systems": systems,
             "hamiltonian": config.hamiltonian,
             "solver": solver,
-            "samplers": [{"kind": "given", "path": file, "system": k} for k, (file, _) in enumerate(chosen)],
+            "samplers": samplers,
+            "family": {"points": points} if points else None,
             "seed": config.seed,
         }
     )
     return generate(plan, store, n_workers=workers, progress=progress, resume=True)
+
+
+def _each_once(values: list[_Value]) -> list[_Value]:
+    return [value for k, value in enumerate(values) if value not in values[:k]]

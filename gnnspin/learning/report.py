@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnnspin.datasets.conditions import point_text, range_text
 from gnnspin.force_fields.uncertainty import Coverage
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL
@@ -14,6 +15,7 @@ from gnnspin.learning.rounds import RoundResult, Stop, StretchError
 from gnnspin.learning.setup import Setup
 from gnnspin.plotting.learning import errors_by_round
 from gnnspin.runs import Stages, write_json, write_text
+from gnnspin.training.evaluate import PartErrors
 
 _STOPS = {
     "target": "the target was reached",
@@ -40,7 +42,8 @@ class Learned:
         What was measured and chosen before the first round.
     rounds : tuple of RoundResult
     best : int
-        Number of the round whose model was kept: that of the smallest worst error on the states of its own runs.
+        Number of the round whose model was kept: that of the smallest worst error on the states of its own runs, or, of
+        a family, on the same ones (`gnnspin.learning.rounds.comparable_errors`); the last where the target was reached.
     stop : str
         Why it ended: "target", "budget" or "stagnation".
     coverage : Coverage or None
@@ -70,13 +73,21 @@ class Learned:
             f"torque error on visited states {100 * best.error:.1f} %, at worst {100 * best.worst:.1f} % "
             f"(round {self.best})",
         ]
+        if self.config.family is not None and (found := best.worst_point) is not None:
+            lines.append(
+                f"a family, {range_text(self.config.family)}: at worst {100 * found.relative:.1f} % at {found.name}"
+            )
         if self.stop != "target":
             lines.append(f"limited by {_LIMITS[best.limit]}")
         if self.coverage is not None:
             lines.append(str(self.coverage))
         if self.full_size.errors:
             worst = max(each.relative for each in self.full_size.errors)
-            lines.append(f"at full size, three states of each run or windows of them: at worst {100 * worst:.1f} %")
+            point = self.config.central_point(self.best)
+            where = f" at {point_text(point)}" if point else ""
+            lines.append(
+                f"at full size{where}, three states of each run or windows of them: at worst {100 * worst:.1f} %"
+            )
         lines += [f"not made at full size: {each}" for each in self.full_size.left_out]
         steps = ", ".join(f"{each:g}" for each in self.time_steps)
         return [*lines, f"recommended time step: {steps} / (gamma t)"]
@@ -123,6 +134,7 @@ def write_report(learned: Learned, folder: Path, stages: Stages) -> None:
         "## Errors by time",
         _by_time(rounds[learned.best].stretches),
         *(["At full size:", _by_time(learned.full_size.errors)] if learned.full_size.errors else []),
+        *_by_point(rounds[learned.best].points),
         "![errors against labels and time](learning.png)",
         f"Wall time {sum(stages.seconds.values()) / 60:.1f} min. The model is `{MODEL}`.",
     ]
@@ -145,6 +157,14 @@ def _by_time(errors: Sequence[StretchError]) -> str:
         numbers = (f"{each.torque_rms:.4g}", f"{each.torque_rmse:.3g}", _percent(each.relative))
         rows.append((each.run, times, *numbers))
     return _table(("run", "time", "torque", "error", "error over torque"), rows)
+
+
+def _by_point(errors: Sequence[PartErrors]) -> list[str]:
+    """The section on points of a family; nothing where there is none."""
+    rows: list[tuple[object, ...]] = [
+        (each.name, f"{each.torque_rms:.4g}", f"{each.torque_rmse:.3g}", _percent(each.relative)) for each in errors
+    ]
+    return ["## Errors by point", _table(("point", "torque", "error", "error over torque"), rows)] if rows else []
 
 
 def _percent(value: float) -> str:

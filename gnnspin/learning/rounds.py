@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+import operator
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from gnnspin.learning.visits import N_TIMES, STRETCHES
+from gnnspin.training.evaluate import PartErrors
 
 #: Shares of a round's time: labels to train on, training, the run, labels to test on; where labels are what is wanting
 #: (or nothing is known yet), and where they are not.
@@ -36,7 +38,7 @@ Stop = Literal["target", "budget", "stagnation"]
 
 
 def fewest_of_round(n_runs: int) -> int:
-    """Labels, tests of every stretch of every run included, without which a round makes no sense."""
+    """Labels, tests of every stretch of so many driven runs included, without which a round makes no sense."""
     return _FEWEST + STRETCHES * n_runs
 
 
@@ -61,7 +63,7 @@ class Costs:
     step : float
         A training step on one label.
     run : float
-        The intended runs, one replica of each.
+        The driven runs, one replica of each.
     """
 
     label: float
@@ -83,7 +85,7 @@ class RoundPlan:
         New labels to train on.
     epochs : int
     replicas : int
-        Of each intended run.
+        Of each driven run.
     n_tests : int
     """
 
@@ -120,7 +122,7 @@ class RoundPlan:
             Labels that the budget still allows, tests included.
         rung, further : see the attributes
         n_runs : int
-            Intended runs, each of which is tested.
+            Driven runs, each of which is tested: the intended ones, of a family at every point.
         limit : str, optional
             Cause of the error of the round before; labels get more time if it was the data.
         """
@@ -191,6 +193,12 @@ class RoundResult:
         What limits the error: "data", "training", "capacity" or "locality".
     angle : float or None
         Error of a trajectory, where the target is one, in radians.
+    points : list of PartErrors
+        The errors at each point of a family at which the runs were driven, at all times together; without a family
+        none.
+    change : float
+        Torque error over that of the model of the round before on the same tests, of a family, whose rounds have
+        different points; 1 in the first round and without a family.
     """
 
     plan: RoundPlan
@@ -202,6 +210,13 @@ class RoundResult:
     stretches: list[StretchError]
     limit: Limit
     angle: float | None = None
+    points: list[PartErrors] = field(default_factory=list)
+    change: float = 1.0
+
+    @property
+    def worst_point(self) -> PartErrors | None:
+        """The point of a family with the largest error over torque."""
+        return max(self.points, key=lambda each: each.relative, default=None)
 
     @property
     def error(self) -> float:
@@ -218,6 +233,8 @@ class RoundResult:
 
     def __str__(self) -> str:
         apart = "" if self.angle is None else f", trajectories {self.angle:.2g} rad apart"
+        if (point := self.worst_point) is not None:
+            apart += f", {100 * point.relative:.1f} % at {point.name}"
         return (
             f"{self.n_known} labels, model {self.plan.rung}: torque error {100 * self.error:.1f} % on visited states, "
             f"at worst {100 * self.worst:.1f} %{apart}; on labels trained on {100 * self.training_error:.1f} %; "
@@ -235,7 +252,8 @@ class RoundResult:
     def restored(cls, record: dict[str, Any]) -> RoundResult:
         """The inverse of `record`."""
         stretches = [StretchError(**each) for each in record["stretches"]]
-        return cls(**{**record, "plan": RoundPlan(**record["plan"]), "stretches": stretches})
+        points = [PartErrors(**each) for each in record.get("points", ())]
+        return cls(**{**record, "plan": RoundPlan(**record["plan"]), "stretches": stretches, "points": points})
 
 
 def limit_of(training_error: float, error: float, target: float, floor: float, n_steps: int) -> Limit:
@@ -270,10 +288,22 @@ def stagnates(results: list[RoundResult]) -> bool:
     """Whether two rounds of the same model in a row have not made the error smaller by a twentieth."""
     if len(results) < 3 or len({each.plan.rung for each in results[-3:]}) > 1:
         return False
-    errors = [each.worst for each in results[-3:]]
-    return all(after > (1 - _STAGNATION) * before for before, after in pairwise(errors))
+    errors = comparable_errors(results[-3:])
+    return all(after > (1 - _STAGNATION) * before for before, after in itertools.pairwise(errors))
 
 
 def best_of(results: list[RoundResult]) -> int:
-    """Number of the round whose model has the smallest worst error on the states of its own runs."""
-    return min(range(len(results)), key=lambda k: results[k].worst)
+    """Number of the round whose model has the smallest error, see `comparable_errors`."""
+    errors = comparable_errors(results)
+    return min(range(len(results)), key=lambda k: errors[k])
+
+
+def comparable_errors(results: list[RoundResult]) -> list[float]:
+    """The worst errors, each on the states of its own runs; of a family by the changes from round to round.
+
+    Rounds of a family are tested at different points, some of which are harder: their errors are that of the first,
+    times how much each model was better than the one before on the same tests.
+    """
+    if not results[-1].points:
+        return [each.worst for each in results]
+    return list(itertools.accumulate((each.change for each in results[1:]), operator.mul, initial=results[0].worst))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,9 @@ def torque_target(config: LearnConfig) -> float:
 def measured(config: LearnConfig) -> Setup:
     """Make all choices, by measurements that take seconds to a minute or two.
 
+    Of a family all is measured in the middle of the ranges; in their corners too are the errors of the solvers, of
+    which the largest counts, and the torques, of which the largest decides where time steps are measured.
+
     Raises
     ------
     InvalidInput
@@ -119,17 +123,17 @@ def measured(config: LearnConfig) -> Setup:
     part = Place.of(probe, 0).system.parts[0]
     solvers = choose_solver(config, part, target)
     seconds = _REACH * 60 * config.budget.minutes
-    reach = quick_reach(exact_source(config, config.recipe(solvers[0].settings), part), config.seed, seconds)
+    reach = quick_reach(exact_source(config, solvers[0].settings, part), config.seed, seconds)
     radius = reach.needed(target / 2)
     systems = config.label_systems or tuple(_label_system(run, radius) for run in config.runs)
     first = Place.of(systems[0], 0).system.parts[0]
     if first.n_sites != part.n_sites:
         solvers = choose_solver(config, first, target)
     rough = min((each for each in solvers if each.error <= _ROUGH), key=lambda each: each.seconds, default=solvers[0])
-    steps = []
+    members, steps = [config.at(point) for point in config.points(0)], []
     for run in config.runs:
         system = Place.of(_measured_on(run), 0).system.parts[0]
-        steps.append(time_step(run, exact_source(config, config.recipe(rough.settings), system)))
+        steps.append(time_step(run, fastest(run, [exact_source(each, rough.settings, system) for each in members])))
     rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
 
@@ -141,6 +145,14 @@ def _measured_on(run: IntendedRun) -> SystemConfig:
 
 def _label_system(run: IntendedRun, radius: float) -> SystemConfig:
     return label_system(run.system, radius) if run.initial.file is None else run.system
+
+
+def fastest(run: IntendedRun, sources: Sequence[FieldSource]) -> FieldSource:
+    """The one of some sources on a system whose torque moves the initial spins of a run most."""
+    if len(sources) == 1:
+        return sources[0]
+    spins = run.initial.build(sources[0].system, torch.float64)
+    return max(sources, key=lambda source: float(source.torque(spins).square().mean()))
 
 
 def time_step(run: IntendedRun, source: FieldSource, accuracy: float = _STEP_ACCURACY) -> float:

@@ -15,6 +15,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.dynamics import simulate
 from gnnspin.force_fields.files import load, save
 from gnnspin.force_fields.force_field import ForceField
+from gnnspin.force_fields.members import member_or_itself
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.config import IntendedRun, TrajectoryTarget
 from gnnspin.learning.context import Context, Round, evenly
@@ -25,6 +26,7 @@ from gnnspin.learning.visits import STRETCHES, Visits, visited
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.runs import write_json
 from gnnspin.training import TrainingConfig, evaluate, fit
+from gnnspin.training.evaluate import PartErrors
 
 #: Labels that choose the weights, and labels on which the training error is measured, at most.
 _VALIDATION, _TRAINED = 24, 24
@@ -86,14 +88,14 @@ def _training_sets(context: Context, this: Round) -> tuple[LabelSet, LabelSet]:
 
 def make_runs(context: Context, this: Round, plan: RoundPlan) -> None:
     """Drive the intended runs by the model of this round."""
-    places = context.places(this.number)
-    for j, (place, run, dt) in enumerate(zip(places, context.config.runs, context.setup.steps, strict=True)):
+    for j, drive in enumerate(context.drives(this.number)):
         if not this.visits(j).exists():
             seed = derived_seed(context.config.seed, 1, this.number, j)
-            replicas = max(1, plan.replicas // len(place.configs))
-            model = load(this.model, place.system)
+            replicas = max(1, plan.replicas // len(drive.place.configs))
+            system = drive.place.system
             visited(
-                run, place.system, model, dt, replicas=replicas, seed=seed, progress=context.progress
+                context.config.runs[drive.run], system, context.field(this.model, system, drive.point),
+                context.setup.steps[drive.run], replicas=replicas, seed=seed, progress=context.progress,
             ).write(this.visits(j))  # fmt: skip
 
 
@@ -114,8 +116,9 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     steps = plan.epochs * math.ceil(len(labels) / _batch_size(labels)) + (
         before.n_steps if before is not None and plan.further else 0
     )
-    result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle)
-    floor = context.setup.reach.floor(2 * _reach(force_field))
+    points, change = _errors_by_point(context, this, force_field, tests)
+    result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle, points, change)
+    floor = context.setup.reach.floor(2 * _reach(member_or_itself(force_field, context.config.middle)))
     limit = limit_of(training_error, result.error, torque_target(context.config), floor, steps)
     return replace(result, limit=limit)
 
@@ -127,16 +130,31 @@ def _reach(force_field: ForceField) -> float:
 
 
 def _stretch_errors(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> list[StretchError]:
+    """Errors by stretch of time of each intended run, at all points together."""
     drawn, found = this.tested_states() or [], []
+    drives = context.drives(this.number)
+    visits = [Visits.read(this.visits(d)) for d in range(len(drives))]
     for j in range(len(context.config.runs)):
-        visits = Visits.read(this.visits(j))
         for stretch in range(STRETCHES):
-            own = [k for k, (run, _, t, _) in enumerate(drawn) if run == j and visits.stretch(t) == stretch]
+            own = [k for k, (d, _, t, _) in enumerate(drawn) if drives[d].run == j and visits[d].stretch(t) == stretch]
             if own:
-                at = [float(visits.times[drawn[k][2]]) for k in own]
+                at = [float(visits[d].times[t]) for d, _, t, _ in (drawn[k] for k in own)]
                 errors = evaluate(force_field, tests.subset(own))
                 found.append(StretchError(j, min(at), max(at), errors.torque_rms, errors.torque_rmse, len(own)))
     return found
+
+
+def _errors_by_point(
+    context: Context, this: Round, force_field: ForceField, tests: LabelStore
+) -> tuple[list[PartErrors], float]:
+    """Errors at the points of a family, and the error over that of the model of the round before; see `RoundResult`."""
+    if context.config.family is None:
+        return [], 1.0
+    errors = evaluate(force_field, tests)
+    if this.number == 0:
+        return list(errors.by_parameters), 1.0
+    before = evaluate(load(context.round(this.number - 1).model, tests.systems[0]), tests)
+    return list(errors.by_parameters), errors.torque_rmse / before.torque_rmse
 
 
 def _trajectory_angle(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> float | None:
@@ -146,7 +164,7 @@ def _trajectory_angle(context: Context, this: Round, force_field: ForceField, te
         return None
     middle = len(tests) // 2
     label, (j, *_) = tests[middle], (this.tested_states() or [])[middle]
-    sources = (context.exact(label.system), force_field.on(label.system))
+    sources = (context.exact(label.system, {}), force_field.on(label.system))
     return trajectory_angle(context.config.runs[j], sources, label.spins, context.setup.steps[j], target.after)
 
 

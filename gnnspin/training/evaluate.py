@@ -15,6 +15,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
 from gnnspin.core.source import FieldSource
 from gnnspin.core.spins import torque
+from gnnspin.datasets.conditions import point_text
 from gnnspin.datasets.labels import LabelSet, StackedLabels
 from gnnspin.force_fields.committee import Committee
 from gnnspin.force_fields.force_field import ForceField
@@ -39,8 +40,13 @@ class PartErrors:
     torque_rmse: float
     torque_rms: float
 
+    @property
+    def relative(self) -> float:
+        """Error over torque."""
+        return self.torque_rmse / self.torque_rms if self.torque_rms > 0 else math.inf
+
     def __str__(self) -> str:
-        share = f"{self.torque_rmse / self.torque_rms:.1%} of the signal" if self.torque_rms > 0 else "no signal"
+        share = f"{self.relative:.1%} of the signal" if self.torque_rms > 0 else "no signal"
         return f"{self.name}: torque RMSE {self.torque_rmse:.5f}, {share} ({self.n_snapshots} snapshots)"
 
 
@@ -242,7 +248,7 @@ def _points(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:
         if values := provenance.get("parameters"):
             groups.setdefault(tuple(values.items()), []).append(k)
     ordered = sorted(groups.items())
-    return {", ".join(f"{name} = {value:g}" for name, value in point): members for point, members in ordered}
+    return {point_text(dict(point)): members for point, members in ordered}
 
 
 def _stretches(provenances: list[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -52,6 +52,22 @@ def test_labels_are_of_these_spins_on_their_system_alone(tmp_path: Path, given: 
         torch.testing.assert_close(label.field, solver.field(torch.from_numpy(one)), atol=1e-10, rtol=0)
 
 
+def test_at_one_point_of_a_family_they_are_solved_there_alone(tmp_path: Path, given: tuple[Path, np.ndarray]) -> None:
+    points = {"points": [{"J": 1.0}, {"J": 3.0}]}
+
+    def family(**sampler: Any) -> GenerateConfig:
+        plain = configuration(given[0], system=1, **sampler).model_dump(mode="json", exclude={"family"})
+        return GenerateConfig.model_validate({**plain, "family": points})
+
+    store = generate(family(point=1), tmp_path / "labels.h5", progress=False)
+    couplings = [
+        label.provenance["hamiltonian"]["J"] for label in store if label.provenance["sampler"]["kind"] == "given"
+    ]
+    assert couplings == [3.0, 3.0, 3.0]
+    with pytest.raises(InvalidInput, match="point=2, but there are 2 points, from 0"):
+        generate(family(point=2), tmp_path / "others.h5", progress=False)
+
+
 def test_other_spins_in_the_file_are_another_set(tmp_path: Path, given: tuple[Path, np.ndarray]) -> None:
     path, spins = given
     generate(configuration(path, system=1), tmp_path / "labels.h5", progress=False)

@@ -78,7 +78,7 @@ def test_the_cheapest_good_solver_is_chosen_and_is_good() -> None:
     chosen, *others = choose_solver(config, system, target)
     spins = random_spins(36, seed=9)
     exact = gs.electrons.ExactDiagonalization(gs.electrons.SDHamiltonian(system, J=4.0), kT=0.1, mu=-2.0)
-    found = exact_source(config, config.recipe(chosen.settings), system)
+    found = exact_source(config, chosen.settings, system)
     error = (found.torque(spins) - exact.torque(spins)).square().mean() / exact.torque(spins).square().mean()
     assert error.sqrt() < 0.2 * target
     assert all(each.seconds >= chosen.seconds or each.error > 0.1 * target for each in others)

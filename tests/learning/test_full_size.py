@@ -68,7 +68,7 @@ def context(tmp_path: Path) -> Context:
 def _solve_tests(context: Context, this: Round, run: Visits) -> None:
     times = list(range(1, len(run.times)))
     this.remember([(0, 0, t, 0) for t in times])
-    states = States(context.setup.label_systems[0], run.spins[times, 0], run.times[times])
+    states = States(context.setup.label_systems[0], run.spins[times, 0], run.times[times], {})
     context.solve([states], this.folder, "tests")
 
 
@@ -76,10 +76,10 @@ def test_windows_at_fixed_filling_have_the_torques_of_the_whole(context: Context
     labelled, this = context.setup.label_systems[0], context.round(0)
     system = context.config.runs[0].system.build()
     spins = gs.core.random_spins(system.n_sites, seed=7)
-    exact = context.exact(system).torque(spins)
+    exact = context.exact(system, {}).torque(spins)
     mu = full_size._potential(context, this, 0, 0)
     assert mu is not None
-    for window in full_size._windows_solved(context, system, labelled, mu):
+    for window in full_size._windows_solved(context, system, labelled, {}, mu):
         error = window.torque(spins) - exact[window.sites][window.inner]
         assert error.square().mean().sqrt() < 0.1 * exact.square().mean().sqrt()
 
@@ -101,5 +101,5 @@ def test_a_lattice_that_can_be_solved_is_solved_as_a_whole(context: Context) -> 
     for each in found.errors:
         t = int(np.argmin(np.abs(run.times - each.first)))
         spins = normalize(torch.from_numpy(run.spins[t, 0]).double())
-        torques = context.exact(system).torque(spins)
+        torques = context.exact(system, {}).torque(spins)
         assert each.torque_rms == pytest.approx(float(torques.square().mean().sqrt()), rel=1e-5)

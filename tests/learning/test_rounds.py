@@ -21,6 +21,7 @@ from gnnspin.learning.rounds import (
     share_of_round,
     stagnates,
 )
+from gnnspin.training.evaluate import PartErrors
 
 COSTS = Costs(label=0.1, step=0.05, run=2.0)
 
@@ -106,6 +107,16 @@ def test_stagnation_needs_two_rounds_of_one_model() -> None:
     assert not stagnates([result((0.3,)), result((0.25,)), result((0.24,))])
     assert not stagnates([result((0.3,), rung=0), result((0.295,), rung=1), result((0.29,), rung=1)])
     assert best_of([result((0.3,)), result((0.2,)), result((0.25,))]) == 1
+
+
+def test_rounds_of_a_family_are_compared_on_the_same_tests_not_by_the_points_they_met() -> None:
+    points = [PartErrors("J = 2", 3, 0.1, 0.5)]
+    easy, hard = result((0.2,)), replace(result((0.3,)), change=0.8, points=points)
+    assert best_of([easy, hard]) == 1
+    assert not stagnates([easy, hard, hard])
+    assert stagnates([easy, hard, replace(hard, change=0.97), replace(hard, change=1.02)])
+    assert best_of([easy, hard, replace(hard, change=0.97), replace(hard, change=1.02)]) == 2
+    assert RoundResult.restored(json.loads(json.dumps(hard.record()))) == hard
 
 
 def test_a_result_is_found_again_as_it_was() -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from gnnspin.core.config import Config
 from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import ExtrapolationWarning, InvalidInput
+from gnnspin.datasets.conditions import Ranges, range_text
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import HiddenUnits, SpinModel
@@ -26,7 +27,7 @@ from gnnspin.systems import SpinSystem
 class FamilyHyperparameters(Config):
     """Hyperparameters of `Family`."""
 
-    conditions: dict[str, tuple[float, float]] = Field(
+    conditions: Ranges = Field(
         min_length=1,
         description="parameters of the Hamiltonian that the weights depend on, each with its range [low, high]",
         examples=[{"J": [1.0, 6.0], "filling": [0.1, 0.5]}],
@@ -34,14 +35,6 @@ class FamilyHyperparameters(Config):
     model: str = Field(default="spin_cluster_expansion", description="architecture of every member")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="of the architecture of every member")
     modulation: int = Field(default=24, ge=1, description="width of the network from parameters to weights")
-
-    @field_validator("conditions")
-    @classmethod
-    def _ordered(cls, conditions: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        for name, (low, high) in conditions.items():
-            if not low < high:
-                raise ValueError(f"range of {name} is [{low:g}, {high:g}]; give [low, high] with low < high")
-        return conditions
 
 
 @dataclass(frozen=True)
@@ -187,8 +180,7 @@ class Family(SpinModel):
     @property
     def range_text(self) -> str:
         """The parameters with their ranges, in words."""
-        ranges = self.hyperparameters.conditions.items()
-        return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges)
+        return range_text(self.hyperparameters.conditions)
 
     def outside(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values that are outside of their range."""
