@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ FIELDS_PER_STEP = 5
 _TRAINING = 0.5
 
 _ORIENTED, _CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
+
+#: Learning rates of trainings: oriented expansions gain from twice the trainer's own.
+LEARNING_RATES = defaultdict(lambda: 3e-3, {_ORIENTED: 6e-3})
 
 #: Radii of the torque, in nearest-neighbour distances, beyond which one layer that sees far is tried.
 _LONG_RANGE = 7.0
