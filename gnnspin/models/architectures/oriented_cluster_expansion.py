@@ -107,7 +107,8 @@ class OrientedClusterExpansion(LayeredExpansion):
     mirror image. This is the model under heads of driven systems.
 
     With ``mirrors=False`` the orientations are the proper rotations alone, half as many: then mirror images may differ,
-    as where hopping encloses flux.
+    as where hopping encloses flux. These are kept apart with ``orientations="bonds"`` too: in three dimensions what
+    turns about a bond would look the same in a mirror.
 
     Spin rotation and time reversal hold as only scalar products reach the network; the operations of the lattice only
     permute sites and orientations together (group convolutions, Cohen and Welling, ICML 2016, arXiv:1602.07576).
@@ -145,7 +146,7 @@ class OrientedClusterExpansion(LayeredExpansion):
         if h.unit_cell is None:
             raise InvalidInput(f"{self.name} needs unit_cell; build it with gs.models.for_system(name, system, cutoff)")
         bond = unique_displacements(h.unit_cell, spec.cutoff)[0]
-        seen_from = bond if h.orientations == "bonds" else None
+        seen_from = bond if h.orientations == "bonds" and h.mirrors else None
         orientations = Orientations(h.unit_cell, mirrors=h.mirrors, bond=seen_from, drive=h.drive)
         nearest = float(f"{np.linalg.norm(bond):.10g}")
         self._message_cutoff = h.message_cutoff or nearest
