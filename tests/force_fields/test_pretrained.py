@@ -21,6 +21,7 @@ SYSTEMS = {
     "cubic_double_exchange": gs.systems.simple_cubic(8, 8, 8),
     "tetrahedral": gs.systems.triangular(10, 10),
     "tetrahedral_fast": gs.systems.triangular(10, 10),
+    "tetrahedral_medium": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
     "triangular_sd": gs.systems.triangular(10, 10),
 }
