@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from gnnspin.learning.reach import length_unit
 from gnnspin.learning.rounds import ENOUGH_STEPS
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import is_lattice
+from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
 
 #: A step of a training costs about as much as so many fields: the field, gradients of its error, the optimiser.
@@ -28,8 +28,8 @@ _TRAINING = 0.5
 
 _ORIENTED, _CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
 
-#: Learning rates of trainings: oriented expansions gain from twice the trainer's own.
-LEARNING_RATES = defaultdict(lambda: 3e-3, {_ORIENTED: 6e-3})
+#: Learning rate of oriented expansions, which gain from twice the trainer's own.
+_ORIENTED_RATE = 6e-3
 
 #: Radii of the torque, in nearest-neighbour distances, beyond which one layer that sees far is tried.
 _LONG_RANGE = 7.0
@@ -52,6 +52,11 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
     chosen = [model.model_copy(update={"conditions": config.family}) for model in given]
     timed = [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
     return timed if config.ladder else sorted(timed, key=lambda each: each[1])
+
+
+def learning_rate(model: ModelConfig) -> float:
+    """Largest learning rate of the trainings of a rung."""
+    return _ORIENTED_RATE if model.name == _ORIENTED else TrainingConfig().learning_rate
 
 
 def untrained(model: ModelConfig, system: SpinSystem, point: Mapping[str, float]) -> ForceField:
@@ -96,7 +101,7 @@ def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[M
         model(_ORIENTED, far, layers=4, filters=20, channels=10, scalars=8, factors=28, hidden=40),
     ]
     if radius >= _LONG_RANGE * unit:
-        models.append(model(_ORIENTED, radius / 2, layers=1, filters=12, factors=16, hidden=32))
+        models.append(model(_ORIENTED, radius / 2, orientations="all", layers=1, filters=12, factors=16, hidden=32))
     return models
 
 

@@ -19,7 +19,7 @@ from gnnspin.force_fields.members import member_or_itself
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.config import IntendedRun, TrajectoryTarget
 from gnnspin.learning.context import Context, Round, evenly
-from gnnspin.learning.ladder import LEARNING_RATES
+from gnnspin.learning.ladder import learning_rate
 from gnnspin.learning.rounds import RoundPlan, RoundResult, StretchError, limit_of
 from gnnspin.learning.setup import torque_target
 from gnnspin.learning.states import first_states, tested_states, worthy_states
@@ -58,7 +58,7 @@ def train_model(context: Context, this: Round, plan: RoundPlan) -> None:
     batch = _batch_size(train)
     settings = TrainingConfig(
         max_epochs=plan.epochs,
-        learning_rate=LEARNING_RATES[context.setup.rungs[plan.rung][0].name],
+        learning_rate=learning_rate(context.setup.rungs[plan.rung][0]),
         batch_size=batch,
         validate_every=max(1, plan.epochs // 10),
         ema=0.99 if len(train) * plan.epochs < _LONG_TRAINING * batch else 0.999,

@@ -99,8 +99,8 @@ class OrientedClusterExpansion(LayeredExpansion):
 
     With ``orientations="bonds"``, which `for_system` chooses, features belong to the directions of the
     nearest-neighbour bonds: those of all orientations that turn a bond alike are equal. They are half as many in a
-    plane, an eighth on cubic lattices, and at equal cost a wider model is the more accurate one. Files that do not say
-    were written when there was ``"all"`` alone.
+    plane, an eighth on cubic lattices; on the triangular lattice a wider model of equal cost is the more accurate one.
+    Files that do not say were written when there was ``"all"`` alone.
 
     With a ``drive`` only operations that keep this direction remain, such as the mirror through it: with
     ``orientations="bonds"`` a site then has one set of features, and a free weight for every displacement and its
