@@ -35,7 +35,15 @@ from gnnspin.studies.report import Results, write_report
 from gnnspin.studies.series import draw_series, series_points
 from gnnspin.studies.study import CurlConfig, Study, StudyRun, read_study
 from gnnspin.studies.table import study_file
-from gnnspin.studies.trainings import OWN, Training, held_out_groups, trainings
+from gnnspin.studies.trainings import (
+    OWN,
+    Training,
+    compared_trainings,
+    driven_by,
+    held_out_groups,
+    label_sets,
+    trainings_by_round,
+)
 from gnnspin.systems import SpinSystem
 from gnnspin.training import evaluate
 from gnnspin.training.job import DataConfig, TrainJob, train
@@ -110,7 +118,9 @@ class _Work:
         self.study, self.folder, self.progress = study, folder, progress
         self.stages = Stages(folder / "stages.json", show=progress)
         self.results = Results(study)
-        self.model = pretrained_path(study.pretrained or "") if from_pretrained else folder / "training" / MODEL
+        own = trainings_by_round(study)
+        trained = folder / (own[-1].folder if own else "training") / MODEL
+        self.model = pretrained_path(study.pretrained or "") if from_pretrained else trained
         self.model_name = f"{PREFIX}{study.pretrained}" if from_pretrained else str(self.model)
         self.from_pretrained = from_pretrained
 
@@ -145,26 +155,39 @@ class _Work:
         return self.folder / "runs" / f"{name}.h5"
 
     def _train_and_evaluate(self) -> None:
-        study, folder = self.study, self.folder
-        assert study.labels is not None
+        study, timed = self.study, self.stages.timed
         assert study.held_out is not None
-        given, others = study.labels, study.held_out
-        labels, held_out = folder / "labels.h5", folder / "held_out.h5"
-        self.stages.timed("labels", lambda: _labels(given, labels, self.progress))
-        test = self.stages.timed("held-out labels", lambda: _labels(others, held_out, self.progress))
-        for each in trainings(study):
-            self.stages.timed(each.name, partial(self._train, labels, each))
-        self.stages.timed("held-out errors", lambda: self._evaluate(test))
+        sets, by_round = label_sets(study), trainings_by_round(study)
+        (file, first), *rounds = sets.items()
+        timed("labels", partial(self._labels, first, file))
+        test = timed("held-out labels", partial(self._labels, study.held_out, "held_out.h5"))
+        timed(by_round[0].name, partial(self._train, by_round[0]))
+        for (file, further), before, each in zip(rounds, by_round[:-1], by_round[1:], strict=True):
+            driven = driven_by(further, self.folder / before.folder / MODEL)
+            timed(f"round {each.rounds} labels", partial(self._labels, driven, file))
+            timed(each.name, partial(self._train, each))
+        for each in compared_trainings(study):
+            if each not in by_round:
+                timed(each.name, partial(self._train, each))
+        timed("held-out errors", lambda: self._evaluate(test))
 
-    def _train(self, labels: Path, each: Training) -> None:
-        data = DataConfig(train=str(labels), validation=self.study.validation)
-        job = TrainJob(data=data, model=each.model, training=each.training)
+    def _labels(self, config: GenerateConfig, file: str) -> LabelStore:
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return generate(config, path, n_workers=default_workers(), progress=self.progress, resume=True)
+
+    def _train(self, each: Training) -> None:
+        files = [str(self.folder / file) for file in label_sets(self.study)][: each.rounds + 1]
+        data = DataConfig(train=files[0] if len(files) == 1 else tuple(files), validation=self.study.validation)
+        start = None if each.start_from is None else str(self.folder / each.start_from / MODEL)
+        model = each.model if start is None else None
+        job = TrainJob(data=data, model=model, start_from=start, training=each.training)
         if train(job, self.folder / each.folder, resume=True, progress=self.progress).fit.interrupted:
             raise KeyboardInterrupt
 
     def _evaluate(self, test: LabelSet) -> None:
         study, results = self.study, self.results
-        for each in trainings(study):
+        for each in compared_trainings(study):
             found = evaluate(load(self.folder / each.folder / MODEL, test.systems[0]), test)
             results.of_models.setdefault(each.of, []).append(found)
         force_field = load(self.model, test.systems[0])
@@ -270,7 +293,3 @@ class _Work:
         for name in self.study.spectra:
             with Trajectory(self.trajectory(name)) as run:
                 draw_spectrum(run, self.folder / f"structure_factor_{name}.png")
-
-
-def _labels(config: GenerateConfig, path: Path, progress: bool) -> LabelStore:
-    return generate(config, path, n_workers=default_workers(), progress=progress, resume=True)

@@ -18,7 +18,7 @@ from gnnspin.learning.ladder import FIELDS_PER_STEP as FIELDS_PER_TRAINING_STEP
 from gnnspin.models.architectures.family import Family
 from gnnspin.studies.errors import solved_systems
 from gnnspin.studies.study import Study
-from gnnspin.studies.trainings import trainings
+from gnnspin.studies.trainings import compared_trainings, label_sets, trainings_by_round
 from gnnspin.systems import SpinSystem
 from gnnspin.training.job import ModelConfig
 from gnnspin.trajectories import Trajectory
@@ -40,16 +40,8 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
     """
     clock = _Clock(study, model)
     seconds: dict[str, float] = {}
-    if not model.exists() and study.labels is not None and study.held_out is not None:
-        workers = default_workers()
-        for name, config in (("labels", study.labels), ("held_out", study.held_out)):
-            missing = not (folder / f"{name}.h5").exists()
-            seconds[name] = missing * _solves(config) * clock.label(config) / workers
-    plan = None if study.labels is None else make_plan(study.labels)
-    for each in trainings(study) if model.is_relative_to(folder) else ():
-        if plan is not None and not (folder / each.folder / model.name).exists():
-            fields = each.training.max_epochs * plan.n_snapshots * (1 - study.validation) * FIELDS_PER_TRAINING_STEP
-            seconds[each.name] = fields * clock.untrained(each.of, each.model, plan.systems[0])
+    if model.is_relative_to(folder):
+        seconds.update(_learning(study, folder, model, clock))
     for name, run in study.runs.items():
         system = run.system.build()
         path = folder / "runs" / f"{name}.h5"
@@ -61,6 +53,25 @@ def predicted_seconds(study: Study, folder: Path, model: Path) -> dict[str, floa
         done = (folder / f"errors_{name}.json").exists()
         solved = [] if done else solved_systems(study.runs[name].system.build(), errors)
         seconds[f"errors {name}"] = len(errors.times) * sum(clock.exact(name, system) for system in solved)
+    return seconds
+
+
+def _learning(study: Study, folder: Path, model: Path, clock: _Clock) -> dict[str, float]:
+    """Seconds of labels and trainings."""
+    seconds: dict[str, float] = {}
+    sets = label_sets(study)
+    if not model.exists() and study.held_out is not None:
+        for number, (file, config) in enumerate([*sets.items(), ("held_out.h5", study.held_out)]):
+            missing, driven = not (folder / file).exists(), 0 < number < len(sets)
+            solves = make_plan(config).n_snapshots if driven else _solves(config)
+            seconds[Path(file).with_suffix("").as_posix()] = missing * solves * clock.label(config) / default_workers()
+    plans = [make_plan(config) for config in sets.values()]
+    by_round = trainings_by_round(study)
+    for each in [*by_round, *(one for one in compared_trainings(study) if one not in by_round)]:
+        if not (folder / each.folder / model.name).exists():
+            snapshots = sum(plan.n_snapshots for plan in plans[: each.rounds + 1]) * (1 - study.validation)
+            fields = each.training.max_epochs * snapshots * FIELDS_PER_TRAINING_STEP
+            seconds[each.name] = fields * clock.untrained(each.of, each.model, plans[0].systems[0])
     return seconds
 
 

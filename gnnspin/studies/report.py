@@ -86,7 +86,9 @@ def write_report(results: Results, stages: Stages, folder: Path) -> list[str]:
     ]
     write_text(folder / "report.md", "\n\n".join(text) + "\n")
     tables = sorted(folder.glob("analysis/*/observables.csv"))
-    models = sorted(folder.glob("training/model.safetensors"))
+    models = sorted(folder.glob("training/model.safetensors")) + sorted(
+        folder.glob("rounds/*/training/model.safetensors")
+    )
     return [*headline, *(str(path) for path in [folder / "report.md", *figures, *tables, *models])]
 
 

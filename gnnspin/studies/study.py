@@ -168,6 +168,15 @@ class Rival(Config):
     )
 
 
+class Round(Config):
+    """Labels on states that the model itself visits, and its further training on all labels so far."""
+
+    labels: GenerateConfig = Field(
+        description="as `gnnspin generate`; relaxations without a force_field of their own run under the model so far"
+    )
+    training: TrainingConfig | None = Field(default=None, description="default: that of the study")
+
+
 class _Electrons(Config):
     """A Hamiltonian and its exact solver."""
 
@@ -196,7 +205,12 @@ class Study(Config):
     model: ModelConfig | None = Field(default=None, description="model to train; null: a study without learning")
     training: TrainingConfig = TrainingConfig()
     validation: float = Field(default=0.1, gt=0, lt=1, description="share of the labels the trainer validates on")
-    rivals: dict[str, Rival] = Field(default={}, description="other models, by the name they have in the report")
+    rounds: tuple[Round, ...] = Field(
+        default=(), description="after the training: further labels from the model's own runs, and further trainings"
+    )
+    rivals: dict[str, Rival] = Field(
+        default={}, description="other models, trained on all labels, by the name they have in the report"
+    )
     seeds: Annotated[tuple[int, ...], MAY_CHANGE] = Field(
         default=(),
         description="seeds of further trainings of the model; its errors are told as mean and spread, runs are those "
@@ -230,8 +244,10 @@ class Study(Config):
         missing = [name for name, there in given.items() if not there]
         if missing and len(missing) < len(given):
             raise ValueError(f"{', '.join(missing)} missing; give labels, held_out and model, or none of them")
-        if missing and (self.rivals or self.seeds or self.curls):
-            raise ValueError("rivals, seeds and curls need a study that learns; give labels, held_out and model")
+        if missing and (self.rivals or self.seeds or self.curls or self.rounds):
+            raise ValueError("rounds, rivals, seeds, curls need a study that learns; give labels, held_out and model")
+        if self.rounds and self.seeds:
+            raise ValueError("seeds repeat one training and rounds go on with it; leave out one of them")
         for name, run in self.runs.items():
             if run.learned and missing and self.pretrained is None:
                 raise ValueError(f"runs.{name}: source learned needs labels, held_out and model")

@@ -1,4 +1,4 @@
-"""Trainings of a study: its model and the rivals, each with every seed, and where they leave their files."""
+"""Trainings of a study: its model by rounds and the rivals, each with every seed, and where they leave their files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnnspin.datasets import LabelSet
+from gnnspin.labels import GenerateConfig
 from gnnspin.studies.study import Study
 from gnnspin.training import TrainingConfig
 from gnnspin.training.job import ModelConfig
@@ -29,6 +30,10 @@ class Training:
         Relative to that of the study.
     model : ModelConfig
     training : TrainingConfig
+    rounds : int
+        Rounds whose labels it is trained on beside the first ones.
+    start_from : Path or None
+        Folder of the training that it goes on from; None: a new model.
     """
 
     name: str
@@ -36,16 +41,30 @@ class Training:
     folder: Path
     model: ModelConfig
     training: TrainingConfig
+    rounds: int
+    start_from: Path | None = None
 
 
-def trainings(study: Study) -> Iterator[Training]:
-    """All trainings of a study in their order: the first of every model, then those with further seeds."""
+def trainings_by_round(study: Study) -> list[Training]:
+    """Trainings of the study's own model: the first, and that of every round."""
+    if study.model is None:
+        return []
+    found = [Training("training", OWN, Path("training"), study.model, study.training, 0)]
+    for number, each in enumerate(study.rounds, 1):
+        training, folder = each.training or study.training, Path("rounds") / str(number) / "training"
+        name = f"round {number} training"
+        found.append(Training(name, OWN, folder, study.model, training, number, start_from=found[-1].folder))
+    return found
+
+
+def compared_trainings(study: Study) -> Iterator[Training]:
+    """Trainings whose models are compared: the last of the study's own and of every rival, then further seeds."""
     if study.model is None:
         return
-    first, seeds = [Training("training", OWN, Path("training"), study.model, study.training)], {OWN: study.seeds}
+    first, seeds = trainings_by_round(study)[-1:], {OWN: study.seeds}
     for name, rival in study.rivals.items():
-        training = rival.training or study.training
-        first.append(Training(f"rival {name}", name, Path("rivals") / name, rival.model, training))
+        training, folder = rival.training or study.training, Path("rivals") / name
+        first.append(Training(f"rival {name}", name, folder, rival.model, training, len(study.rounds)))
         seeds[name] = rival.seeds
     yield from first
     for each in first:
@@ -56,7 +75,25 @@ def trainings(study: Study) -> Iterator[Training]:
                 Path("seeds") / str(seed) / each.folder,
                 each.model.model_copy(update={"seed": seed}),
                 each.training.model_copy(update={"seed": seed}),
+                each.rounds,
             )
+
+
+def label_sets(study: Study) -> dict[str, GenerateConfig]:
+    """Labels to train on: the first ones and those of every round, by their files in the study's folder."""
+    sets = {} if study.labels is None else {"labels.h5": study.labels}
+    return sets | {f"rounds/{number}/labels.h5": each.labels for number, each in enumerate(study.rounds, 1)}
+
+
+def driven_by(labels: GenerateConfig, model: Path) -> GenerateConfig:
+    """The same labels, their relaxations run under a force field where they have none of their own."""
+    samplers = tuple(
+        each.model_copy(update={"force_field": model})
+        if each.kind == "relaxation" and each.force_field is None
+        else each
+        for each in labels.samplers
+    )
+    return labels.model_copy(update={"samplers": samplers})
 
 
 def held_out_groups(labels: LabelSet) -> dict[str, list[int]]:
