@@ -31,12 +31,9 @@ _ORIENTED, _CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
 #: Learning rate of oriented expansions, which gain from twice the trainer's own.
 _ORIENTED_RATE = 6e-3
 
-#: Radii of the torque, in nearest-neighbour distances, beyond which one layer that sees far is tried.
-_LONG_RANGE = 7.0
-
 
 def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple[ModelConfig, float]]:
-    """Models with the seconds of a field of `system`, the cheapest first.
+    """Models, the smallest first, with the seconds of a field of `system`.
 
     Parameters
     ----------
@@ -50,8 +47,7 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
     """
     given = config.ladder or models_for(config, system, radius)
     chosen = [model.model_copy(update={"conditions": config.family}) for model in given]
-    timed = [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
-    return timed if config.ladder else sorted(timed, key=lambda each: each[1])
+    return [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
 
 
 def learning_rate(model: ModelConfig) -> float:
@@ -94,15 +90,12 @@ def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[M
             model(_CLUSTER, far, layers=2, channels=8, scalars=8, max_degree=3, hidden=48),
             model(_CLUSTER, far, layers=3, channels=12, scalars=12, max_degree=3, hidden=64),
         ]
-    models = [
+    return [
         small,
         model(_ORIENTED, far, layers=2, filters=9, channels=5, scalars=5, factors=12, hidden=24),
         model(_ORIENTED, far, layers=3, filters=14, channels=8, scalars=8, factors=18, hidden=32),
         model(_ORIENTED, far, layers=4, filters=20, channels=10, scalars=8, factors=28, hidden=40),
     ]
-    if radius >= _LONG_RANGE * unit:
-        models.append(model(_ORIENTED, radius / 2, orientations="all", layers=1, filters=12, factors=16, hidden=32))
-    return models
 
 
 def _dimension(system: SpinSystem) -> int:

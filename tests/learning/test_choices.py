@@ -91,10 +91,14 @@ def test_zero_temperature_is_diagonalised() -> None:
         configuration(kT=0.0, solver={"kind": "pole_expansion"})
 
 
-def test_the_ladder_goes_up_in_cost_and_fixes_the_number_with_the_filling() -> None:
+def test_the_ladder_goes_up_in_size_and_fixes_the_number_with_the_filling() -> None:
+    """In an order that no timing changes."""
     system = gs.systems.square(6, 6)
     found = ladder(configuration(), system, 4.0)
-    assert [seconds for _, seconds in found] == sorted(seconds for _, seconds in found)
+    assert [model.hyperparameters["layers"] for model, _ in found] == [2, 2, 3, 4]
+    for each in (gs.systems.simple_cubic(4, 4, 4), gs.systems.amorphous(30, 3.4, 0.5, seed=0)):
+        widths = [model.hyperparameters["hidden"] for model, _ in ladder(configuration(), each, 4.0)]
+        assert widths == sorted(widths)
     assert not any("fixed_number" in model.hyperparameters for model, _ in found)
     assert affordable(found, 1.0) == found[:1]
     fixed = ladder(configuration(mu=None, filling=0.3), gs.systems.amorphous(30, 3.4, 0.5, seed=0), 2.0)

@@ -7,9 +7,9 @@ import torch
 
 import gnnspin as gs
 from gnnspin.core import move_arrays
+from gnnspin.core.native_library import _compiler
 from gnnspin.datasets import JoinedLabels, from_arrays
 from gnnspin.models.native import NoCompiler
-from gnnspin.models.native.build import _compiler
 from gnnspin.training import TrainingConfig
 from gnnspin.training.batches import SnapshotTable
 from gnnspin.training.job import ModelConfig

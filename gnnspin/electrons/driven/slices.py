@@ -25,7 +25,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
-from gnnspin.electrons.poles.selected_inverse import inverted_by_halves
+from gnnspin.electrons.poles.batched_inverse import inverted_by_halves
 from gnnspin.systems.system import IntArray
 
 #: Time of an inverse over that of a product of matrices of one size.

@@ -107,7 +107,7 @@ class SparseContacts:
             Points z_j in the upper half plane, and their weights.
         """
         dissection, plan = self._dissection, self._shortest
-        entries = plan.entries if dissection is None else dissection.entries
+        entries = plan.entries if dissection is None else dissection.entries(exchange.dtype)
         replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies))
         point = torch.arange(len(energies), device=self.device).repeat(len(exchange))
         total = torch.zeros_like(exchange, dtype=torch.complex128)

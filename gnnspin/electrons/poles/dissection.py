@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.csgraph import dijkstra, reverse_cuthill_mckee
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Parts with no more rows than this are eliminated at once.
-LEAF_ROWS = 64
+LEAF_ROWS = 24
 
 #: A separator with more than this fraction of the vertices is not worth cutting.
 _LARGEST_SEPARATOR = 0.4
@@ -50,7 +50,7 @@ class Front:
 
 
 def nested_dissection(adjacency: csr_array, rows: IntArray, positions: FloatArray | None = None) -> list[Front]:
-    """Cheapest of a dissection by positions, one by level sets of the graph, and dense elimination.
+    """Cheapest of dissections by level sets of the graph, by positions, by both, and dense elimination.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def nested_dissection(adjacency: csr_array, rows: IntArray, positions: FloatArra
     rows : (n,)
         Matrix rows of every vertex.
     positions : (n, k), optional
-        Coordinates along which to cut, such as fractional ones of a lattice.
+        Coordinates along which to cut, such as fractional ones of a lattice; with level sets along diagonals too.
 
     Returns
     -------
@@ -67,7 +67,11 @@ def nested_dissection(adjacency: csr_array, rows: IntArray, positions: FloatArra
     """
     candidates = [_fronts(adjacency, rows, _level_sets)]
     if positions is not None:
+        both = _with_diagonals(positions)
         candidates.append(_fronts(adjacency, rows, lambda vertices, _: positions[vertices]))
+        candidates.append(
+            _fronts(adjacency, rows, lambda vertices, part: np.hstack([both[vertices], _level_sets(vertices, part)]))
+        )
     every = np.arange(adjacency.shape[0])
     candidates.append([Front(every, every[:0], -1, 0)])
     return min(candidates, key=lambda fronts: elimination_cost(fronts, rows))
@@ -80,7 +84,7 @@ def elimination_cost(fronts: list[Front], rows: IntArray) -> float:
 
 def front_cost(p: int, b: int) -> float:
     """Multiply-adds of one front with p pivot and b boundary rows: inverse, updates, back substitutions."""
-    return float(p) ** 3 + 4.0 * p * p * b + 2.0 * p * b * b
+    return float(p) ** 3 + 3.0 * p * b * (p + b)
 
 
 def _fronts(adjacency: csr_array, rows: IntArray, coordinates: Coordinates) -> list[Front]:
@@ -95,7 +99,7 @@ def _fronts(adjacency: csr_array, rows: IntArray, coordinates: Coordinates) -> l
         cut = _cut(part, rows[vertices], coordinates(vertices, part)) if rows[vertices].sum() > LEAF_ROWS else None
         separator = np.ones(len(vertices), dtype=bool) if cut is None else cut[0]
         if separator.any():
-            pivots.append(vertices[separator])
+            pivots.append(_along(adjacency, vertices[separator]))
             parents.append(parent)
             parent = len(pivots) - 1
         if cut is not None:
@@ -104,22 +108,34 @@ def _fronts(adjacency: csr_array, rows: IntArray, coordinates: Coordinates) -> l
 
 
 def _with_boundaries(adjacency: csr_array, pivots: list[IntArray], parents: list[int]) -> list[Front]:
-    """Symbolic elimination: the boundary of a front is what it or its children are coupled to and comes later."""
+    """Symbolic elimination: the boundary of a front is what it or its children are coupled to and comes later.
+
+    Boundaries are ordered as their vertices are in the fronts that own them: in the parent's front they are few pieces.
+    """
     owner = np.empty(adjacency.shape[0], dtype=np.int64)
+    place = np.empty(adjacency.shape[0], dtype=np.int64)
     for index, vertices in enumerate(pivots):
         owner[vertices] = index
+        place[vertices] = np.arange(len(vertices))
     coupled: list[list[IntArray]] = [[] for _ in pivots]
     boundaries: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(pivots)
     for index in reversed(range(len(pivots))):
         neighbors = adjacency[pivots[index]].indices.astype(np.int64)
         met = np.unique(np.concatenate([neighbors, *coupled[index]]))
-        boundaries[index] = met[owner[met] < index]
+        met = met[owner[met] < index]
+        boundaries[index] = met[np.lexsort((place[met], -owner[met]))]
         if parents[index] >= 0:
             coupled[parents[index]].append(boundaries[index])
     depths: list[int] = []
     for parent in parents:
         depths.append(0 if parent < 0 else depths[parent] + 1)
     return [Front(*front) for front in zip(pivots, boundaries, parents, depths, strict=True)]
+
+
+def _along(adjacency: csr_array, vertices: IntArray) -> IntArray:
+    """Vertices of a separator, one after the other along it: neighbours of neighbours stay together."""
+    beside = adjacency[vertices]
+    return vertices[reverse_cuthill_mckee((beside @ beside.T).tocsr(), symmetric_mode=True)]
 
 
 def _cut(part: csr_array, rows: IntArray, coordinates: FloatArray) -> tuple[NDArray[np.bool_], ...] | None:
@@ -137,6 +153,13 @@ def _cut(part: csr_array, rows: IntArray, coordinates: FloatArray) -> tuple[NDAr
             if rows[separator].sum() < best_rows:
                 best, best_rows = (separator, side & ~separator, ~side), rows[separator].sum()
     return best
+
+
+def _with_diagonals(positions: FloatArray) -> FloatArray:
+    """Coordinates, and the sums and differences of any two that vary."""
+    varied = positions[:, np.ptp(positions, axis=0) > 1e-9]
+    pairs = [(i, j) for i in range(varied.shape[1]) for j in range(i)]
+    return np.hstack([varied, *(varied[:, [i]] + sign * varied[:, [j]] for i, j in pairs for sign in (1, -1))])
 
 
 def _level_sets(vertices: IntArray, part: csr_array) -> FloatArray:

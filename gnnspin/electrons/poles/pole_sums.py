@@ -128,7 +128,7 @@ class PolePart:
     def _chunks(self, replicas: Tensor, shifts: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
         """Replicas and z of pairs (B,), as many at a time as fit in memory."""
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
-        size = max(1, budget // (dtype.itemsize * self.inverse.entries))
+        size = max(1, budget // (dtype.itemsize * self.inverse.entries(dtype)))
         return zip(replicas.split(size), shifts.to(dtype).split(size), strict=True)
 
     def _greens_functions(

@@ -8,17 +8,18 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from gnnspin.core.native_library import NativeLibrary, NoCompiler, lanes, registers
 from gnnspin.models.blocks.fixed_number import with_potential
 from gnnspin.models.blocks.layered_expansion import LayeredExpansion
 from gnnspin.models.blocks.padded_rows import Neighborhood, PaddedRows
 from gnnspin.models.blocks.standardization import Standardization
-from gnnspin.models.native.build import NativeLibrary, NoCompiler, lanes, registers
 from gnnspin.models.native.differentiable import trainable
 from gnnspin.systems import SpinSystem
 
@@ -84,7 +85,7 @@ class NativeLayered(ABC):
         around = self._neighborhoods(model, system)
         axis = PaddedRows.best_axis(system)
         length = system.lattice_shape[axis]  # type: ignore[index]
-        self._library = NativeLibrary(f"{self.source}.cpp", dtype, registers(length, dtype))
+        self._library = NativeLibrary(Path(__file__).with_name(f"{self.source}.cpp"), dtype, registers(length, dtype))
         if self._library.layer_bytes() != ctypes.sizeof(self.Structure):
             raise NoCompiler("gnnspin's native code on disk is not that of the running program; start it again")
         halo = max(int(abs(found.cells[..., axis]).max()) for found in around)

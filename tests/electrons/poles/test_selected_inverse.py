@@ -6,10 +6,25 @@ import torch
 from scipy import sparse
 
 from gnnspin.core import random_spins
+from gnnspin.core.native_library import NoCompiler, _compiler
 from gnnspin.electrons import ExponentialHopping, SDHamiltonian
 from gnnspin.electrons.poles.dissection import elimination_cost, nested_dissection
 from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 from gnnspin.systems import amorphous, chain, honeycomb, simple_cubic, square, triangular
+
+
+@pytest.fixture(params=["native", "torch"])
+def native(request, monkeypatch):
+    """Both ways of computing it; without a compiler torch alone."""
+    if request.param == "torch":
+        monkeypatch.setenv("GNNSPIN_NATIVE", "0")
+        return False
+    try:
+        _compiler()
+    except NoCompiler:
+        pytest.skip("there is no C++ compiler")
+    return True
+
 
 SHIFTS = torch.tensor([-1 + 0.03j, 2 + 1j, 0.2 + 50j], dtype=torch.complex128)
 
@@ -42,13 +57,14 @@ def compare(hamiltonian, positions=None):
     ],
     ids=str,
 )
-def test_blocks_and_determinant_of_lattices(system, with_positions):
+def test_blocks_and_determinant_of_lattices(system, with_positions, native):
     inverse, error = compare(SDHamiltonian(system, J=3.0), system.positions if with_positions else None)
     assert error < 1e-12
     assert not inverse.dense
+    assert (inverse.native(torch.complex128) is not None) == native
 
 
-def test_spin_orbit_terms_and_several_orbitals():
+def test_spin_orbit_terms_and_several_orbitals(native):
     system = square(5, 6)
     generator = np.random.default_rng(0)
     bonds = abs(SDHamiltonian(system).one_body[::2, ::2]) + sparse.eye_array(30)
@@ -60,7 +76,7 @@ def test_spin_orbit_terms_and_several_orbitals():
     assert error < 1e-12
 
 
-def test_graph_that_connects_everything_is_inverted_as_a_dense_matrix():
+def test_graph_that_connects_everything_is_inverted_as_a_dense_matrix(native):
     system = amorphous(30, 3.4, 0.5, seed=0)
     inverse, error = compare(SDHamiltonian(system, ExponentialHopping(), J=6.0), system.positions)
     assert error < 1e-12
@@ -68,7 +84,7 @@ def test_graph_that_connects_everything_is_inverted_as_a_dense_matrix():
     assert inverse.cost == 60**3
 
 
-def test_disconnected_sites():
+def test_disconnected_sites(native):
     hamiltonian = SDHamiltonian(square(6, 6), sparse.csr_array((36, 36)), J=2.0)
     assert compare(hamiltonian)[1] < 1e-12
 
@@ -95,3 +111,35 @@ def test_work_grows_as_the_power_three_halves_in_two_dimensions():
 
     exponent = np.log(work(64) / work(32)) / np.log(4)
     assert 1.3 < exponent < 1.7
+
+
+def test_a_matrix_has_one_inverse_whatever_is_inverted_beside_it_and_by_however_many_threads():
+    system = triangular(10, 12)
+    hamiltonian = SDHamiltonian(system, J=3.0)
+    inverse = SelectedInverse(hamiltonian.one_body, hamiltonian.orbital_site, system.positions)
+    if inverse.native(torch.complex64) is None:
+        pytest.skip("there is no C++ compiler")
+    shifts = (0.3 + 1j * torch.linspace(0.05, 30, 7)).to(torch.complex64)
+    exchange = hamiltonian.exchange_blocks(random_spins(120, replicas=(7,), seed=1)).to(torch.complex64)
+    alone = [inverse(shifts[k : k + 1], exchange[k : k + 1]) for k in range(7)]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        log_dets, blocks = inverse(shifts, exchange)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(blocks, torch.cat([each[1] for each in alone]))
+    assert torch.equal(log_dets, torch.cat([each[0] for each in alone]))
+    exact, _ = inverse(shifts.to(torch.complex128), exchange.to(torch.complex128), inverse=False)
+    assert (log_dets - exact).abs().max() < 1e-5 * 240
+
+
+def test_single_precision_errs_by_its_rounding_near_the_levels():
+    """Pivots of 0.03 in a matrix of norm 9: rounding grows by their ratio at most."""
+    system = triangular(24, 24)
+    hamiltonian = SDHamiltonian(system, J=3.0)
+    inverse = SelectedInverse(hamiltonian.one_body, hamiltonian.orbital_site, system.positions)
+    shifts = torch.tensor([-3.2 + 0.0314j, -3.2 + 0.1j], dtype=torch.complex128)
+    exchange = hamiltonian.exchange_blocks(random_spins(576, replicas=(2,), seed=2))
+    exact, found = inverse(shifts, exchange)[1], inverse(shifts.to(torch.complex64), exchange.to(torch.complex64))[1]
+    assert (found - exact).abs().max() < 300 * torch.finfo(torch.float32).eps * exact.abs().max()

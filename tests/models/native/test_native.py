@@ -10,9 +10,9 @@ import torch
 
 import gnnspin as gs
 from gnnspin.core.errors import InvalidInput
+from gnnspin.core.native_library import NativeLibrary, _compiler
 from gnnspin.force_fields.last_layer import hidden_of, recorded
 from gnnspin.models.native import NoCompiler
-from gnnspin.models.native.build import NativeLibrary, _compiler
 
 try:
     _compiler()

@@ -16,7 +16,7 @@ import torch
 
 from gnnspin.core.errors import GnnspinError
 
-_SOURCES = Path(__file__).parent
+_HEADERS = Path(__file__).parent
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
@@ -39,8 +39,8 @@ class NativeLibrary:
 
     Parameters
     ----------
-    source : str
-        File name.
+    source : Path
+        The source; headers stand beside it, and those that all kernels share beside this module.
     dtype : torch.dtype
         float32 or float64.
     registers : int
@@ -52,7 +52,7 @@ class NativeLibrary:
         If there is no C++ compiler, it fails, or no kernel exists in this precision.
     """
 
-    def __init__(self, source: str, dtype: torch.dtype, registers: int) -> None:
+    def __init__(self, source: Path, dtype: torch.dtype, registers: int = 2) -> None:
         if dtype not in _REAL:
             raise NoCompiler(f"native kernels exist in float32 and float64, not in {dtype}")
         self._library = _library(source, f"-DREAL={_REAL[dtype]}", f"-DREGISTERS={registers}")
@@ -92,14 +92,15 @@ def _target() -> bytes:
 
 
 @functools.cache
-def _library(source: str, *definitions: str) -> ctypes.CDLL:
-    parts = [path.read_bytes() for path in sorted(_SOURCES.glob("*.[ch]pp"))]
+def _library(source: Path, *definitions: str) -> ctypes.CDLL:
+    headers = [*sorted(source.parent.glob("*.hpp")), *sorted(_HEADERS.glob("*.hpp"))]
+    parts = [path.read_bytes() for path in (source, *headers)]
     key = hashlib.sha256(b"\0".join([*parts, _target(), " ".join((*_compiler(), *_FLAGS, *definitions)).encode()]))
-    path = _cache() / f"{Path(source).stem}-{key.hexdigest()[:24]}.so"
+    path = _cache() / f"{source.stem}-{key.hexdigest()[:24]}.so"
     if not path.is_file():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             built = Path(folder) / path.name
-            command = [*_compiler(), *_FLAGS, *definitions, "-o", str(built), str(_SOURCES / source)]
+            command = [*_compiler(), *_FLAGS, *definitions, f"-I{_HEADERS}", "-o", str(built), str(source)]
             try:
                 _run([*command, "-fopenmp"])
             except NoCompiler:
