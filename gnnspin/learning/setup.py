@@ -63,12 +63,15 @@ class Setup:
             f"{100 * f:.2g} % at {r:.3g}" for r, f in zip(self.reach.radii, self.reach.floors, strict=True)
         )
         sizes = ", ".join(_short(each) for each in self.label_systems)
-        models = ", ".join(f"{model.name} ({1e3 * seconds:.3g} ms)" for model, seconds in self.rungs)
+        models = ", ".join(
+            f"{k}: {model.name} of {model.hyperparameters.get('layers', 1)} layers ({1e3 * seconds:.3g} ms)"
+            for k, (model, seconds) in enumerate(self.rungs)
+        )
         steps = ", ".join(f"{each:g}" for each in self.steps)
         return [
             f"labels by {self.solvers[0]}; on {sizes}",
             f"least torque error by radius, on random spins: {floors}; models should see {self.radius:.3g}",
-            f"models, cheapest first: {models}",
+            f"models, smallest first: {models}",
             f"time steps: {steps}",
         ]
 

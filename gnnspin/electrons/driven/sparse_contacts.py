@@ -16,7 +16,7 @@ from gnnspin.electrons.poles.pole_sums import CHUNK_BYTES, lattice_coordinates
 from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 
 #: Time of a multiply-add in a nested dissection over that in the products of `SliceRecursion`.
-_DISSECTION_WORK = 5.0
+_DISSECTION_WORK = 2.0
 
 
 class SparseContacts:
