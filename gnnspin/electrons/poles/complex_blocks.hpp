@@ -7,6 +7,9 @@
 
 #include "lanes.hpp"
 
+// Largest matrix that `inverted` takes.
+constexpr int BLOCK = 32;
+
 // Rows of a matrix; a row is padded to whole vectors.
 template <typename T> struct Planes {
     T *re, *im;

@@ -1,11 +1,9 @@
 // Diagonal 2x2 blocks of (z - K - X)^-1 and log|det| along a dissection, one matrix at a time.
 //
 // A front (p + b rows, pivots first) is swept over its pivots, block by block: Gauss-Jordan elimination, which leaves
-// A_PP^-1, U = A_PP^-1 A_PB, -L = -A_BP A_PP^-1 and the update A_BB - A_BP U where the four blocks of A were. Its parent
-// takes the update, and later gives the inverse on the boundary back. No front is padded, and one matrix stays in the
-// caches from its leaves to its root.
-
-#define BLOCK 32
+// A_PP^-1, U = A_PP^-1 A_PB, -L = -A_BP A_PP^-1 and the update A_BB - A_BP U where the four blocks of A were. Its
+// parent takes the update, and later gives the inverse on the boundary back. No front is padded, and one matrix stays
+// in the caches from its leaves to its root.
 
 #include <cstdint>
 #include <vector>
@@ -18,8 +16,8 @@
 
 typedef REAL T;
 
-// Of every front, children before parents: its sizes, parent (-1: none), children, and where its parts begin in the tables
-// below.
+// Of every front, children before parents: its sizes, parent (-1: none), children, and where its parts begin in the
+// tables below.
 struct Plan {
     int64_t fronts, orbitals_total;
     const int64_t *pivots, *boundary, *parent, *first_child, *child, *place, *distance;
@@ -37,8 +35,8 @@ struct Scratch {
     Planes<T> block, column, rows, outer, corner, cross, inverse;
 
     explicit Scratch(const Plan& plan) {
-        const int64_t p = padded<T>(plan.largest_pivots), b = padded<T>(plan.largest_boundary), s = padded<T>(plan.largest_size) + Lanes<T>::count;
-        const int64_t w = padded<T>(BLOCK);
+        const int64_t p = padded<T>(plan.largest_pivots), b = padded<T>(plan.largest_boundary);
+        const int64_t s = padded<T>(plan.largest_size), w = padded<T>(BLOCK);
         const int64_t sizes[][2] = {{BLOCK, w}, {plan.largest_size, w}, {BLOCK, s}, {plan.largest_boundary, b},
                                     {plan.largest_boundary, p}, {plan.largest_pivots, b}, {plan.largest_pivots, p}};
         int64_t total = 0;
@@ -98,13 +96,15 @@ double sweep(Planes<T> front, int64_t p, int64_t size, const Scratch& scratch) {
     return logarithm;
 }
 
-// The parent's front and the update of a child, or the inverse on the child's boundary: rows and columns in runs.
-template <typename Do> inline void along_runs(const Plan& plan, int64_t f, Do each) {
+// Boundary of a front and the same rows and columns of its parent, run by run: each(own piece, its piece, length).
+template <typename Do>
+inline void along_runs(const Plan& plan, int64_t f, Planes<T> own, Planes<T> parent, Do each) {
     const int64_t begin = plan.first_run[f], end = plan.first_run[f + 1];
     for (int64_t r = begin; r < end; ++r)
         for (int64_t i = 0; i < plan.run_length[r]; ++i)
             for (int64_t c = begin; c < end; ++c)
-                each(plan.run_here[r] + i, plan.run_there[r] + i, plan.run_here[c], plan.run_there[c], plan.run_length[c]);
+                each(own.at(plan.run_here[r] + i, plan.run_here[c]),
+                     parent.at(plan.run_there[r] + i, plan.run_there[c]), plan.run_length[c]);
 }
 
 void assemble(const Plan& plan, int64_t f, Planes<T> front, const T* shift, const T* exchange) {
@@ -143,8 +143,7 @@ double upwards(const Plan& plan, T* work, const T* shift, const T* exchange, con
         for (int64_t k = plan.first_child[f]; k < plan.first_child[f + 1]; ++k) {
             const int64_t child = plan.child[k], own = plan.pivots[child];
             const Planes<T> update = front_of(plan, child, work).at(own, own);
-            along_runs(plan, child, [&](int64_t row, int64_t row_here, int64_t column, int64_t column_here, int64_t length) {
-                const Planes<T> from = update.at(row, column), to = front.at(row_here, column_here);
+            along_runs(plan, child, update, front, [](Planes<T> from, Planes<T> to, int64_t length) {
                 for (int64_t j = 0; j < length; ++j) to.re[j] += from.re[j], to.im[j] += from.im[j];
             });
         }
@@ -164,8 +163,7 @@ void downwards(const Plan& plan, T* work, T* blocks, const Scratch& scratch) {
         const Planes<T> outer = {scratch.outer.re, scratch.outer.im, padded<T>(b)};
         const Planes<T> corner = {scratch.corner.re, scratch.corner.im, padded<T>(p)};
         const Planes<T> parent = front_of(plan, plan.parent[f], work);
-        along_runs(plan, f, [&](int64_t row, int64_t parent_row, int64_t column, int64_t parent_column, int64_t length) {
-            const Planes<T> to = outer.at(row, column), from = parent.at(parent_row, parent_column);
+        along_runs(plan, f, outer, parent, [](Planes<T> to, Planes<T> from, int64_t length) {
             for (int64_t j = 0; j < length; ++j) to.re[j] = from.re[j], to.im[j] = from.im[j];
         });
         complex_product<T>(b, p, b, corner, outer, front.at(p, 0), 1, false);  // G_BP = G_BB (-L)
