@@ -56,9 +56,11 @@ class IntendedRun(Config):
 
 
 class TrajectoryTarget(Config):
-    """An error of trajectories: exact and learned motion from one visited state, without noise."""
+    """An error of trajectories: exact and learned motion from one visited state of every run, without noise."""
 
-    angle: float = Field(gt=0, description="root-mean-square angle between the spins, in radians")
+    angle: float = Field(
+        gt=0, description="root-mean-square angle between the spins, in radians, the largest of all runs"
+    )
     after: float = Field(gt=0, description="time after which it is measured, in 1/(gamma t)")
 
 
@@ -151,11 +153,6 @@ class LearnConfig(Config):
                 raise ValueError(
                     f"ladder.{k}.conditions={model.conditions}: give these ranges as family, not in a model"
                 )
-        if self.family is not None and isinstance(self.target, TrajectoryTarget):
-            raise ValueError(
-                f"target={self.target.model_dump()} asks for trajectories, which are compared at one Hamiltonian; "
-                "for a family give a torque error over torque, such as target: 0.05"
-            )
 
     def points(self, number: int) -> list[dict[str, float]]:
         """Parameters at which the intended runs of a round are driven; one point without any where there is no family.

@@ -192,7 +192,7 @@ class RoundResult:
     limit : str
         What limits the error: "data", "training", "capacity" or "locality".
     angle : float or None
-        Error of a trajectory, where the target is one, in radians.
+        Largest error of a trajectory over the driven runs, where the target is one, in radians.
     points : list of PartErrors
         The errors at each point of a family at which the runs were driven, at all times together; without a family
         none.

@@ -114,7 +114,7 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     training_error = trained.torque_rmse / trained.torque_rms
     made = len(labels) + len(context.tests(this.number + 1))
     stretches = _stretch_errors(context, this, force_field, tests)
-    angle = _trajectory_angle(context, this, force_field, tests)
+    angle = _trajectory_angle(context, this, tests)
     steps = plan.epochs * math.ceil(len(labels) / _batch_size(labels)) + (
         before.n_steps if before is not None and plan.further else 0
     )
@@ -159,15 +159,22 @@ def _errors_by_point(
     return list(errors.by_parameters), errors.torque_rmse / before.torque_rmse
 
 
-def _trajectory_angle(context: Context, this: Round, force_field: ForceField, tests: LabelStore) -> float | None:
-    """Error of a trajectory from the middle one of the tested states, where the target is one."""
+def _trajectory_angle(context: Context, this: Round, tests: LabelStore) -> float | None:
+    """Largest error of a trajectory, each driven run from its middle tested state, where the target is one."""
     target = context.config.target
     if not isinstance(target, TrajectoryTarget):
         return None
-    middle = len(tests) // 2
-    label, (j, *_) = tests[middle], (this.tested_states() or [])[middle]
-    sources = (context.exact(label.system, {}), force_field.on(label.system))
-    return trajectory_angle(context.config.runs[j], sources, label.spins, context.setup.steps[j], target.after)
+    drawn, angles = this.tested_states() or [], []
+    for d, drive in enumerate(context.drives(this.number)):
+        own = [k for k, where in enumerate(drawn) if where[0] == d]
+        if own:
+            label = tests[own[len(own) // 2]]
+            sources = (
+                context.exact(label.system, drive.point), context.field(this.model, label.system, drive.point)
+            )  # fmt: skip
+            run, step = context.config.runs[drive.run], context.setup.steps[drive.run]
+            angles.append(trajectory_angle(run, sources, label.spins, step, target.after))
+    return max(angles)
 
 
 def trajectory_angle(
