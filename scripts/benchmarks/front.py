@@ -49,7 +49,7 @@ CASES = {
         {"kT": 0.01, "mu": -3.2},
         {"dt": 2.0, "damping": 0.1, "kT": 0.01},
         (20, 60, 200),
-        ("tetrahedral", "tetrahedral_medium", "tetrahedral_fast"),
+        ("tetrahedral", "tetrahedral_medium", "tetrahedral_fast", "tetrahedral_small", "tetrahedral_tiny"),
     ),
     "double-exchange": Case(
         lambda n: gs.systems.square(n, n),

@@ -22,6 +22,8 @@ SYSTEMS = {
     "tetrahedral": gs.systems.triangular(10, 10),
     "tetrahedral_fast": gs.systems.triangular(10, 10),
     "tetrahedral_medium": gs.systems.triangular(10, 10),
+    "tetrahedral_small": gs.systems.triangular(10, 10),
+    "tetrahedral_tiny": gs.systems.triangular(10, 10),
     "triangular_120": gs.systems.triangular(10, 10),
     "triangular_sd": gs.systems.triangular(10, 10),
 }
