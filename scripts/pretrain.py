@@ -73,7 +73,6 @@ class Recipe(Config):
     validation: tuple[Held, ...] = Field(description="labels that choose the weights")
     test: dict[str, Held] = Field(description="labels of the reported errors, by their name on the card")
     model: ModelConfig
-    start_from: str | None = Field(default=None, description="recipe of this model that is trained further")
     training: TrainingConfig
     timing_system: SystemConfig = Field(description="where the cost of a field is measured")
 
@@ -103,15 +102,10 @@ def make(name: str, output: Path, workers: int) -> Path:
     sets = _sets(recipe, output, workers)
     train, validation, tests = _split(recipe, sets)
     model = recipe.model.build(train.systems[0], train)
-    if recipe.start_from is not None:
-        model = gs.load(_made(recipe.start_from, output, workers), train.systems[0]).model
     folder = output / name
     fixed = recipe.model_copy(update={"title": "", "data": "", "validity": ""})
     claim(folder / "training" / "recipe.json", fixed, resume=True, kind="recipe")
-    started = recipe.start_from is not None
-    result = gs.training.fit(
-        model, train, validation, recipe.training, directory=folder / "training", resume=True, trained=started
-    )
+    result = gs.training.fit(model, train, validation, recipe.training, directory=folder / "training", resume=True)
     if result.interrupted:
         raise typer.Exit(130)
     with warnings.catch_warnings():
