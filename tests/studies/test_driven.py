@@ -192,7 +192,7 @@ def test_differences_to_the_reference_are_those_of_replicas() -> None:
     ("changes", "message"),
     [
         ({"held_out": None}, "held_out missing"),
-        ({"labels": None, "held_out": None, "model": None}, "rivals, seeds and curls need"),
+        ({"labels": None, "held_out": None, "model": None}, "rivals, seeds, curls need"),
         ({"runs.exact_08.rival": "energy"}, "rival 'energy' drives a run with source learned"),
         ({"runs.energy_08.rival": "none"}, "rivals: "),
         ({"runs.learned_02.parameters": {"volt": 1.0}}, "there is no parameter 'volt'"),
