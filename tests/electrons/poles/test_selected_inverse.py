@@ -23,6 +23,7 @@ def native(request, monkeypatch):
         _compiler()
     except NoCompiler:
         pytest.skip("there is no C++ compiler")
+    monkeypatch.setenv("GNNSPIN_NATIVE", "1")
     return True
 
 
