@@ -23,7 +23,7 @@ SYMMETRIES = frozenset({"spin_rotation", "time_reversal", "translation", "point_
 
 
 #: What an architecture can do beyond energies and fields; see `SpinModel.capabilities`.
-Capability = Literal["compiles", "linear", "site_resolved", "vectors"]
+Capability = Literal["compiles", "linear", "site_resolved", "solved", "vectors"]
 
 
 class NativeField(Protocol):
@@ -80,7 +80,8 @@ class SpinModel(nn.Module, ABC):
     #: What the architecture can do beyond energies and fields. ``compiles``: it goes through `torch.compile`;
     #: ``site_resolved``: `dimensionless_energies` takes a third argument `center`; ``vectors``: it writes
     #: `site_vectors` and is then built with ``vector_output=True``; ``linear``: its energy is linear in the weights,
-    #: which `gnnspin.training.fit` solves for, see `LinearSpinModel`.
+    #: which `gnnspin.training.fit` solves for, see `LinearSpinModel`; ``solved``: `start_from` finds all its weights,
+    #: there is nothing left to train.
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"compiles"})
 
     energy_scale: Tensor
@@ -246,6 +247,12 @@ class SpinModel(nn.Module, ABC):
     def torque_receptive_radius(self) -> float:
         """Radius within which the torque on a spin depends on others; default: twice that of a site energy."""
         return 2 * self.receptive_radius
+
+    @classmethod
+    def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters that follow from the labels to train on; `ModelConfig.build` calls it."""
+        del labels
+        return values
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:

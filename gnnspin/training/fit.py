@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.modes import independent_of_modes
+from gnnspin.core.spins import torque
 from gnnspin.core.version import __version__
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.force_fields.force_field import ForceField
@@ -164,14 +165,21 @@ def _fit(
     last = directory / f"{_LAST}.ckpt"
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # frozen by the force field it was taken from
+    started = time.perf_counter()
+    solved = "solved" in model.capabilities
     if not trained:
         _scale_energies(model, table)
-        if not last.exists():
-            model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
+    if not last.exists() and (solved or not trained):
+        model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
+    if not trained:
         _calibrate(model, table)
     interrupted = False
-    if "linear" in model.capabilities:
-        _solve(cast(LinearSpinModel, model), table, valid, config, directory)
+    if solved:
+        losses = {"train_loss": _torque_loss(model, table), "validation_loss": _torque_loss(model, valid)}
+        _log_solution(model, losses, time.perf_counter() - started, directory)
+    elif "linear" in model.capabilities:
+        losses = fit_linear(cast(LinearSpinModel, model), table, valid, config)
+        _log_solution(model, losses, time.perf_counter() - started, directory)
     else:
         module, interrupted = _train(model, table, valid, config, directory, last if last.exists() else None, progress)
         _load_best(model, directory, module)
@@ -214,13 +222,20 @@ def _train(
     return module, False
 
 
-def _solve(
-    model: LinearSpinModel, table: SnapshotTable, valid: SnapshotTable, config: TrainingConfig, directory: Path
-) -> None:
-    """Least squares in place of a training, with a log of one line; see `fit_linear`."""
-    started = time.perf_counter()
-    losses = fit_linear(model, table, valid, config)
-    seconds = time.perf_counter() - started
+@torch.no_grad()
+def _torque_loss(model: SpinModel, table: SnapshotTable) -> float:
+    """Mean square torque error of some snapshots over the mean square torque of all."""
+    members = [member for batch in table.plan(None) for member in batch]
+    chosen = members[:: -(-len(members) // START_SNAPSHOTS)]
+    batches = (table.batch([member]) for member in chosen)
+    errors = [
+        torque(each.spins, model.fields(each.data, each.spins) - each.field).square().mean() for each in batches
+    ]
+    return float(torch.stack(errors).mean()) / table.statistics.torque
+
+
+def _log_solution(model: SpinModel, losses: dict[str, float], seconds: float, directory: Path) -> None:
+    """Log of one line, and a checkpoint, of a model whose weights were solved for in place of a training."""
     with replaced(directory / "metrics.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, CsvLog.columns)
         writer.writeheader()

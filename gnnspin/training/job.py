@@ -20,6 +20,7 @@ from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.models import for_system
 from gnnspin.models.architectures.family import Family
 from gnnspin.models.base import SpinModel
+from gnnspin.models.registry import architecture
 from gnnspin.runs import run_folder, write_json
 from gnnspin.systems import SpinSystem
 from gnnspin.training.config import TrainingConfig
@@ -57,6 +58,7 @@ class ModelConfig(Config):
             values = {"model": name, "hyperparameters": values, "conditions": self.conditions}
             name = Family.name
         if labels is not None:
+            values = architecture(name).for_labels(labels, dict(values))
             values = fitting_hyperparameters(name, system, values, label_symmetries(labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

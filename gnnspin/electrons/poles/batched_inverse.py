@@ -85,16 +85,19 @@ class BatchedInverse:
         self._groups = _Layout(rows, device).groups()
         self.entries = 3 * sum(group.count * group.size**2 for group in self._groups)
 
-    def __call__(self, shifts: Tensor, exchange: Tensor, inverse: bool) -> tuple[Tensor, Tensor | None]:
-        """log|det(z - K - X)| (B,) and the diagonal 2x2 blocks of the inverse (B, M, 2, 2), if they are wanted."""
+    def __call__(
+        self, shifts: Tensor, exchange: Tensor, inverse: bool, angles: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """log|det| or log det (B,), and the diagonal 2x2 blocks of the inverse (B, M, 2, 2), if they are wanted."""
         diagonal = shifts[:, None, None, None] * torch.eye(2, dtype=shifts.dtype, device=self.device) - exchange
-        logarithm = torch.zeros(len(shifts), dtype=torch.float64, device=self.device)
+        dtype = torch.complex128 if angles else torch.float64
+        logarithm = torch.zeros(len(shifts), dtype=dtype, device=self.device)
         factors: list[tuple[Tensor, Tensor, Tensor]] = []
         updates: dict[int, Tensor] = {}
         for index in reversed(range(len(self._groups))):
             group = self._groups[index]
             front = _assembled(group, diagonal, updates)
-            log_det, factor, updates[index] = _eliminated(front, group.p)
+            log_det, factor, updates[index] = _eliminated(front, group.p, angles)
             logarithm += log_det
             factors.append(factor)
         return logarithm, self._diagonal_blocks(factors[::-1]) if inverse else None
@@ -130,34 +133,38 @@ def _assembled(group: _Group, diagonal: Tensor, updates: dict[int, Tensor]) -> T
     return flat.view(batch, group.count, size, size)
 
 
-def _eliminated(front: Tensor, p: int) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], Tensor]:
-    """log|det A_PP| (B,), the factors (S, U, L) and the update A_BB - A_BP U."""
+def _eliminated(front: Tensor, p: int, angles: bool) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], Tensor]:
+    """log|det A_PP| or log det A_PP (B,), the factors (S, U, L) and the update A_BB - A_BP U."""
     batch, count = front.shape[:2]
     flat = front.flatten(0, 1)
-    inverse, log_dets = inverted_by_halves(flat[:, :p, :p])
+    inverse, log_dets = inverted_by_halves(flat[:, :p, :p], angles)
     upper, lower = torch.bmm(inverse, flat[:, :p, p:]), torch.bmm(flat[:, p:, :p], inverse)
     update = torch.baddbmm(flat[:, p:, p:], flat[:, p:, :p], upper, alpha=-1)
     factors = tuple(each.unflatten(0, (batch, count)) for each in (inverse, upper, lower))
     return log_dets.view(batch, count).sum(-1), factors, update.unflatten(0, (batch, count))
 
 
-def inverted_by_halves(blocks: Tensor) -> tuple[Tensor, Tensor]:
+def inverted_by_halves(blocks: Tensor, angles: bool = False) -> tuple[Tensor, Tensor]:
     """Inverses (n, p, p) and log|det| (n,) float64, by halves: their Schur complements are as well conditioned.
 
     ``[[A, B], [C, D]]`` with ``S = D - C A^-1 B`` has the inverse
-    ``[[A^-1 + A^-1 B S^-1 C A^-1, -A^-1 B S^-1], [-S^-1 C A^-1, S^-1]]`` and the determinant ``|A| |S|``.
+    ``[[A^-1 + A^-1 B S^-1 C A^-1, -A^-1 B S^-1], [-S^-1 C A^-1, S^-1]]`` and the determinant ``|A| |S|``. With `angles`
+    the logarithm is that of the determinant itself, complex128: its imaginary part is the sum of the angles of all
+    eigenvalues, which lie in the upper half plane as those of every Schur complement do.
     """
     size = blocks.shape[-1]
     if size <= _LU_ROWS:
         factorised, pivots, _ = torch.linalg.lu_factor_ex(blocks)
         identity = torch.eye(size, dtype=blocks.dtype, device=blocks.device).expand_as(factorised)
         log_det = factorised.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1, dtype=torch.float64)
+        if angles:
+            log_det = torch.complex(log_det, torch.linalg.eigvals(blocks).angle().sum(-1, dtype=torch.float64))
         return torch.linalg.lu_solve(factorised, pivots, identity), log_det
     half = size // 2
     b, c = blocks[:, :half, half:], blocks[:, half:, :half]
-    first, first_log = inverted_by_halves(blocks[:, :half, :half])
+    first, first_log = inverted_by_halves(blocks[:, :half, :half], angles)
     right, left = torch.bmm(first, b), torch.bmm(c, first)
-    last, last_log = inverted_by_halves(torch.baddbmm(blocks[:, half:, half:], c, right, alpha=-1))
+    last, last_log = inverted_by_halves(torch.baddbmm(blocks[:, half:, half:], c, right, alpha=-1), angles)
     corner = torch.bmm(right, last)
     inverse = torch.empty_like(blocks)
     inverse[:, :half, :half] = torch.baddbmm(first, corner, left)

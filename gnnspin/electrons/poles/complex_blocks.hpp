@@ -89,15 +89,17 @@ inline void complex_product(int64_t rows, int64_t columns, int64_t n, Planes<T> 
         }
 }
 
-// A (n, n) becomes its inverse, by Gauss and Jordan with the largest pivot of each column; log|det A|.
-template <typename T> inline double inverted(int64_t n, Planes<T> a) {
+// A (n, n) becomes its inverse, by Gauss and Jordan with the largest pivot of each column; log|det A|. With `angle` the
+// pivots are those of the diagonal, and their angles are added to it: that of det A where A has a positive imaginary
+// part, as all pivots lie in the upper half plane.
+template <typename T> inline double inverted(int64_t n, Planes<T> a, double* angle) {
     int64_t exchanged[BLOCK];
     double logarithm = 0;
     const int64_t m = padded<T>(n);
     for (int64_t k = 0; k < n; ++k) {
         int64_t best = k;
         T largest = -1;
-        for (int64_t i = k; i < n; ++i) {
+        for (int64_t i = k; i < (angle ? k + 1 : n); ++i) {
             const T x = a.re[i * a.distance + k], y = a.im[i * a.distance + k], size = x * x + y * y;
             if (size > largest) largest = size, best = i;
         }
@@ -108,6 +110,7 @@ template <typename T> inline double inverted(int64_t n, Planes<T> a) {
             std::swap_ranges(im, im + n, a.im + best * a.distance);
         }
         logarithm += 0.5 * std::log(double(largest));
+        if (angle) *angle += std::atan2(double(im[k]), double(re[k]));
         const T p = re[k] / largest, q = -im[k] / largest;
         re[k] = 1, im[k] = 0;
         for (int64_t j = 0; j < m; ++j) {

@@ -67,12 +67,15 @@ class NativeInverse:
         }
         self._plan = _Plan(**numbers, **{name: self._tables[name].ctypes.data for name in _TABLES})
 
-    def __call__(self, shifts: Tensor, exchange: Tensor, inverse: bool) -> tuple[Tensor, Tensor | None]:
-        """log|det(z - K - X)| (B,) and the diagonal 2x2 blocks of the inverse (B, M, 2, 2), if they are wanted."""
+    def __call__(
+        self, shifts: Tensor, exchange: Tensor, inverse: bool, angles: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """log|det| or log det (B,), and the diagonal 2x2 blocks of the inverse (B, M, 2, 2), if they are wanted."""
         shifts, exchange = shifts.to(self._dtype).contiguous(), exchange.to(self._dtype).contiguous()
         threads = max(1, min(torch.get_num_threads(), len(shifts)))
         workspace = torch.empty(threads * self._workspace, dtype=self._dtype.to_real())
         logarithms = torch.empty(len(shifts), dtype=torch.float64)
+        angle = torch.empty_like(logarithms) if angles else None
         blocks = torch.empty_like(exchange) if inverse else None
         self._library.selected_inverse(
             ctypes.byref(self._plan),
@@ -81,10 +84,11 @@ class NativeInverse:
             ctypes.c_void_p(exchange.data_ptr()),
             ctypes.c_void_p(None if blocks is None else blocks.data_ptr()),
             ctypes.c_void_p(logarithms.data_ptr()),
+            ctypes.c_void_p(None if angle is None else angle.data_ptr()),
             ctypes.c_void_p(workspace.data_ptr()),
             ctypes.c_int64(threads),
         )
-        return logarithms, blocks
+        return logarithms if angle is None else torch.complex(logarithms, angle), blocks
 
 
 def _tables(rows: FrontRows, lanes: int) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-// Diagonal 2x2 blocks of (z - K - X)^-1 and log|det| along a dissection, one matrix at a time.
+// Diagonal 2x2 blocks of (z - K - X)^-1 and log det along a dissection, one matrix at a time.
 //
 // A front (p + b rows, pivots first) is swept over its pivots, block by block: Gauss-Jordan elimination, which leaves
 // A_PP^-1, U = A_PP^-1 A_PB, -L = -A_BP A_PP^-1 and the update A_BB - A_BP U where the four blocks of A were. Its
@@ -58,8 +58,8 @@ inline Planes<T> front_of(const Plan& plan, int64_t f, T* work) {
     return {start, start + size, plan.distance[f]};
 }
 
-// Gauss-Jordan elimination of the first p rows and columns; log|det| of the pivots.
-double sweep(Planes<T> front, int64_t p, int64_t size, const Scratch& scratch) {
+// Gauss-Jordan elimination of the first p rows and columns; log|det| of the pivots, and their angle if asked for.
+double sweep(Planes<T> front, int64_t p, int64_t size, const Scratch& scratch, double* angle) {
     double logarithm = 0;
     const int64_t parts = (p + BLOCK - 1) / BLOCK;
     int64_t first = 0;
@@ -78,7 +78,7 @@ double sweep(Planes<T> front, int64_t p, int64_t size, const Scratch& scratch) {
                 block.re[i * block.distance + j] = j < w ? column.re[(first + i) * column.distance + j] : 0;
                 block.im[i * block.distance + j] = j < w ? column.im[(first + i) * column.distance + j] : 0;
             }
-        logarithm += inverted<T>(w, block);
+        logarithm += inverted<T>(w, block, angle);
         complex_product<T>(w, size, w, rows, block, front.at(first, 0), 1, false);
         for (int64_t i = 0; i < w; ++i) {
             std::memcpy(rows.re + i * rows.distance + first, block.re + i * block.distance, w * sizeof(T));
@@ -133,7 +133,7 @@ void write_blocks(const Plan& plan, int64_t f, Planes<T> inverse, T* blocks) {
             }
 }
 
-double upwards(const Plan& plan, T* work, const T* shift, const T* exchange, const Scratch& scratch) {
+double upwards(const Plan& plan, T* work, const T* shift, const T* exchange, const Scratch& scratch, double* angle) {
     double logarithm = 0;
     for (int64_t f = 0; f < plan.fronts; ++f) {
         const int64_t p = plan.pivots[f], size = p + plan.boundary[f];
@@ -147,7 +147,7 @@ double upwards(const Plan& plan, T* work, const T* shift, const T* exchange, con
                 for (int64_t j = 0; j < length; ++j) to.re[j] += from.re[j], to.im[j] += from.im[j];
             });
         }
-        logarithm += sweep(front, p, size, scratch);
+        logarithm += sweep(front, p, size, scratch, angle);
     }
     return logarithm;
 }
@@ -198,9 +198,9 @@ extern "C" {
 
 int64_t block_length() { return Lanes<T>::count; }
 
-// shifts (n), exchange (n, M, 2, 2) and blocks (n, M, 2, 2) or null: complex numbers; logarithms (n).
+// shifts (n), exchange (n, M, 2, 2) and blocks (n, M, 2, 2) or null: complex numbers; logarithms (n), angles (n) or null.
 void selected_inverse(const Plan* plan, int64_t matrices, const T* shifts, const T* exchange, T* blocks,
-                      double* logarithms, T* workspace, int64_t threads) {
+                      double* logarithms, double* angles, T* workspace, int64_t threads) {
     const int64_t numbers = 8 * plan->orbitals_total;
 #pragma omp parallel num_threads(threads)
     {
@@ -212,7 +212,9 @@ void selected_inverse(const Plan* plan, int64_t matrices, const T* shifts, const
 #endif
 #pragma omp for schedule(dynamic)
         for (int64_t n = 0; n < matrices; ++n) {
-            logarithms[n] = upwards(*plan, work, shifts + 2 * n, exchange + n * numbers, scratch);
+            if (angles) angles[n] = 0;
+            logarithms[n] = upwards(*plan, work, shifts + 2 * n, exchange + n * numbers, scratch,
+                                    angles ? angles + n : nullptr);
             if (blocks) downwards(*plan, work, blocks + n * numbers, scratch);
         }
     }

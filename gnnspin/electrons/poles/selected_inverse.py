@@ -99,8 +99,10 @@ class SelectedInverse:
         return 8 * (self._rows.matrix.shape[0] // 2) if self.native(dtype) is not None else self._batched.entries
 
     @torch.no_grad()
-    def __call__(self, shifts: Tensor, exchange: Tensor, *, inverse: bool = True) -> tuple[Tensor, Tensor | None]:
-        """log|det(z - K - X)| and the diagonal 2x2 blocks of the inverse, in the precision of the arguments.
+    def __call__(
+        self, shifts: Tensor, exchange: Tensor, *, inverse: bool = True, angles: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logarithm of det(z - K - X) and the diagonal 2x2 blocks of the inverse, in the precision of the arguments.
 
         Parameters
         ----------
@@ -110,10 +112,13 @@ class SelectedInverse:
             X of every matrix.
         inverse : bool
             Whether the blocks are wanted.
+        angles : bool
+            Whether the logarithm is the complex one, for z in the upper half plane: its imaginary part is the sum of
+            the angles of ``z - e`` over all levels e, each between 0 and pi. Otherwise it is log|det|.
 
         Returns
         -------
-        (B,) float64 and (B, M, 2, 2) of the same dtype, or None
+        (B,) float64 or complex128, and (B, M, 2, 2) of the same dtype as the arguments, or None
         """
         native = self.native(shifts.dtype)
-        return (self._batched if native is None else native)(shifts, exchange, inverse)
+        return (self._batched if native is None else native)(shifts, exchange, inverse, angles)

@@ -4,6 +4,7 @@ from gnnspin.models.architectures.behler_parrinello import BehlerParrinello
 from gnnspin.models.architectures.convolutional import Convolutional
 from gnnspin.models.architectures.equivariant_tensor_network import EquivariantTensorNetwork
 from gnnspin.models.architectures.family import Family
+from gnnspin.models.architectures.fitted_poles import FittedPoles
 from gnnspin.models.architectures.gatv2 import GATv2
 from gnnspin.models.architectures.invariant_message_passing import InvariantMessagePassing
 from gnnspin.models.architectures.linear_cluster_expansion import LinearClusterExpansion
@@ -21,6 +22,7 @@ __all__ = [
     "Convolutional",
     "EquivariantTensorNetwork",
     "Family",
+    "FittedPoles",
     "GATv2",
     "InvariantMessagePassing",
     "LinearClusterExpansion",

@@ -1,0 +1,295 @@
+"""Green's functions at few poles, fitted to the torques of a known Hamiltonian: a model of unlimited range."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+
+from gnnspin.core.config import Config
+from gnnspin.core.described import Recipe, RecipeOf
+from gnnspin.core.errors import InvalidInput
+from gnnspin.core.parameter_types import FractionalNumber
+from gnnspin.datasets.labels import LabelSet
+from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.electrons.poles.few_poles import Alignment, FewPoles
+from gnnspin.electrons.poles.fitting import RationalOccupation, TorqueSpectra
+from gnnspin.electrons.poles.pole_sums import spectral_bounds
+from gnnspin.graphs import GraphSpec
+from gnnspin.models.base import SYMMETRIES, SpinModel
+from gnnspin.models.registry import register
+from gnnspin.systems import SpinSystem
+
+#: Snapshots that are diagonalised for a fit: as many as this number of multiply-adds allows, between these bounds.
+_WORK, _FEWEST, _MOST = 1e11, 2, 32
+#: Levels of a snapshot above which it is not diagonalised.
+_LARGEST = 5000
+
+
+def _in_full(recipe: Recipe) -> Recipe:
+    """The same Hamiltonian without the files that it was read from, so that a model needs nothing else."""
+    hopping = recipe.arguments().get("hopping")
+    if not isinstance(hopping, Recipe):
+        return recipe
+    return SDHamiltonian.recipe({**recipe.model_dump(), "kind": SDHamiltonian.kind, "hopping": hopping.build()})
+
+
+class FittedPolesHyperparameters(Config):
+    """Hyperparameters of `FittedPoles`: the electrons, and how many poles stand for their Fermi function."""
+
+    poles: int = Field(default=2, ge=1, le=12, description="Green's functions per field; at fixed filling take 3")
+    hamiltonian: Annotated[Recipe, RecipeOf(SDHamiltonian), AfterValidator(_in_full)] | None = Field(
+        default=None, description="the electrons and their coupling to the spins; null: those of the labels"
+    )
+    kT: float | None = Field(
+        default=None, gt=0, description="temperature of the electrons in units of the hopping; null: that of the labels"
+    )
+    mu: float | None = Field(default=None, description="chemical potential; or the filling; null: that of the labels")
+    filling: FractionalNumber | None = Field(
+        default=None, gt=0, lt=1, description="electrons per spin-orbital, held fixed; null: that of the labels"
+    )
+    broken: tuple[str, ...] = Field(
+        default=(), description="symmetries that the Hamiltonian lacks, as `gnnspin train` measures them"
+    )
+
+    @model_validator(mode="after")
+    def _one_ensemble(self) -> FittedPolesHyperparameters:
+        if self.mu is not None and self.filling is not None:
+            raise ValueError(f"mu={self.mu} and filling={self.filling} are both given; give one of them")
+        return self
+
+
+class PolesOfSystem:
+    """What `FittedPoles` prepares: the parts of a system with the plans of their inversions, on one device."""
+
+    def __init__(self, hamiltonian: SDHamiltonian, device: torch.device | None = None) -> None:
+        self.hamiltonian, self.device = hamiltonian, torch.device("cpu") if device is None else device
+
+    @cached_property
+    def parts(self) -> list[FewPoles]:
+        """Solvers of the connected parts."""
+        return [FewPoles(part, self.device) for part in self.hamiltonian.parts]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> PolesOfSystem:
+        """The same on another device; precision is that of the spins."""
+        del dtype
+        wanted = self.device if device is None else torch.device(device)
+        return self if wanted == self.device else PolesOfSystem(self.hamiltonian, wanted)
+
+
+@register
+class FittedPoles(SpinModel):
+    r"""Exact electrons with few poles in place of the Fermi function, fitted to the torques of the labels' states.
+
+    The density matrix is r(H - mu) with :math:`r(x) = c + \mathrm{Re}\sum_k w_k/(\zeta_k - x)` and the energy
+
+    .. math:: E = c\,\mathrm{Tr}(H - \mu) - \mathrm{Re}\sum_{k=1}^n w_k \ln\det(\mu + \zeta_k - H)\;[\,+ \mu N\,],
+
+    by selected inversion as in `PoleExpansion`; at fixed filling :math:`\mathrm{Tr}\,r(H - \mu) = N` gives mu. Only the
+    4n + 1 numbers of r are learned, see `gnnspin.electrons.poles.fitting`. Two poles err by some per cent of the torque
+    where a network of finite range errs by tens of per cent, and cost a third of the exact expansion; the cost grows
+    as N^1.5 in two dimensions and N^2 in three, that of networks as N. Every symmetry of the Hamiltonian is exact, and
+    so is the range of its forces.
+
+    Site energies are the energy over the number of sites: they are not local.
+
+    Parameters
+    ----------
+    spec : GraphSpec
+        Only tells the kind of system; no graph is used.
+    hyperparameters : FittedPolesHyperparameters
+
+    Raises
+    ------
+    InvalidInput
+        If the Hamiltonian, its temperature or its ensemble is missing.
+    """
+
+    name = "fitted_poles"
+    Hyperparameters = FittedPolesHyperparameters
+    capabilities = frozenset({"solved"})
+    hyperparameters: FittedPolesHyperparameters
+    constant: Tensor
+    mu_of_alignment: Tensor
+
+    def __init__(self, spec: GraphSpec, hyperparameters: FittedPolesHyperparameters) -> None:
+        super().__init__(spec, hyperparameters)
+        missing = [name for name in ("hamiltonian", "kT") if getattr(hyperparameters, name) is None]
+        if hyperparameters.mu is None and hyperparameters.filling is None:
+            missing.append("mu or filling")
+        if missing:
+            raise InvalidInput(f"fitted_poles needs {', '.join(missing)}; give them, or labels that record them")
+        n_poles, kT = hyperparameters.poles, float(hyperparameters.kT or 0)
+        heights = np.geomspace(math.pi * kT, max(4.0, 20 * kT), n_poles)
+        self.poles = nn.Parameter(torch.tensor(np.stack([0 * heights, heights], 1), dtype=torch.float32))
+        # before a fit: half of every pole's height, as of a Fermi function of that temperature
+        self.weights = nn.Parameter(torch.tensor(np.stack([heights / 2, 0 * heights], 1) / n_poles).float())
+        self.register_buffer("constant", torch.tensor(0.5))
+        # coefficients of a polynomial in the alignment of the spins: where a search for mu begins
+        self.register_buffer("mu_of_alignment", torch.zeros(3))
+        if hyperparameters.mu is not None:
+            self.mu_of_alignment[0] = hyperparameters.mu
+
+    @classmethod
+    def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
+        """The electrons that the labels record, where `values` are silent.
+
+        Raises
+        ------
+        InvalidInput
+            If they record none, or several.
+        """
+        record = _recorded_electrons(labels)
+        given = dict(values)
+        if given.get("mu") is not None or given.get("filling") is not None:
+            record = {name: value for name, value in record.items() if name not in ("mu", "filling")}
+        return {**record, **{name: value for name, value in given.items() if value is not None}}
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters by the symmetries that the Hamiltonian lacks."""
+        del system
+        return {"broken": tuple(sorted(broken)), **values}
+
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """Those of the Hamiltonian."""
+        return SYMMETRIES - set(self.hyperparameters.broken)
+
+    @property
+    def tells_species(self) -> bool:
+        """Species differ as far as the Hamiltonian does: they are no input."""
+        return True
+
+    @property
+    def receptive_radius(self) -> float:
+        """Infinite: electrons carry a torque through the whole system."""
+        return math.inf
+
+    @property
+    def occupation(self) -> RationalOccupation:
+        """The rational function."""
+        poles, weights = (_complex(each) for each in (self.poles, self.weights))
+        return RationalOccupation(poles, weights, float(self.constant))
+
+    def prepare(self, system: SpinSystem) -> PolesOfSystem:
+        assert self.hyperparameters.hamiltonian is not None
+        return PolesOfSystem(self.hyperparameters.hamiltonian.build(system))
+
+    def dimensionless_energies(self, data: PolesOfSystem, spins: Tensor) -> Tensor:
+        energies, _ = self._solved(data, spins)
+        return energies / self.energy_scale
+
+    def energies_and_fields(
+        self, data: PolesOfSystem, spins: Tensor, *, create_graph: bool = False
+    ) -> tuple[Tensor | None, Tensor]:
+        """Site energies (R, N), those of a part all the same, and fields (R, N, 3).
+
+        Raises
+        ------
+        InvalidInput
+            With `create_graph`: the weights are solved for, no gradient with respect to them is needed or given.
+        """
+        if create_graph:
+            raise InvalidInput(f"{self.name} has no gradient with respect to its weights: they are solved for")
+        replicas = spins.shape[:-2]
+        energies, fields = self._solved(data, spins.reshape(-1, *spins.shape[-2:]))
+        site = (energies + self.energy_shift).reshape(*replicas, -1)
+        return site, fields.reshape(spins.shape)
+
+    @torch.no_grad()
+    def _solved(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies over the sites of each part (R, N) and fields (R, N, 3), whole."""
+        if isinstance(spins, FakeTensor):
+            raise InvalidInput(f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations")
+        occupation, filling = self.occupation, self.hyperparameters.filling
+        energies, fields = [], []
+        sizes = [part.hamiltonian.system.n_sites for part in data.parts]
+        for part, piece in zip(data.parts, spins.detach().split(sizes, dim=1), strict=True):
+            number = None if filling is None else filling * part.n_levels
+            state = part.solve(piece, occupation, self.start_of_mu(part, piece), number)
+            energies.append((state.energy / piece.shape[1]).to(piece)[:, None].expand(piece.shape[:-1]))
+            fields.append(state.field)
+        return torch.cat(energies, 1), torch.cat(fields, 1)
+
+    def start_of_mu(self, part: FewPoles, spins: Tensor) -> Tensor:
+        """Chemical potentials (R,) at fixed mu, or where the search for them begins; float64."""
+        powers = part.alignment(spins)[:, None] ** torch.arange(3, device=spins.device)
+        return powers @ self.mu_of_alignment.to(powers)
+
+    @torch.no_grad()
+    def start_from(self, labels: LabelSet) -> None:
+        """Fit poles and weights to the states of the labels, of which some are diagonalised.
+
+        Raises
+        ------
+        InvalidInput
+            If all labels have more than 5000 levels: make some of smaller systems.
+        """
+        given = self.hyperparameters
+        chosen = _diagonalised(labels, self)
+        hamiltonians = {system: self.prepare(system).hamiltonian for system in {labels[k].system for k in chosen}}
+        bounds = [spectral_bounds(each) for each in hamiltonians.values()]
+        assert given.kT is not None
+        spectra = TorqueSpectra(given.kT, (min(low for low, _ in bounds), max(high for _, high in bounds)))
+        potentials, alignments = [], []
+        for k in chosen:
+            hamiltonian, spins = hamiltonians[labels[k].system], labels[k].spins
+            number = None if given.filling is None else given.filling * hamiltonian.n_spin_orbitals
+            potentials.append(spectra.add(hamiltonian, spins, mu=given.mu, n_electrons=number))
+            alignments.append(float(Alignment(hamiltonian)(spins[None])))
+        found = spectra.fit(given.poles, fixed_number=given.filling is not None)
+        self.poles.copy_(torch.tensor(np.stack([found.poles.real, found.poles.imag], 1)))
+        self.weights.copy_(torch.tensor(np.stack([found.weights.real, found.weights.imag], 1)))
+        self.constant.fill_(found.constant)
+        if given.filling is not None:
+            degree = min(2, len(set(np.round(alignments, 6))) - 1)
+            coefficients = np.polynomial.polynomial.polyfit(alignments, potentials, degree)
+            self.mu_of_alignment.zero_()
+            self.mu_of_alignment[: degree + 1] = torch.tensor(coefficients)
+
+
+def _complex(pairs: Tensor) -> NDArray[np.complex128]:
+    """Complex numbers (n,) of real and imaginary parts (n, 2)."""
+    found: NDArray[np.complex128] = torch.view_as_complex(pairs.detach().double().cpu().contiguous()).numpy()
+    return found
+
+
+def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
+    """Hamiltonian, kT and mu or filling that all labels record."""
+    found: dict[str, dict[str, Any]] = {}
+    for label in labels:
+        solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+        if solver is None or hamiltonian is None or solver.get("kT") is None:
+            raise InvalidInput("fitted_poles needs labels of a known Hamiltonian in equilibrium; these do not record it")
+        filling = solver.get("filling")
+        if solver.get("n_electrons") is not None:
+            filling = float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(label.system).n_spin_orbitals
+        record = {"hamiltonian": hamiltonian, "kT": solver["kT"], "mu": solver.get("mu"), "filling": filling}
+        found[json.dumps(record, sort_keys=True)] = record
+    if len(found) != 1:
+        raise InvalidInput(f"the labels record {len(found)} different Hamiltonians or ensembles; fitted_poles takes one")
+    return next(iter(found.values()))
+
+
+def _diagonalised(labels: LabelSet, model: FittedPoles) -> list[int]:
+    """Numbers of the labels that are diagonalised, in even steps, as many as a minute or so allows."""
+    levels = {system: model.prepare(system).hamiltonian.n_spin_orbitals for system in labels.systems}
+    sizes = [levels[label.system] for label in labels]
+    small = [k for k, size in enumerate(sizes) if size <= _LARGEST]
+    if not small:
+        raise InvalidInput(
+            f"all labels have more than {_LARGEST} levels, the smallest {min(sizes)}, which is too many to diagonalise; "
+            "make some of smaller systems"
+        )
+    count = int(np.clip(_WORK / np.mean([float(sizes[k]) ** 3 for k in small]), _FEWEST, _MOST))
+    return [small[k] for k in np.unique(np.linspace(0, len(small) - 1, count).round().astype(int))]
