@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +21,11 @@ from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 
 FloatArray = NDArray[np.float64]
 
-#: The search for the chemical potential ends where its next step is smaller than this part of the lowest pole's height.
-_CLOSE = 1e-3
-_LONGEST_SEARCH = 12
+#: The search for the chemical potential ends where fields interpolated to it err by less than this part of themselves.
+_CLOSE = 1e-2
+#: Evaluations through which polynomials are drawn, and the farthest step in heights of the lowest pole.
+_INTERPOLATED, _FARTHEST = 3, 50.0
+_LONGEST_SEARCH = 15
 
 
 class FewPolesState(NamedTuple):
@@ -75,18 +77,30 @@ class FewPoles:
             omega, _, matrix, _ = self._sums(exchange, mu, occupation)
             return FewPolesState(omega, self._field(matrix, spins), mu, torch.ones_like(mu))
         searches = [_Search(occupation, n_electrons, self.n_levels, self._trace, start) for start in mu.tolist()]
-        energy, field, evaluations = mu.clone(), torch.zeros_like(spins), torch.zeros_like(mu)
-        active = list(range(len(spins)))
+        found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in searches]
+        active = list(range(len(searches)))
         while active:
             at = torch.tensor([searches[r].mu for r in active], dtype=mu.dtype, device=self.device)
             omega, number, matrix, traces = self._sums(exchange[active], at, occupation)
-            energy[active], field[active] = omega + at * n_electrons, self._field(matrix, spins)
-            evaluations[active] += 1
+            parts = zip(active, omega + at * n_electrons, self._field(matrix, spins), strict=True)
+            for r, energy, field in parts:
+                found[r].append((energy, field))
             # the search runs on the host: one copy in every round of it
             known = torch.cat([number[:, None].to(traces), traces], 1).cpu().numpy()
             active = [r for r, each in zip(active, known, strict=True) if not searches[r].receive(each[0].real, each[1:])]
-        found = torch.tensor([search.mu for search in searches], dtype=mu.dtype, device=self.device)
-        return FewPolesState(energy, field, found, evaluations)
+        shares = [torch.tensor(search.shares, dtype=mu.dtype, device=self.device) for search in searches]
+        last = [each[-len(share) :] for each, share in zip(found, shares, strict=True)]
+        energies = [share @ torch.stack([e for e, _ in each]) for each, share in zip(last, shares, strict=True)]
+        fields = [
+            torch.tensordot(share.to(spins), torch.stack([f for _, f in each]), 1)
+            for each, share in zip(last, shares, strict=True)
+        ]
+        return FewPolesState(
+            torch.stack(energies),
+            torch.stack(fields),
+            torch.tensor([search.mu for search in searches], dtype=mu.dtype, device=self.device),
+            torch.tensor([float(len(each)) for each in found], dtype=mu.dtype, device=self.device),
+        )
 
     def _field(self, matrix: Tensor, spins: Tensor) -> Tensor:
         return self.hamiltonian.site_field(density_and_spin(matrix)[1]).to(spins.dtype)
@@ -97,67 +111,101 @@ class FewPoles:
         """Omega (R,), number (R,), blocks of the density matrix (R, M, 2, 2) and Tr G (R, n)."""
         poles = torch.tensor(occupation.poles, device=self.device)
         weights = torch.tensor(occupation.weights, device=self.device)
-        shifts = (mu[:, None] + poles).flatten()
-        replicas = torch.arange(len(mu), device=self.device).repeat_interleave(len(poles))
-        each = weights.repeat(len(mu))
-        total = torch.zeros_like(exchange, dtype=torch.complex128)
-        logarithms, traces = torch.zeros_like(shifts), torch.zeros_like(shifts)
-        for part in self._chunks(len(shifts), exchange.dtype):
-            log_dets, blocks = self._inverse(shifts[part].to(exchange.dtype), exchange[replicas[part]], angles=True)
-            assert blocks is not None
-            total.index_add_(0, replicas[part], each[part].view(-1, 1, 1, 1) * blocks)
-            logarithms[part] = log_dets
-            traces[part] = blocks.diagonal(dim1=-2, dim2=-1).sum((-2, -1), dtype=torch.complex128)
-        logarithms, traces = logarithms.view(len(mu), -1), traces.view(len(mu), -1)
-        omega = occupation.constant * (self._trace - self.n_levels * mu) - (logarithms @ weights).real
-        number = occupation.constant * self.n_levels + (traces @ weights).real
-        identity = torch.eye(2, dtype=total.dtype, device=self.device)
-        return omega, number, (total + total.mH) / 2 + occupation.constant * identity, traces
-
-    def _chunks(self, count: int, dtype: torch.dtype) -> Iterator[slice]:
-        """Matrices, as many at a time as fit in memory."""
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
-        size = max(1, budget // (dtype.itemsize * self._inverse.entries(dtype)))
-        for start in range(0, count, size):
-            yield slice(start, start + size)
+        size = exchange.dtype.itemsize * self._inverse.entries(exchange.dtype) * len(poles)
+        pieces = [
+            self._greens_functions(*each, poles, weights)
+            for each in zip(*(x.split(max(1, budget // size)) for x in (exchange, mu)), strict=True)
+        ]
+        log_dets, traces, total = (torch.cat(each) for each in zip(*pieces, strict=True))
+        omega = occupation.constant * (self._trace - self.n_levels * mu) - log_dets.real
+        number = occupation.constant * self.n_levels + (traces @ weights).real
+        total.diagonal(dim1=-2, dim2=-1).add_(occupation.constant)
+        return omega, number, total, traces
 
+    def _greens_functions(
+        self, exchange: Tensor, mu: Tensor, poles: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Weighted ln det (R,), Tr G (R, n) and the Hermitian part of weighted blocks (R, M, 2, 2)."""
+        shifts = (mu[:, None] + poles).to(exchange.dtype)
+        repeated = exchange[:, None].expand(-1, len(poles), -1, -1, -1).flatten(0, 1)
+        log_dets, blocks = self._inverse(shifts.flatten(), repeated, angles=True)
+        assert blocks is not None
+        each = blocks.view(len(mu), len(poles), -1, 4)
+        traces = (each[..., 0] + each[..., 3]).sum(-1, dtype=torch.complex128)
+        total = torch.matmul(weights.to(each.dtype), each.flatten(2)).view_as(exchange)
+        return log_dets.view_as(traces) @ weights, traces, (total + total.mH) / 2
 
 class _Search:
-    """Search for the chemical potential of one replica, with a model of its density of states from all known Tr G."""
+    """Search for the chemical potential of one replica, which ends where fields can be interpolated to the answer.
+
+    The first step follows a model of the density of states from Tr G (`RationalLevels`), later ones the inverse of a
+    polynomial through the last numbers of electrons.
+
+    Attributes
+    ----------
+    mu : float
+        Where to evaluate next; at the end the answer.
+    shares : (k,) array
+        At the end, Lagrange's weights at `mu` of the last k evaluations.
+    """
 
     def __init__(
         self, occupation: RationalOccupation, n_electrons: float, n_levels: int, trace: float, mu: float
     ) -> None:
         self.mu, self._occupation, self._wanted = mu, occupation, n_electrons
         self._n_levels, self._trace = n_levels, trace
-        self._points: list[NDArray[np.complex128]] = []
-        self._traces: list[NDArray[np.complex128]] = []
+        self._height = float(occupation.poles.imag.min())
+        self._at: list[float] = []
+        self._missing: list[float] = []
 
     def receive(self, number: float, traces: NDArray[np.complex128]) -> bool:
-        """Take the number of electrons and Tr G at `mu`; true if this mu is the answer, otherwise a better one is set."""
-        self._points.append(self.mu + self._occupation.poles)
-        self._traces.append(traces)
-        points, known = np.concatenate(self._points), np.concatenate(self._traces)
-        levels = RationalLevels(points, known, self._n_levels, self._trace)
-        offset = number - self._number(levels, self.mu)
-
-        def missing(mu: float) -> float:
-            return self._number(levels, mu) + offset - self._wanted
-
-        step = -np.sign(missing(self.mu)) * self._occupation.poles.imag.min()
-        if step == 0:
-            return True
-        while missing(self.mu + step) * missing(self.mu) > 0 and abs(step) < 1e3:
-            step *= 2
-        better = float(brentq(missing, self.mu, self.mu + step)) if abs(step) < 1e3 else self.mu
-        close = abs(better - self.mu) < _CLOSE * self._occupation.poles.imag.min()
-        if close or len(self._points) == _LONGEST_SEARCH:
-            return True
+        """Take the number of electrons and Tr G at `mu`; true if `mu` is now the answer, else it is where to go on."""
+        self._at.append(self.mu)
+        self._missing.append(self._wanted - number)
+        if len(self._at) == 1:
+            better = self.mu if self._missing[0] == 0 else self._by_levels(traces)
+        else:
+            better = self._by_interpolation()
+        near = np.array(self._at[-_INTERPOLATED:])
+        error = np.prod(np.abs(better - near) / self._height) / math.factorial(len(near))
         self.mu = better
-        return False
+        if error > _CLOSE and len(self._at) < _LONGEST_SEARCH:
+            return False
+        self.shares = np.array([np.prod([(better - b) / (a - b) for b in near if b != a]) for a in near])
+        return True
 
-    def _number(self, levels: RationalLevels, mu: float) -> float:
-        return float(levels.weights @ self._occupation(levels.levels - mu))
+    def _by_levels(self, traces: NDArray[np.complex128]) -> float:
+        """The chemical potential at which few levels that have the same Tr G hold the number."""
+        levels = RationalLevels(self.mu + self._occupation.poles, traces, self._n_levels, self._trace)
+
+        def number(mu: float) -> float:
+            return float(levels.weights @ self._occupation(levels.levels - mu))
+
+        target, step = number(self.mu) + self._missing[0], math.copysign(self._height, self._missing[0])
+        while (number(self.mu + step) - target) * step < 0:
+            if abs(step) > self._n_levels:
+                return self.mu
+            step *= 2
+        return float(brentq(lambda mu: number(mu) - target, *sorted((self.mu, self.mu + step))))
+
+    def _by_interpolation(self) -> float:
+        """Inverse interpolation through the last evaluations, between those that enclose the answer if any do."""
+        low = max((a for a, m in zip(self._at, self._missing, strict=True) if m > 0), default=-math.inf)
+        high = min((a for a, m in zip(self._at, self._missing, strict=True) if m <= 0), default=math.inf)
+        for count in range(min(len(self._at), _INTERPOLATED), 1, -1):
+            at, missing = self._at[-count:], self._missing[-count:]
+            if len(set(missing)) < count:
+                continue
+            better = sum(
+                a * float(np.prod([m2 / (m2 - m) for m2 in missing if m2 != m]))
+                for a, m in zip(at, missing, strict=True)
+            )
+            if low <= better <= high and abs(better - self._at[-1]) < _FARTHEST * self._height:
+                return better
+        if math.isfinite(low) and math.isfinite(high):
+            return (low + high) / 2
+        return self._at[-1] + math.copysign(_FARTHEST * self._height, self._missing[-1])
 
 
 class Alignment:

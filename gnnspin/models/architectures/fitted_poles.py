@@ -136,8 +136,6 @@ class FittedPoles(SpinModel):
         self.register_buffer("constant", torch.tensor(0.5))
         # coefficients of a polynomial in the alignment of the spins: where a search for mu begins
         self.register_buffer("mu_of_alignment", torch.zeros(3))
-        if hyperparameters.mu is not None:
-            self.mu_of_alignment[0] = hyperparameters.mu
 
     @classmethod
     def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
@@ -223,6 +221,9 @@ class FittedPoles(SpinModel):
 
     def start_of_mu(self, part: FewPoles, spins: Tensor) -> Tensor:
         """Chemical potentials (R,) at fixed mu, or where the search for them begins; float64."""
+        fixed = self.hyperparameters.mu
+        if fixed is not None:
+            return torch.full((len(spins),), fixed, dtype=torch.float64, device=spins.device)
         powers = part.alignment(spins)[:, None] ** torch.arange(3, device=spins.device)
         return powers @ self.mu_of_alignment.to(powers)
 
