@@ -26,6 +26,10 @@ HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
     ],
     "linear_cluster_expansion": [{}, *HANDED],
     "oriented_cluster_expansion": [{}, {"time_reversal": False}, {"fixed_number": True}, *HANDED],
+    "fitted_poles": [
+        {"hamiltonian": {"J": 2.0}, "kT": 0.1, "mu": -1.0},
+        {"hamiltonian": {"J": 2.0}, "kT": 0.1, "filling": 0.3},
+    ],
     "pyg": [
         {
             "network": "torch_geometric.nn.GAT",

@@ -24,6 +24,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "behler_parrinello": {"descriptor": {"kind": "magnetic_acsf", "radial": [(0.8, 0.5), (1.4, 0.5)]}, "hidden": (8,)},
     "convolutional": {"channels": 3},
     "equivariant_tensor_network": {"layers": 1, "channels": 2, "max_degree": 1, "hidden": 8},
+    "fitted_poles": {"hamiltonian": {"J": 2.0}, "kT": 0.1, "filling": 0.3},
     "gatv2": {"channels": 3, "heads": 2},
     "pyg": {
         "network": "torch_geometric.nn.GAT",

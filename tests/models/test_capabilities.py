@@ -26,6 +26,8 @@ def built(name: str, **options: object) -> gs.models.SpinModel:
         arguments = {"in_channels": "node_channels", "hidden_channels": 4, "num_layers": 1, "out_channels": 1}
         reads = {"x": "x", "edge_index": "edge_index"}
         small |= {"network": "torch_geometric.nn.GCN", "arguments": arguments, "reads": reads}  # type: ignore[dict-item]
+    if "hamiltonian" in known:
+        small |= {"hamiltonian": {"J": 2.0}, "kT": 0.1, "mu": -1.0}  # type: ignore[dict-item]
     small = kind.for_system(SYSTEM, small) if name != "behler_parrinello" else small | {"hidden": (8,)}
     torch.manual_seed(0)
     model = kind(gs.graphs.GraphSpec.for_system(SYSTEM, 1.5), kind.Hyperparameters(**small), **options)

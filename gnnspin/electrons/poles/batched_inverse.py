@@ -149,16 +149,16 @@ def inverted_by_halves(blocks: Tensor, angles: bool = False) -> tuple[Tensor, Te
 
     ``[[A, B], [C, D]]`` with ``S = D - C A^-1 B`` has the inverse
     ``[[A^-1 + A^-1 B S^-1 C A^-1, -A^-1 B S^-1], [-S^-1 C A^-1, S^-1]]`` and the determinant ``|A| |S|``. With `angles`
-    the logarithm is that of the determinant itself, complex128: its imaginary part is the sum of the angles of all
-    eigenvalues, which lie in the upper half plane as those of every Schur complement do.
+    the logarithm is that of the determinant itself, complex128, and the halves go down to single numbers: all Schur
+    complements have positive imaginary parts as the blocks do, so that the angles of these numbers add up to its.
     """
     size = blocks.shape[-1]
-    if size <= _LU_ROWS:
+    if angles and size == 1:
+        return blocks.reciprocal(), blocks.flatten().to(torch.complex128).log()
+    if not angles and size <= _LU_ROWS:
         factorised, pivots, _ = torch.linalg.lu_factor_ex(blocks)
         identity = torch.eye(size, dtype=blocks.dtype, device=blocks.device).expand_as(factorised)
         log_det = factorised.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1, dtype=torch.float64)
-        if angles:
-            log_det = torch.complex(log_det, torch.linalg.eigvals(blocks).angle().sum(-1, dtype=torch.float64))
         return torch.linalg.lu_solve(factorised, pivots, identity), log_det
     half = size // 2
     b, c = blocks[:, :half, half:], blocks[:, half:, :half]

@@ -37,6 +37,19 @@ class FewPolesState(NamedTuple):
     evaluations: Tensor
 
 
+class OccupationTensors(NamedTuple):
+    """Poles (n,), weights (n,), complex128, and constant () of a `RationalOccupation`, on a device."""
+
+    poles: Tensor
+    weights: Tensor
+    constant: Tensor
+
+    def function(self) -> RationalOccupation:
+        """The function on the host."""
+        poles, weights = torch.stack(self[:2]).cpu().numpy()
+        return RationalOccupation(poles, weights, float(self.constant))
+
+
 class FewPoles:
     """One connected system: the plan of its inversion, and sums of Green's functions at the poles of a function.
 
@@ -59,14 +72,14 @@ class FewPoles:
         self.alignment = Alignment(hamiltonian, device)
 
     def solve(
-        self, spins: Tensor, occupation: RationalOccupation, mu: Tensor, n_electrons: float | None = None
+        self, spins: Tensor, occupation: OccupationTensors, mu: Tensor, n_electrons: float | None = None
     ) -> FewPolesState:
         """State for spins (R, n, 3), with Green's functions in the precision of the spins.
 
         Parameters
         ----------
         spins : (R, n, 3)
-        occupation : RationalOccupation
+        occupation : OccupationTensors
         mu : (R,)
             Chemical potentials, or where the search for them begins if `n_electrons` is given.
         n_electrons : float, optional
@@ -76,7 +89,8 @@ class FewPoles:
         if n_electrons is None:
             omega, _, matrix, _ = self._sums(exchange, mu, occupation)
             return FewPolesState(omega, self._field(matrix, spins), mu, torch.ones_like(mu))
-        searches = [_Search(occupation, n_electrons, self.n_levels, self._trace, start) for start in mu.tolist()]
+        function = occupation.function()
+        searches = [_Search(function, n_electrons, self.n_levels, self._trace, start) for start in mu.tolist()]
         found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in searches]
         active = list(range(len(searches)))
         while active:
@@ -106,11 +120,10 @@ class FewPoles:
         return self.hamiltonian.site_field(density_and_spin(matrix)[1]).to(spins.dtype)
 
     def _sums(
-        self, exchange: Tensor, mu: Tensor, occupation: RationalOccupation
+        self, exchange: Tensor, mu: Tensor, occupation: OccupationTensors
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Omega (R,), number (R,), blocks of the density matrix (R, M, 2, 2) and Tr G (R, n)."""
-        poles = torch.tensor(occupation.poles, device=self.device)
-        weights = torch.tensor(occupation.weights, device=self.device)
+        poles, weights, constant = occupation
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
         size = exchange.dtype.itemsize * self._inverse.entries(exchange.dtype) * len(poles)
         pieces = [
@@ -118,9 +131,9 @@ class FewPoles:
             for each in zip(*(x.split(max(1, budget // size)) for x in (exchange, mu)), strict=True)
         ]
         log_dets, traces, total = (torch.cat(each) for each in zip(*pieces, strict=True))
-        omega = occupation.constant * (self._trace - self.n_levels * mu) - log_dets.real
-        number = occupation.constant * self.n_levels + (traces @ weights).real
-        total.diagonal(dim1=-2, dim2=-1).add_(occupation.constant)
+        omega = constant * (self._trace - self.n_levels * mu) - log_dets.real
+        number = constant * self.n_levels + (traces @ weights).real
+        total.diagonal(dim1=-2, dim2=-1).add_(constant)
         return omega, number, total, traces
 
     def _greens_functions(

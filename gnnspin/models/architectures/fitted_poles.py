@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
@@ -21,8 +20,8 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.poles.few_poles import Alignment, FewPoles
-from gnnspin.electrons.poles.fitting import RationalOccupation, TorqueSpectra
+from gnnspin.electrons.poles.few_poles import Alignment, FewPoles, OccupationTensors
+from gnnspin.electrons.poles.fitting import TorqueSpectra
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SYMMETRIES, SpinModel
@@ -69,7 +68,7 @@ class FittedPolesHyperparameters(Config):
 
 
 class PolesOfSystem:
-    """What `FittedPoles` prepares: the parts of a system with the plans of their inversions, on one device."""
+    """The parts of a system with the plans of their inversions, on one device."""
 
     def __init__(self, hamiltonian: SDHamiltonian, device: torch.device | None = None) -> None:
         self.hamiltonian, self.device = hamiltonian, torch.device("cpu") if device is None else device
@@ -164,20 +163,15 @@ class FittedPoles(SpinModel):
         return SYMMETRIES - set(self.hyperparameters.broken)
 
     @property
-    def tells_species(self) -> bool:
-        """Species differ as far as the Hamiltonian does: they are no input."""
-        return True
-
-    @property
     def receptive_radius(self) -> float:
         """Infinite: electrons carry a torque through the whole system."""
         return math.inf
 
     @property
-    def occupation(self) -> RationalOccupation:
-        """The rational function."""
-        poles, weights = (_complex(each) for each in (self.poles, self.weights))
-        return RationalOccupation(poles, weights, float(self.constant))
+    def occupation(self) -> OccupationTensors:
+        """The rational function, in double precision."""
+        poles, weights = (torch.view_as_complex(each.detach().double()) for each in (self.poles, self.weights))
+        return OccupationTensors(poles, weights, self.constant.double())
 
     def prepare(self, system: SpinSystem) -> PolesOfSystem:
         assert self.hyperparameters.hamiltonian is not None
@@ -257,12 +251,6 @@ class FittedPoles(SpinModel):
             coefficients = np.polynomial.polynomial.polyfit(alignments, potentials, degree)
             self.mu_of_alignment.zero_()
             self.mu_of_alignment[: degree + 1] = torch.tensor(coefficients)
-
-
-def _complex(pairs: Tensor) -> NDArray[np.complex128]:
-    """Complex numbers (n,) of real and imaginary parts (n, 2)."""
-    found: NDArray[np.complex128] = torch.view_as_complex(pairs.detach().double().cpu().contiguous()).numpy()
-    return found
 
 
 def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:

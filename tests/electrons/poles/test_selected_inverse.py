@@ -144,3 +144,18 @@ def test_single_precision_errs_by_its_rounding_near_the_levels():
     exchange = hamiltonian.exchange_blocks(random_spins(576, replicas=(2,), seed=2))
     exact, found = inverse(shifts, exchange)[1], inverse(shifts.to(torch.complex64), exchange.to(torch.complex64))[1]
     assert (found - exact).abs().max() < (18 / 0.0314) * torch.finfo(torch.float32).eps * exact.abs().max()
+
+
+@pytest.mark.parametrize("system", [square(9, 8, pbc=False), triangular(7, 11), simple_cubic(4, 3, 5)], ids=str)
+def test_logarithm_of_the_determinant_has_the_angles_of_all_levels(system, native):
+    """Its imaginary part is a sum over levels, with no multiples of 2 pi missing; blocks are the same."""
+    hamiltonian = SDHamiltonian(system, J=3.0)
+    inverse = SelectedInverse(hamiltonian.one_body, hamiltonian.orbital_site, system.positions)
+    exchange = hamiltonian.exchange_blocks(random_spins(system.n_sites, replicas=(3,), seed=2))
+    logarithm, blocks = inverse(SHIFTS, exchange, angles=True)
+    levels = torch.linalg.eigvalsh(hamiltonian.dense(random_spins(system.n_sites, replicas=(3,), seed=2)))
+    exact = torch.log(SHIFTS[:, None] - levels).sum(-1)
+    assert torch.allclose(logarithm, exact, rtol=1e-12)
+    absolute, others = inverse(SHIFTS, exchange)
+    assert torch.allclose(absolute, exact.real, rtol=1e-12)
+    assert torch.allclose(blocks, others, atol=1e-12)

@@ -1,0 +1,164 @@
+"""Fitted poles: exact derivatives, the physics of the whole Hamiltonian, and what labels have to record."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.core import InvalidInput, StoreError, random_spins
+from gnnspin.datasets import Label, LabelStore
+from gnnspin.electrons import ExactDiagonalization, SDHamiltonian
+from gnnspin.training import TrainingConfig, evaluate, fit
+from gnnspin.training.job import ModelConfig
+
+SYSTEM = gs.systems.triangular(6, 6)
+FIXED = {"mu": {"mu": -3.2}, "filling": {"filling": 0.25}}
+
+
+def labels(path: Path, fixed: dict[str, float], count: int = 6, seed: int = 0, J: float = 3.0) -> LabelStore:
+    source = ExactDiagonalization(SDHamiltonian(SYSTEM, J=J), 0.1, **fixed)
+    record = {"hamiltonian": source.hamiltonian.specification(), "solver": source.specification()}
+    record["solver"].pop("hamiltonian")
+    store = LabelStore.create(path)
+    for k in range(count):
+        spins = random_spins(36, seed=100 * seed + k)
+        state = source.solve(spins)
+        store.append(Label(SYSTEM, spins, state.field, energy=float(state.energy), provenance=record))
+    return store
+
+
+def fitted(tmp_path: Path, fixed: dict[str, float], poles: int) -> gs.ForceField:
+    train = labels(tmp_path / "train.h5", fixed)
+    model = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": poles}).build(SYSTEM, train)
+    result = fit(model, train, train, TrainingConfig(), directory=tmp_path / "fit", progress=False)
+    return result.force_field
+
+
+@pytest.mark.parametrize(("fixed", "poles"), [("mu", 2), ("filling", 3)])
+def test_learned_from_few_labels_it_is_good_on_others(tmp_path: Path, fixed: str, poles: int) -> None:
+    """Torques of other states within some per cent; so are those of another size of the lattice."""
+    field = fitted(tmp_path, FIXED[fixed], poles)
+    test = labels(tmp_path / "test.h5", FIXED[fixed], seed=1)
+    found = evaluate(field, test)
+    assert found.torque_rmse < 0.06 * found.torque_rms
+    larger = gs.systems.triangular(8, 8)
+    exact = ExactDiagonalization(SDHamiltonian(larger, J=3.0), 0.1, **FIXED[fixed])
+    spins = random_spins(64, replicas=(2,), seed=3)
+    wrong = field.on(larger).torque(spins) - exact.torque(spins)
+    assert float(wrong.square().mean() / exact.torque(spins).square().mean()) < 0.1**2
+
+
+@pytest.mark.parametrize("fixed", ["mu", "filling"])
+def test_the_field_is_the_gradient_of_the_energy(tmp_path: Path, fixed: str) -> None:
+    field = fitted(tmp_path, FIXED[fixed], 3).to(dtype=torch.float64)
+    spins, step = random_spins(36, seed=9, dtype=torch.float64), 1e-4
+    exact = field.field(spins)
+    for site in (0, 17):
+        turned = torch.linalg.cross(spins[site], torch.tensor([0.3, -0.5, 0.8], dtype=torch.float64))
+        turned = turned / turned.norm()
+        ends = []
+        for angle in (step, -step):
+            moved = spins.clone()
+            moved[site] = math.cos(angle) * spins[site] + math.sin(angle) * turned
+            ends.append(field.energy(moved))
+        slope = float(ends[0] - ends[1]) / (2 * step)
+        assert slope == pytest.approx(-float(exact[site] @ turned), abs=2e-3 * float(exact.norm(dim=-1).mean()))
+
+
+def test_the_number_of_electrons_is_held(tmp_path: Path) -> None:
+    """At fixed filling Tr r(H - mu) is the number, for every replica by itself, wherever the search begins."""
+    field = fitted(tmp_path, FIXED["filling"], 3).to(dtype=torch.float64)
+    (part,), occupation = field.data.parts, field.model.occupation
+    spins = random_spins(36, replicas=(3,), seed=5, dtype=torch.float64)
+    results = [
+        part.solve(spins, occupation, torch.full((3,), start, dtype=torch.float64), 18.0) for start in (-4.0, -3.0, -1.0)
+    ]
+    for state in results:
+        for one, mu in zip(spins, state.mu.tolist(), strict=True):
+            levels = torch.linalg.eigvalsh(part.hamiltonian.dense(one)).numpy()
+            assert float(occupation.function()(levels - mu).sum()) == pytest.approx(18.0, abs=0.02)
+        assert torch.allclose(state.field, results[0].field, atol=0.02 * float(results[0].field.std()))
+        assert torch.allclose(state.energy, results[0].energy, atol=1e-3)
+
+
+def test_parts_of_a_union_are_solved_one_by_one(tmp_path: Path) -> None:
+    field = fitted(tmp_path, FIXED["filling"], 3)
+    both = gs.systems.union([SYSTEM, gs.systems.triangular(4, 6)])
+    spins = random_spins(60, replicas=(2,), seed=2)
+    joined = field.on(both)
+    assert torch.allclose(joined.field(spins)[:, :36], field.field(spins[:, :36]), atol=1e-5)
+    assert joined.energy(spins).shape == (2, 2)
+    assert torch.allclose(joined.energy(spins)[:, 0], field.energy(spins[:, :36]), atol=1e-3)
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    field = fitted(tmp_path, FIXED["mu"], 2)
+    again = gs.load(gs.save(field, tmp_path / "model.safetensors"), SYSTEM)
+    spins = random_spins(36, seed=4)
+    assert torch.equal(again.field(spins), field.field(spins))
+    assert torch.equal(again.energy(spins), field.energy(spins))
+
+
+def test_spin_orbit_terms_leave_out_symmetries(tmp_path: Path) -> None:
+    """What the Hamiltonian lacks is found from the labels and not claimed."""
+    rashba = gs.electrons.SumHopping(
+        [gs.electrons.NearestNeighborHopping(), gs.electrons.RashbaHopping(0.4)]
+    )
+    source = ExactDiagonalization(SDHamiltonian(SYSTEM, rashba, J=2.0), 0.1, mu=-2.0)
+    record = {"hamiltonian": source.hamiltonian.specification(), "solver": {"kT": 0.1, "mu": -2.0}}
+    record["solver"]["kind"] = "exact_diagonalization"
+    store = LabelStore.create(tmp_path / "rashba.h5")
+    for k in range(4):
+        spins = random_spins(36, seed=k)
+        store.append(Label(SYSTEM, spins, source.field(spins), provenance=record))
+    model = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": 3}).build(SYSTEM, store)
+    assert "spin_rotation" not in model.symmetries
+    assert {"time_reversal", "translation"} <= model.symmetries
+    model.start_from(store)
+    found = evaluate(gs.ForceField(model, SYSTEM), store)
+    assert found.torque_rmse < 0.05 * found.torque_rms
+
+
+class TestBadInput:
+    def test_no_hamiltonian(self) -> None:
+        with pytest.raises(InvalidInput, match="needs hamiltonian, kT, mu or filling"):
+            gs.models.for_system("fitted_poles", SYSTEM, 1.0)
+
+    def test_labels_that_record_none(self, tmp_path: Path) -> None:
+        store = LabelStore.create(tmp_path / "bare.h5")
+        store.append(Label(SYSTEM, random_spins(36, seed=0), torch.ones(36, 3)))
+        with pytest.raises(InvalidInput, match="do not record it"):
+            ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, store)
+
+    def test_labels_of_several_hamiltonians(self, tmp_path: Path) -> None:
+        several = gs.datasets.JoinedLabels(
+            [labels(tmp_path / f"{J}.h5", FIXED["mu"], count=1, J=J) for J in (2.0, 3.0)]
+        )
+        with pytest.raises(InvalidInput, match="2 different"):
+            ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, several)
+
+    def test_mu_and_filling(self) -> None:
+        with pytest.raises(InvalidInput, match="both given"):
+            gs.models.for_system(
+                "fitted_poles", SYSTEM, 1.0, hamiltonian={"J": 1.0}, kT=0.1, mu=0.0, filling=0.5
+            )
+
+    def test_no_gradient_of_its_weights(self, tmp_path: Path) -> None:
+        field = fitted(tmp_path, FIXED["mu"], 1)
+        with pytest.raises(InvalidInput, match="solved for"):
+            field.model.energies_and_fields(field.data, random_spins(36, replicas=(1,), seed=0), create_graph=True)
+
+    def test_no_windows(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInput):
+            fitted(tmp_path, FIXED["mu"], 1).tile(9)
+
+    def test_a_second_training_in_the_same_folder(self, tmp_path: Path) -> None:
+        fitted(tmp_path, FIXED["mu"], 1)
+        train = LabelStore(tmp_path / "train.h5")
+        model = ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, train)
+        with pytest.raises(StoreError):
+            fit(model, train, train, TrainingConfig(), directory=tmp_path / "fit", progress=False)
