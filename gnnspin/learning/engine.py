@@ -17,7 +17,7 @@ from gnnspin.labels import default_workers
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
 from gnnspin.learning.context import MODEL, Context, Round
 from gnnspin.learning.full_size import FullSize, full_size_errors
-from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds, untrained
+from gnnspin.learning.ladder import FIELDS_PER_STEP, field_seconds, first_solved, untrained
 from gnnspin.learning.report import Learned, write_report
 from gnnspin.learning.rounds import (
     Costs,
@@ -180,8 +180,10 @@ class _Learning:
             return "target"
         if self.seconds_left < _NO_ROUND * 60 * budget.minutes or labels_left < fewest_of_round(self._n_driven):
             return "budget"
+        beyond = first_solved(self.context.setup.rungs)
+        further = beyond is not None and last.plan.rung < beyond
         top = last.plan.rung == len(self.context.setup.rungs) - 1 or last.limit == "data"
-        return "stagnation" if top and stagnates(self.results) else None
+        return "stagnation" if top and not further and stagnates(self.results) else None
 
     def _round(self, this: Round) -> RoundResult:
         plan = self._plan(this)
@@ -209,8 +211,8 @@ class _Learning:
         rounds_left = max(1, number_of_rounds(60 * self.config.budget.minutes) - this.number)
         seconds = self.seconds_left * share_of_round(rounds_left)
         labels_left = min(self.config.budget.labels - made, math.ceil(2 * self.config.budget.labels / 2**rounds_left))
-        lowest = last.plan.rung if last else 0
-        rung = next_rung(last, self.target, len(self.context.setup.rungs)) if last else 0
+        lowest = last.plan.rung if last else self._first_rung
+        rung = self._next_rung(rounds_left) if last else lowest
         while True:
             costs = self._costs(rung)
             further = last is not None and rung == last.plan.rung
@@ -231,6 +233,17 @@ class _Learning:
         this.folder.mkdir(exist_ok=True)
         write_json(this.plan, asdict(plan))
         return plan
+
+    @property
+    def _first_rung(self) -> int:
+        """The smallest model; one without a limit of range where no other can reach the target on random spins."""
+        setup = self.context.setup
+        beyond = first_solved(setup.rungs)
+        return beyond if beyond is not None and setup.reach.floors[-1] > self.target else 0
+
+    def _next_rung(self, rounds_left: int) -> int:
+        rungs = self.context.setup.rungs
+        return next_rung(self.results, self.target, len(rungs), first_solved(rungs), rounds_left)
 
     def _costs(self, rung: int) -> Costs:
         """Costs with the model of a rung: of measured fields, and of the last training where it was the same model."""

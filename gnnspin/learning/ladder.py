@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from gnnspin.force_fields.members import member_or_itself
 from gnnspin.learning.config import LearnConfig
 from gnnspin.learning.reach import length_unit
 from gnnspin.learning.rounds import ENOUGH_STEPS
+from gnnspin.models.architectures.fitted_poles import FittedPoles
+from gnnspin.models.registry import architecture
 from gnnspin.systems import SpinSystem
 from gnnspin.systems.lattice import is_lattice
 from gnnspin.training import TrainingConfig
@@ -32,7 +34,9 @@ _ORIENTED, _CLUSTER = "oriented_cluster_expansion", "spin_cluster_expansion"
 _ORIENTED_RATE = 6e-3
 
 
-def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple[ModelConfig, float]]:
+def ladder(
+    config: LearnConfig, system: SpinSystem, radius: float, *, poles: bool = False
+) -> list[tuple[ModelConfig, float]]:
     """Models, the smallest first, with the seconds of a field of `system`.
 
     Parameters
@@ -44,10 +48,39 @@ def ladder(config: LearnConfig, system: SpinSystem, radius: float) -> list[tuple
     radius : float
         Radius of the torque that models should see, see `gnnspin.learning.reach.Reach.needed`: twice the reach of the
         site energies.
+    poles : bool
+        Whether `gnnspin.models.FittedPoles`, of unlimited range, end it: for one Hamiltonian whose matrices are sparse.
     """
     given = config.ladder or models_for(config, system, radius)
+    if poles and config.ladder is None and config.family is None:
+        given = [*given, *fitted_poles(config)]
     chosen = [model.model_copy(update={"conditions": config.family}) for model in given]
     return [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
+
+
+def fitted_poles(config: LearnConfig) -> list[ModelConfig]:
+    """Models of few poles and of one more, by the electrons of a configuration; one more at fixed filling."""
+    recipe = config.hamiltonian
+    hamiltonian = {"kind": recipe.described_class.kind, **recipe.model_dump(mode="json")}
+    fewest = 2 if config.filling is None else 3
+    return [
+        ModelConfig(
+            name=FittedPoles.name,
+            cutoff=1.0,
+            hyperparameters={"poles": count, "hamiltonian": hamiltonian, **config.ensemble},
+        )
+        for count in (fewest, fewest + 1)
+    ]
+
+
+def first_solved(rungs: Sequence[tuple[ModelConfig, float]]) -> int | None:
+    """Position of the first model whose weights are solved for, which has no limit of range; None without any."""
+    return next((k for k, (model, _) in enumerate(rungs) if solved(model)), None)
+
+
+def solved(model: ModelConfig) -> bool:
+    """Whether the weights of a model are solved for, with no training."""
+    return "solved" in architecture(model.name).capabilities
 
 
 def learning_rate(model: ModelConfig) -> float:
@@ -64,7 +97,7 @@ def untrained(model: ModelConfig, system: SpinSystem, point: Mapping[str, float]
 def affordable(rungs: list[tuple[ModelConfig, float]], seconds: float) -> list[tuple[ModelConfig, float]]:
     """The rungs of which so many seconds allow a training that is long enough; at least the first."""
     steps = [_TRAINING * seconds / (FIELDS_PER_STEP * field) for _, field in rungs]
-    return [rung for k, rung in enumerate(rungs) if k == 0 or steps[k] >= 2 * ENOUGH_STEPS]
+    return [rung for k, rung in enumerate(rungs) if k == 0 or solved(rung[0]) or steps[k] >= 2 * ENOUGH_STEPS]
 
 
 def models_for(config: LearnConfig, system: SpinSystem, radius: float) -> list[ModelConfig]:

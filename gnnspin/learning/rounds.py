@@ -30,6 +30,9 @@ _CAPACITY, _NEAR_TARGET = 0.75, 0.8
 #: Steps of a training below which errors on what was trained on tell of the training, not of the model.
 ENOUGH_STEPS = 1500
 
+#: Error over that of the round before, which took half the time, where it is not known, and at the least.
+_PACE, _FASTEST_PACE = 0.7, 0.5
+
 #: Improvement from round to round below which nothing moves any more.
 _STAGNATION = 0.05
 
@@ -276,12 +279,34 @@ def limit_of(training_error: float, error: float, target: float, floor: float, n
     return "data"
 
 
-def next_rung(result: RoundResult, target: float, n_rungs: int) -> int:
-    """The rung of the next round: one higher where the model limits, two where it is far from the target."""
-    rung = result.plan.rung
-    if result.limit in ("data", "training"):
+def next_rung(results: list[RoundResult], target: float, n_rungs: int, solved: int | None, rounds_left: int) -> int:
+    """The rung of the next round.
+
+    One higher where the model limits, two where it is far from the target. Where the range of the model limits, or its
+    rounds will not reach the target at the pace of the last, the first of the models without a limit of range.
+
+    Parameters
+    ----------
+    results : list of RoundResult
+        Of all rounds so far, at least one.
+    target : float
+    n_rungs : int
+    solved : int, optional
+        Position of the first model without a limit of range.
+    rounds_left : int
+    """
+    last = results[-1]
+    rung = last.plan.rung
+    if solved is not None and rung < solved:
+        pace = _PACE
+        if len(results) > 1 and results[-2].worst > 0:
+            pace = min(max(last.worst / results[-2].worst, _FASTEST_PACE), 1.0)
+        if last.limit == "locality" or last.worst * pace**rounds_left > target:
+            return solved
+    if last.limit in ("data", "training"):
         return rung
-    return min(rung + (2 if result.training_error > 2.5 * target else 1), n_rungs - 1)
+    highest = n_rungs - 1 if solved is None or rung >= solved else solved
+    return min(rung + (2 if last.training_error > 2.5 * target else 1), highest)
 
 
 def stagnates(results: list[RoundResult]) -> bool:

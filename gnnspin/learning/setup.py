@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from gnnspin.core.source import FieldSource, SumSource
 from gnnspin.dynamics import INTEGRATORS, suggest_timestep
+from gnnspin.electrons import PoleExpansion
 from gnnspin.learning.config import IntendedRun, LearnConfig, TrajectoryTarget
 from gnnspin.learning.exact import MeasuredSolver, as_record, choose_solver, exact_source
 from gnnspin.learning.ladder import affordable, ladder
@@ -64,7 +65,7 @@ class Setup:
         )
         sizes = ", ".join(_short(each) for each in self.label_systems)
         models = ", ".join(
-            f"{k}: {model.name} of {model.hyperparameters.get('layers', 1)} layers ({1e3 * seconds:.3g} ms)"
+            f"{k}: {model.name} of {_size(model)} ({1e3 * seconds:.3g} ms)"
             for k, (model, seconds) in enumerate(self.rungs)
         )
         steps = ", ".join(f"{each:g}" for each in self.steps)
@@ -97,6 +98,11 @@ class Setup:
             tuple((ModelConfig.model_validate(model), seconds) for model, seconds in record["rungs"]),
             tuple(record["steps"]),
         )
+
+
+def _size(model: ModelConfig) -> str:
+    given = model.hyperparameters
+    return f"{given['poles']} poles" if "poles" in given else f"{given.get('layers', 1)} layers"
 
 
 def _short(system: SystemConfig) -> str:
@@ -137,7 +143,9 @@ def measured(config: LearnConfig) -> Setup:
     for run in config.runs:
         system = Place.of(_measured_on(run), 0).system.parts[0]
         steps.append(time_step(run, fastest(run, [exact_source(each, rough.settings, system) for each in members])))
-    rungs = affordable(ladder(config, first, radius), 60 * config.budget.minutes)
+    labels = exact_source(config, solvers[0].settings, first)
+    poles = isinstance(labels, PoleExpansion) and not labels.dense
+    rungs = affordable(ladder(config, first, radius, poles=poles), 60 * config.budget.minutes)
     return Setup(solvers, reach, radius, tuple(systems), tuple(rungs), tuple(steps))
 
 

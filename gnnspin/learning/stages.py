@@ -19,8 +19,8 @@ from gnnspin.force_fields.members import member_or_itself
 from gnnspin.labels.plan import derived_seed
 from gnnspin.learning.config import IntendedRun, TrajectoryTarget
 from gnnspin.learning.context import Context, Round, evenly
-from gnnspin.learning.ladder import learning_rate
-from gnnspin.learning.rounds import RoundPlan, RoundResult, StretchError, limit_of
+from gnnspin.learning.ladder import learning_rate, solved
+from gnnspin.learning.rounds import ENOUGH_STEPS, RoundPlan, RoundResult, StretchError, limit_of
 from gnnspin.learning.setup import torque_target
 from gnnspin.learning.states import first_states, tested_states, worthy_states
 from gnnspin.learning.visits import STRETCHES, Visits, visited
@@ -120,7 +120,10 @@ def found_errors(context: Context, this: Round, plan: RoundPlan, before: RoundRe
     )
     points, change = _errors_by_point(context, this, force_field, tests)
     result = RoundResult(plan, len(labels), made, steps, 0.0, training_error, stretches, "data", angle, points, change)
-    floor = context.setup.reach.floor(2 * _reach(member_or_itself(force_field, context.config.middle)))
+    if solved(context.setup.rungs[plan.rung][0]):
+        floor, steps = 0.0, ENOUGH_STEPS
+    else:
+        floor = context.setup.reach.floor(2 * _reach(member_or_itself(force_field, context.config.middle)))
     limit = limit_of(training_error, result.error, torque_target(context.config), floor, steps)
     return replace(result, limit=limit)
 

@@ -105,6 +105,12 @@ def reproduce(
     chosen = study if isinstance(study, Study) else read_study(study_file(study), size)
     if from_pretrained and chosen.pretrained is None:
         raise InvalidInput("from_pretrained: no model that comes with the package belongs to this study; train one")
+    driving = {run.rival for run in chosen.runs.values() if run.rival is not None}
+    lacking = sorted(name for name in driving if chosen.rivals[name].pretrained is None)
+    if from_pretrained and lacking:
+        raise InvalidInput(
+            f"from_pretrained: no model that comes with the package takes the place of rival {lacking[0]}"
+        )
     folder = Path(output)
     begun = _Begun(**dict(chosen), from_pretrained=from_pretrained)
     with run_folder(folder / "study.json", begun, resume=resume, kind="study"):
@@ -213,9 +219,13 @@ class _Work:
         write_analysis(found, folder, figures=config.figures)
         return found
 
-    def rival(self, name: str) -> Path:
-        """File of a rival's model."""
-        return self.folder / "rivals" / name / MODEL
+    def _model_of(self, rival: str | None) -> str:
+        """File of a rival's model, or of the study's own, as configurations name it."""
+        if rival is None:
+            return self.model_name
+        if self.from_pretrained:
+            return f"{PREFIX}{self.study.rivals[rival].pretrained}"
+        return str(self.folder / "rivals" / rival / MODEL)
 
     def _source(self, run: str) -> SourceConfig | dict[str, object]:
         """The source of a run, as `SourceConfig` takes it."""
@@ -225,7 +235,7 @@ class _Work:
         if not config.learned:
             hamiltonian, solver = self.study.electrons(run)
             return {"hamiltonian": hamiltonian, "solver": solver}
-        path = self.model_name if config.rival is None else str(self.rival(config.rival))
+        path = self._model_of(config.rival)
         at = self._member(path, config)
         return {"model": path} if at is None else {"kind": "model", "path": path, "at": at}
 
@@ -252,8 +262,7 @@ class _Work:
 
     def _own_errors(self, name: str) -> list[OwnErrors]:
         with Trajectory(self.trajectory(name)) as run:
-            rival = self.study.runs[name].rival
-            learned = self._learned(name, self.model if rival is None else self.rival(rival), run.system)
+            learned = self._learned(name, self._model_of(self.study.runs[name].rival), run.system)
             return own_errors(
                 run,
                 learned,
@@ -269,9 +278,8 @@ class _Work:
 
     def _curls(self, name: str, config: CurlConfig) -> dict[str, CurlAgreement]:
         with Trajectory(self.trajectory(config.run)) as run:
-            paths = {OWN: self.model, **{rival: self.rival(rival) for rival in self.study.rivals}}
-            if self.from_pretrained:
-                paths = {OWN: self.model}
+            rivals = [name for name, each in self.study.rivals.items() if each.pretrained or not self.from_pretrained]
+            paths = {OWN: self.model_name, **{name: self._model_of(name) for name in rivals}}
             models = {each: partial(self._learned, config.run, path, run.system) for each, path in paths.items()}
             solver = partial(self.exact(config.run, config.exact), run.system)
             return curls(run, config, solver, models, self.folder / f"curl_{name}.json")

@@ -163,6 +163,7 @@ class Rival(Config):
 
     model: ModelConfig
     training: TrainingConfig | None = Field(default=None, description="default: that of the study")
+    pretrained: str | None = Field(default=None, description="model that comes with the package in its place")
     seeds: Annotated[tuple[int, ...], MAY_CHANGE] = Field(
         default=(), description="seeds of further trainings, as for the study's model"
     )

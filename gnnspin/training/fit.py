@@ -228,9 +228,7 @@ def _torque_loss(model: SpinModel, table: SnapshotTable) -> float:
     members = [member for batch in table.plan(None) for member in batch]
     chosen = members[:: -(-len(members) // START_SNAPSHOTS)]
     batches = (table.batch([member]) for member in chosen)
-    errors = [
-        torque(each.spins, model.fields(each.data, each.spins) - each.field).square().mean() for each in batches
-    ]
+    errors = [torque(each.spins, model.fields(each.data, each.spins) - each.field).square().mean() for each in batches]
     return float(torch.stack(errors).mean()) / table.statistics.torque
 
 

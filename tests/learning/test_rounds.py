@@ -85,11 +85,27 @@ def test_what_limits_the_error() -> None:
 
 def test_only_the_models_own_errors_lead_up_the_ladder() -> None:
     limited = replace(result((0.3, 0.3), trained=0.29), limit="capacity")
-    assert next_rung(limited, 0.2, 5) == 1
-    assert next_rung(limited, 0.05, 5) == 2
-    assert next_rung(limited, 0.05, 2) == 1
-    assert next_rung(replace(limited, limit="data"), 0.05, 5) == 0
-    assert next_rung(replace(limited, limit="training"), 0.05, 5) == 0
+    assert next_rung([limited], 0.2, 5, None, 3) == 1
+    assert next_rung([limited], 0.05, 5, None, 3) == 2
+    assert next_rung([limited], 0.05, 2, None, 3) == 1
+    assert next_rung([replace(limited, limit="data")], 0.05, 5, None, 3) == 0
+    assert next_rung([replace(limited, limit="training")], 0.05, 5, None, 3) == 0
+
+
+def test_a_model_without_a_limit_of_range_is_taken_where_others_will_not_do() -> None:
+    """Where the range limits, or the pace of the rounds is too slow for the target; not where it is fast enough."""
+    far = replace(result((0.3, 0.3), trained=0.29), limit="locality")
+    assert next_rung([far], 0.25, 6, 4, 3) == 4
+    slow = [replace(result((worst, worst), trained=0.05), limit="data") for worst in (0.32, 0.3)]
+    assert next_rung(slow, 0.1, 6, 4, 3) == 4
+    fast = [replace(result((worst, worst), trained=0.05), limit="data") for worst in (0.5, 0.3)]
+    assert next_rung(fast, 0.1, 6, 4, 3) == 0
+    assert next_rung(fast, 0.1, 6, 4, 1) == 4
+    assert next_rung(slow, 0.1, 4, None, 3) == 0
+    climbing = replace(result((0.2, 0.2), trained=0.19), limit="capacity")
+    assert next_rung([climbing], 0.1, 6, 1, 5) == 1
+    beyond = replace(climbing, plan=replace(climbing.plan, rung=4))
+    assert next_rung([beyond], 0.1, 6, 4, 3) == 5
 
 
 def test_the_worst_stretch_counts_unless_its_torque_has_died() -> None:

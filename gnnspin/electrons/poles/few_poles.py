@@ -101,7 +101,9 @@ class FewPoles:
                 found[r].append((energy, field))
             # the search runs on the host: one copy in every round of it
             known = torch.cat([number[:, None].to(traces), traces], 1).cpu().numpy()
-            active = [r for r, each in zip(active, known, strict=True) if not searches[r].receive(each[0].real, each[1:])]
+            active = [
+                r for r, each in zip(active, known, strict=True) if not searches[r].receive(each[0].real, each[1:])
+            ]
         shares = [torch.tensor(search.shares, dtype=mu.dtype, device=self.device) for search in searches]
         last = [each[-len(share) :] for each, share in zip(found, shares, strict=True)]
         energies = [share @ torch.stack([e for e, _ in each]) for each, share in zip(last, shares, strict=True)]
@@ -126,10 +128,8 @@ class FewPoles:
         poles, weights, constant = occupation
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
         size = exchange.dtype.itemsize * self._inverse.entries(exchange.dtype) * len(poles)
-        pieces = [
-            self._greens_functions(*each, poles, weights)
-            for each in zip(*(x.split(max(1, budget // size)) for x in (exchange, mu)), strict=True)
-        ]
+        parts = zip(exchange.split(max(1, budget // size)), mu.split(max(1, budget // size)), strict=True)
+        pieces = [self._greens_functions(some, at, poles, weights) for some, at in parts]
         log_dets, traces, total = (torch.cat(each) for each in zip(*pieces, strict=True))
         omega = constant * (self._trace - self.n_levels * mu) - log_dets.real
         number = constant * self.n_levels + (traces @ weights).real
@@ -148,6 +148,7 @@ class FewPoles:
         traces = (each[..., 0] + each[..., 3]).sum(-1, dtype=torch.complex128)
         total = torch.matmul(weights.to(each.dtype), each.flatten(2)).view_as(exchange)
         return log_dets.view_as(traces) @ weights, traces, (total + total.mH) / 2
+
 
 class _Search:
     """Search for the chemical potential of one replica, which ends where fields can be interpolated to the answer.
@@ -200,7 +201,8 @@ class _Search:
             if abs(step) > self._n_levels:
                 return self.mu
             step *= 2
-        return float(brentq(lambda mu: number(mu) - target, *sorted((self.mu, self.mu + step))))
+        low, high = sorted((self.mu, self.mu + step))
+        return float(brentq(lambda mu: number(mu) - target, low, high))
 
     def _by_interpolation(self) -> float:
         """Inverse interpolation through the last evaluations, between those that enclose the answer if any do."""

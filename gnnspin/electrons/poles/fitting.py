@@ -95,8 +95,8 @@ class TorqueSpectra:
 
     def __init__(self, kT: float, bounds: tuple[float, float]) -> None:
         self.kT = kT
-        ends = np.arcsinh(np.array([bounds[0] - bounds[1], bounds[1] - bounds[0]]) / kT)
-        self.grid: FloatArray = kT * np.sinh(np.linspace(*ends, GRID_POINTS))
+        end = np.arcsinh((bounds[1] - bounds[0]) / kT)
+        self.grid: FloatArray = kT * np.sinh(np.linspace(-end, end, GRID_POINTS))
         self.fermi: FloatArray = expit(-self.grid / kT)
         self._torques: list[FloatArray] = []
         self._levels: list[FloatArray] = []
@@ -136,13 +136,13 @@ class TorqueSpectra:
         fixed_number : bool
             Whether the chemical potential follows from the number of electrons.
         """
-        found = self._fit(n_poles, sum(self._torques) / len(self._torques), self._starts(n_poles))
+        found = self._fit(n_poles, np.mean(self._torques, axis=0), self._starts(n_poles))
         for _ in range(_RENEWALS if fixed_number else 0):
-            form = sum(self._at_fixed_number(k, found) for k in range(len(self._torques))) / len(self._torques)
+            form = np.mean([self._at_fixed_number(k, found) for k in range(len(self._torques))], axis=0)
             found = self._fit(n_poles, form, [_parameters(found.poles)])
         if fixed_number:
             return found
-        levels = sum(self._levels) / len(self._levels)
+        levels = np.mean(self._levels, axis=0)
         missing = float(levels @ (self.fermi - found(self.grid)))
         return RationalOccupation(found.poles, found.weights, found.constant + missing, found.error)
 
@@ -183,11 +183,15 @@ class TorqueSpectra:
 
         lowest, highest = np.log(self.kT), np.log(self.grid[-1])
         bounds = ([-np.inf] * n_poles + [lowest] * n_poles, [np.inf] * n_poles + [highest] * n_poles)
-        tries = [least_squares(lambda p: solved(p)[1], start, bounds=bounds, x_scale=1.0) for start in starts]
+
+        def rest_of(parameters: FloatArray) -> FloatArray:
+            return solved(parameters)[1]
+
+        tries = [least_squares(rest_of, start, bounds=bounds, x_scale=1.0) for start in starts]
         best = min(tries, key=lambda each: each.cost)
         poles, (weights, rest) = _poles(best.x), solved(best.x)
         order = np.argsort(poles.imag)
-        complex_weights = (weights[1 : n_poles + 1] + 1j * weights[n_poles + 1 :]) * poles.imag
+        complex_weights = poles.imag * weights[1:].reshape(2, n_poles).T.copy().view(np.complex128)[:, 0]
         return RationalOccupation(poles[order], complex_weights[order], float(weights[0]), float(np.sqrt(rest @ rest)))
 
 

@@ -202,7 +202,9 @@ class FittedPoles(SpinModel):
     def _solved(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Energies over the sites of each part (R, N) and fields (R, N, 3), whole."""
         if isinstance(spins, FakeTensor):
-            raise InvalidInput(f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations")
+            raise InvalidInput(
+                f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations"
+            )
         occupation, filling = self.occupation, self.hyperparameters.filling
         energies, fields = [], []
         sizes = [part.hamiltonian.system.n_sites for part in data.parts]
@@ -259,14 +261,20 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
     for label in labels:
         solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
         if solver is None or hamiltonian is None or solver.get("kT") is None:
-            raise InvalidInput("fitted_poles needs labels of a known Hamiltonian in equilibrium; these do not record it")
+            raise InvalidInput(
+                "fitted_poles needs labels of a known Hamiltonian in equilibrium; these do not record it"
+            )
         filling = solver.get("filling")
         if solver.get("n_electrons") is not None:
-            filling = float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(label.system).n_spin_orbitals
+            filling = (
+                float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(label.system).n_spin_orbitals
+            )
         record = {"hamiltonian": hamiltonian, "kT": solver["kT"], "mu": solver.get("mu"), "filling": filling}
         found[json.dumps(record, sort_keys=True)] = record
     if len(found) != 1:
-        raise InvalidInput(f"the labels record {len(found)} different Hamiltonians or ensembles; fitted_poles takes one")
+        raise InvalidInput(
+            f"the labels record {len(found)} different Hamiltonians or ensembles; fitted_poles takes one"
+        )
     return next(iter(found.values()))
 
 
@@ -277,7 +285,7 @@ def _diagonalised(labels: LabelSet, model: FittedPoles) -> list[int]:
     small = [k for k, size in enumerate(sizes) if size <= _LARGEST]
     if not small:
         raise InvalidInput(
-            f"all labels have more than {_LARGEST} levels, the smallest {min(sizes)}, which is too many to diagonalise; "
+            f"all labels have more than {_LARGEST} levels, the smallest {min(sizes)}: too many to diagonalise; "
             "make some of smaller systems"
         )
     count = int(np.clip(_WORK / np.mean([float(sizes[k]) ** 3 for k in small]), _FEWEST, _MOST))

@@ -39,7 +39,7 @@ def torque_error(occupation, mu):
 
         exact = torques(occupy(levels, KT, mu=float(potential)).weights)
         found = torques(torch.from_numpy(occupation(levels.numpy() - float(potential))))
-        shares.append(float(((found - exact).square().sum() / exact.square().sum())))
+        shares.append(float((found - exact).square().sum() / exact.square().sum()))
     return float(np.sqrt(np.mean(shares)))
 
 

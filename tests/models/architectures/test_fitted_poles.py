@@ -75,7 +75,8 @@ def test_the_number_of_electrons_is_held(tmp_path: Path) -> None:
     (part,), occupation = field.data.parts, field.model.occupation
     spins = random_spins(36, replicas=(3,), seed=5, dtype=torch.float64)
     results = [
-        part.solve(spins, occupation, torch.full((3,), start, dtype=torch.float64), 18.0) for start in (-4.0, -3.0, -1.0)
+        part.solve(spins, occupation, torch.full((3,), start, dtype=torch.float64), 18.0)
+        for start in (-4.0, -3.0, -1.0)
     ]
     for state in results:
         for one, mu in zip(spins, state.mu.tolist(), strict=True):
@@ -105,9 +106,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
 
 def test_spin_orbit_terms_leave_out_symmetries(tmp_path: Path) -> None:
     """What the Hamiltonian lacks is found from the labels and not claimed."""
-    rashba = gs.electrons.SumHopping(
-        [gs.electrons.NearestNeighborHopping(), gs.electrons.RashbaHopping(0.4)]
-    )
+    rashba = gs.electrons.SumHopping([gs.electrons.NearestNeighborHopping(), gs.electrons.RashbaHopping(0.4)])
     source = ExactDiagonalization(SDHamiltonian(SYSTEM, rashba, J=2.0), 0.1, mu=-2.0)
     record = {"hamiltonian": source.hamiltonian.specification(), "solver": {"kT": 0.1, "mu": -2.0}}
     record["solver"]["kind"] = "exact_diagonalization"
@@ -143,9 +142,7 @@ class TestBadInput:
 
     def test_mu_and_filling(self) -> None:
         with pytest.raises(InvalidInput, match="both given"):
-            gs.models.for_system(
-                "fitted_poles", SYSTEM, 1.0, hamiltonian={"J": 1.0}, kT=0.1, mu=0.0, filling=0.5
-            )
+            gs.models.for_system("fitted_poles", SYSTEM, 1.0, hamiltonian={"J": 1.0}, kT=0.1, mu=0.0, filling=0.5)
 
     def test_no_gradient_of_its_weights(self, tmp_path: Path) -> None:
         field = fitted(tmp_path, FIXED["mu"], 1)
