@@ -41,7 +41,8 @@ def test_every_model_of_the_package_is_tested_here() -> None:
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_symmetries_hold_in_single_precision(name: str) -> None:
     source = gs.load(f"pretrained:{name}", system=SYSTEMS[name], at=AT.get(name))
-    assert max(symmetry_violations(source).values()) < 2e-5
+    # Green's functions amplify rounding by the width of the spectrum over the height of the lowest pole
+    assert max(symmetry_violations(source).values()) < (1e-4 if name.endswith("_poles") else 2e-5)
     double = source.to(dtype=torch.float64)
     assert max(symmetry_violations(double).values()) < 1e-10
 
