@@ -31,7 +31,7 @@ def main() -> None:
     system = gs.systems.triangular(given.size, given.size)
     hamiltonian = gs.electrons.SDHamiltonian(system, J=3.0)
     exact = gs.electrons.PoleExpansion(hamiltonian, kT=0.01, mu=-3.2, tolerance=1e-2)
-    fast = gs.load("pretrained:tetrahedral_fast", system)
+    fast, poles = (gs.load(f"pretrained:tetrahedral_{name}", system) for name in ("fast", "poles"))
     random = gs.core.random_spins(system.n_sites, replicas=(2,), seed=given.seed)
     options: dict[str, Any] = {"damping": 0.1, "progress": False}
     start = gs.dynamics.simulate(exact, random, dt=2.0, n_steps=20, kT=0.01, seed=given.seed, **options).spins
@@ -53,9 +53,16 @@ def main() -> None:
         *[("exact, semi_implicit", exact, dt, {}) for dt in (2.0, 4.0, 5.0)],
         *[("exact, extrapolated_midpoint", exact, dt, one) for dt in (2.0, 4.0, 5.0)],
         ("tetrahedral_fast, semi_implicit", fast, 1.0, {}),
+        *[("tetrahedral_poles, extrapolated_midpoint", poles, dt, one) for dt in (2.0, 4.0)],
         *[
-            (f"corrected every {every}, extrapolated_midpoint", fast, dt, {**one, "correct_every": every})
-            for dt, every in ((1.0, 5), (1.0, 8), (2.5, 2))
+            (f"{name}, corrected every {every}, extrapolated_midpoint", source, dt, {**one, "correct_every": every})
+            for name, source, dt, every in (
+                ("tetrahedral_fast", fast, 1.0, 5),
+                ("tetrahedral_fast", fast, 1.0, 8),
+                ("tetrahedral_fast", fast, 2.5, 2),
+                ("tetrahedral_poles", poles, 2.0, 5),
+                ("tetrahedral_poles", poles, 4.0, 3),
+            )
         ],
     ]
     for name, source, dt, more in rows:
