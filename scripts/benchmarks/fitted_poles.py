@@ -90,8 +90,8 @@ def measure(name: str, case: dict[str, Any], most: int, folder: Path) -> None:
     hamiltonian = gs.electrons.SDHamiltonian.recipe(case["hamiltonian"]).build(system)
     exact = gs.electrons.PoleExpansion(hamiltonian, tolerance=1e-2, **case["solver"])
     for poles in range(1 if "mu" in case["solver"] else 3, most + 1):
-        config = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": poles})
-        model = config.build(system, sets["train"])
+        chosen = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": poles})
+        model = chosen.build(system, sets["train"])
         found = fit(
             model, sets["train"], test, TrainingConfig(), directory=folder / f"fit_{poles}", progress=False
         ).force_field

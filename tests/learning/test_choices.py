@@ -12,7 +12,7 @@ from gnnspin.core.config_file import read_config
 from gnnspin.core.spins import random_spins
 from gnnspin.learning import LearnConfig
 from gnnspin.learning.exact import choose_solver, exact_source
-from gnnspin.learning.ladder import affordable, ladder, models_for
+from gnnspin.learning.ladder import affordable, first_solved, ladder, models_for
 from gnnspin.learning.places import Place
 from gnnspin.learning.reach import Reach, label_system, measured_on, quick_reach
 from gnnspin.systems.config import AmorphousConfig, LatticeConfig
@@ -153,3 +153,21 @@ def test_every_lattice_has_models_that_can_be_built(system: dict[str, Any]) -> N
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "scripts" / "learning").glob("*.yaml")), ids=str)
 def test_the_configurations_of_the_documentation_are_valid(path: Path) -> None:
     assert read_config(path, LearnConfig).runs
+
+
+@pytest.mark.parametrize(("fixed", "fewest"), [({"mu": -2.0}, 2), ({"mu": None, "filling": 0.3}, 3)])
+def test_models_without_a_limit_of_range_end_the_ladder_of_one_sparse_hamiltonian(
+    fixed: dict[str, Any], fewest: int
+) -> None:
+    """With the electrons that are learned; one more pole at fixed filling; none where they were not asked for."""
+    config, system = configuration(**fixed), gs.systems.square(10, 10)
+    rungs = ladder(config, system, 4.0, poles=True)
+    first = first_solved(rungs)
+    assert first is not None
+    assert [model.hyperparameters["poles"] for model, _ in rungs[first:]] == [fewest, fewest + 1]
+    model = rungs[first][0].build(system)
+    recipe = model.hyperparameters.hamiltonian  # type: ignore[attr-defined]
+    assert recipe.build(system).J == 4.0
+    assert (model.hyperparameters.mu, model.hyperparameters.filling) == (config.mu, config.filling)  # type: ignore[attr-defined]
+    assert affordable(rungs, 1.0)[1:] == rungs[first:]
+    assert first_solved(ladder(config, system, 4.0)) is None

@@ -154,7 +154,8 @@ class _Search:
     """Search for the chemical potential of one replica, which ends where fields can be interpolated to the answer.
 
     The first step follows a model of the density of states from Tr G (`RationalLevels`), later ones the inverse of a
-    polynomial through the last numbers of electrons.
+    polynomial through the last numbers of electrons. A function that is no approximation of the Fermi function may have
+    no answer: after 15 evaluations the best of them is taken.
 
     Attributes
     ----------
@@ -183,11 +184,13 @@ class _Search:
             better = self._by_interpolation()
         near = np.array(self._at[-_INTERPOLATED:])
         error = np.prod(np.abs(better - near) / self._height) / math.factorial(len(near))
+        if error > _CLOSE and len(self._at) == _LONGEST_SEARCH:
+            best = int(np.abs(self._missing).argmin())
+            self.mu, self.shares = self._at[best], np.eye(len(self._at))[best]
+            return True
         self.mu = better
-        if error > _CLOSE and len(self._at) < _LONGEST_SEARCH:
-            return False
         self.shares = np.array([np.prod([(better - b) / (a - b) for b in near if b != a]) for a in near])
-        return True
+        return bool(error <= _CLOSE)
 
     def _by_levels(self, traces: NDArray[np.complex128]) -> float:
         """The chemical potential at which few levels that have the same Tr G hold the number."""

@@ -34,6 +34,7 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 from torch import Tensor
 
+from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.density import spin_density
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.occupation import occupy
@@ -49,6 +50,10 @@ _STARTS = 7
 #: Times that the slope of the function, and with it the response of mu, is taken from the last fit.
 _RENEWALS = 3
 _SMALLEST_SLOPE = 1e-6
+#: States of less than this part of the mean square torque count by this part, not by their own.
+_CALM = 0.01
+#: Sums of squares that are rounding alone, in units of the hopping squared.
+_NO_TORQUE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,7 @@ class TorqueSpectra:
         torques = torch.linalg.cross(spins.to(fields).expand_as(fields), fields).flatten(1).numpy()  # (D, 3 N)
         place = self._interpolation(levels.numpy() - mu)
         on_grid = place.T @ torques
-        size = self.fermi @ (on_grid @ (on_grid.T @ self.fermi))
-        self._torques.append(on_grid @ on_grid.T / size)
+        self._torques.append(on_grid @ on_grid.T)
         self._levels.append(place.T @ np.full(len(levels), 1 / len(levels)))
         return mu
 
@@ -128,18 +132,27 @@ class TorqueSpectra:
         return sparse.coo_array((values, (rows, columns)), shape=(len(levels), len(self.grid))).tocsr()
 
     def fit(self, n_poles: int, *, fixed_number: bool) -> RationalOccupation:
-        """The function with so many poles whose torques are best on all states together.
+        """The function with so many poles whose torques are best on all states together, each by its own torque.
 
         Parameters
         ----------
         n_poles : int
         fixed_number : bool
             Whether the chemical potential follows from the number of electrons.
+
+        Raises
+        ------
+        InvalidInput
+            If no state has a torque.
         """
-        found = self._fit(n_poles, np.mean(self._torques, axis=0), self._starts(n_poles))
+        sizes = np.array([self.fermi @ form @ self.fermi for form in self._torques])
+        if not sizes.size or sizes.mean() <= _NO_TORQUE:
+            raise InvalidInput(f"the {sizes.size} states have no torque to fit poles to; add random or perturbed spins")
+        shares = 1 / np.maximum(sizes, _CALM * sizes.mean()) / len(sizes)
+        found = self._fit(n_poles, np.tensordot(shares, self._torques, 1), self._starts(n_poles))
         for _ in range(_RENEWALS if fixed_number else 0):
-            form = np.mean([self._at_fixed_number(k, found) for k in range(len(self._torques))], axis=0)
-            found = self._fit(n_poles, form, [_parameters(found.poles)])
+            forms = [self._at_fixed_number(k, found) for k in range(len(sizes))]
+            found = self._fit(n_poles, np.tensordot(shares, forms, 1), [_parameters(found.poles)])
         if fixed_number:
             return found
         levels = np.mean(self._levels, axis=0)

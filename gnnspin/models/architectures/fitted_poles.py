@@ -159,8 +159,22 @@ class FittedPoles(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """Those of the Hamiltonian."""
-        return SYMMETRIES - set(self.hyperparameters.broken)
+        """Those of the Hamiltonian, as far as its hopping tells, without those that were found to be broken."""
+        recipe = self.hyperparameters.hamiltonian
+        assert recipe is not None
+        hopping = recipe.arguments()["hopping"]
+        rule = hopping.build() if isinstance(hopping, Recipe) else None
+        lacking = set(self.hyperparameters.broken)
+        if rule is not None and rule.acts_on_spin:
+            lacking.add("spin_rotation")
+        if rule is not None and not rule.time_reversal:
+            lacking.add("time_reversal")
+        even = recipe.arguments()["spin_fraction"] == 1 and isinstance(recipe.arguments()["J"], int | float)
+        if rule is None or not (rule.translation and even):
+            lacking.add("translation")
+        if rule is None or not (rule.isotropic and even):
+            lacking |= {"point_group", "mirrors", "space_rotation"}
+        return SYMMETRIES - lacking
 
     @property
     def receptive_radius(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,45 @@ def test_spin_orbit_terms_leave_out_symmetries(tmp_path: Path) -> None:
     model.start_from(store)
     found = evaluate(gs.ForceField(model, SYSTEM), store)
     assert found.torque_rmse < 0.05 * found.torque_rms
+
+
+@pytest.mark.parametrize(
+    ("hamiltonian", "lacking"),
+    [
+        ({"J": 1.0}, set()),
+        ({"J": [1.0] * 36}, {"translation", "point_group", "mirrors", "space_rotation"}),
+        (
+            {"hopping": {"kind": "peierls", "hopping": {"kind": "nearest_neighbor"}, "flux": 1 / 6}, "J": 1.0},
+            {"time_reversal", "translation", "point_group", "mirrors", "space_rotation"},
+        ),
+        (
+            {"hopping": {"kind": "rashba", "strength": 0.3}, "J": 1.0},
+            {"spin_rotation", "point_group", "mirrors", "space_rotation"},
+        ),
+    ],
+)
+def test_what_the_hopping_lacks_is_not_claimed(hamiltonian: dict[str, Any], lacking: set[str]) -> None:
+    """Also without labels that say what the Hamiltonian breaks."""
+    model = gs.models.for_system("fitted_poles", SYSTEM, 1.0, hamiltonian=hamiltonian, kT=0.1, mu=0.0)
+    assert gs.models.base.SYMMETRIES - model.symmetries == lacking
+
+
+def test_states_without_a_torque_do_not_count(tmp_path: Path) -> None:
+    """A ferromagnet among the labels changes nothing; alone it is refused."""
+    source = ExactDiagonalization(SDHamiltonian(SYSTEM, J=3.0), 0.1, mu=-3.2)
+    train = labels(tmp_path / "train.h5", FIXED["mu"])
+    calm = LabelStore.create(tmp_path / "calm.h5")
+    spins = torch.zeros(36, 3, dtype=torch.float64)
+    spins[:, 2] = 1.0
+    calm.append(Label(SYSTEM, spins, source.field(spins), provenance=train[0].provenance))
+    fits = []
+    for chosen in (train, gs.datasets.JoinedLabels([train, calm])):
+        model = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": 2}).build(SYSTEM, train)
+        model.start_from(chosen)
+        fits.append(model.poles.detach())
+    assert torch.allclose(fits[0], fits[1], rtol=1e-3)
+    with pytest.raises(InvalidInput, match="no torque"):
+        model.start_from(calm)
 
 
 class TestBadInput:
