@@ -153,8 +153,8 @@ class FewPoles:
 class _Search:
     """Search for the chemical potential of one replica, which ends where fields can be interpolated to the answer.
 
-    The first step follows a model of the density of states from Tr G (`RationalLevels`), later ones the inverse of a
-    polynomial through the last numbers of electrons. A function that is no approximation of the Fermi function may have
+    The first step follows the density of states as Tr G tells it, later ones the inverse of a polynomial through the last
+    numbers of electrons. A function that is no approximation of the Fermi function may have
     no answer: after 15 evaluations the best of them is taken.
 
     Attributes
@@ -179,7 +179,7 @@ class _Search:
         self._at.append(self.mu)
         self._missing.append(self._wanted - number)
         if len(self._at) == 1:
-            better = self.mu if self._missing[0] == 0 else self._by_levels(traces)
+            better = self.mu if self._missing[0] == 0 else self._first_step(traces)
         else:
             better = self._by_interpolation()
         near = np.array(self._at[-_INTERPOLATED:])
@@ -191,6 +191,14 @@ class _Search:
         self.mu = better
         self.shares = np.array([np.prod([(better - b) / (a - b) for b in near if b != a]) for a in near])
         return bool(error <= _CLOSE)
+
+    def _first_step(self, traces: NDArray[np.complex128]) -> float:
+        """The shorter of two steps: by few levels, and by the density of states at the lowest pole."""
+        density = -traces[self._occupation.poles.imag.argmin()].imag / math.pi
+        steps = [self._by_levels(traces) - self.mu]
+        if density > 0:
+            steps.append(self._missing[0] / density)
+        return self.mu + min(steps, key=abs)
 
     def _by_levels(self, traces: NDArray[np.complex128]) -> float:
         """The chemical potential at which few levels that have the same Tr G hold the number."""
