@@ -118,6 +118,8 @@ def test_every_size_is_a_study_that_its_own_description_restores(name: str) -> N
             assert study.comparisons
         if study.pretrained is not None:
             assert study.pretrained in pretrained()
+            driving = {run.rival for run in study.runs.values() if run.rival is not None}
+            assert {study.rivals[rival].pretrained for rival in driving} <= set(pretrained())
 
 
 def test_names_and_runs_must_be_known(tmp_path: Path) -> None:
@@ -136,6 +138,28 @@ def test_names_and_runs_must_be_known(tmp_path: Path) -> None:
     alone = read_study(study_file("120-degree")).model_copy(update={"pretrained": None})
     with pytest.raises(InvalidInput, match="no model that comes with the package"):
         reproduce(alone, tmp_path / "out", from_pretrained=True)
+
+
+def test_a_rival_of_the_package_drives_its_runs_where_nothing_is_trained(tmp_path: Path) -> None:
+    """With its own torques; one that names no model is refused before any work."""
+    study = read_study(study_file("tetrahedral"), "small")
+    run = study.runs["network_24"]
+    small = run.model_copy(update={"system": run.system.model_copy(update={"shape": (6, 6)}), "n_steps": 2})
+    alone = study.model_copy(
+        update={
+            "runs": {"network_24": small},
+            **{name: {} for name in ("analyses", "errors", "comparisons", "maps")},
+            "spectra": (),
+        }
+    )
+    reproduce(alone, tmp_path / "out", from_pretrained=True, progress=False)
+    with Trajectory(tmp_path / "out" / "runs" / "network_24.h5") as stored:
+        source = stored.rebuild_source()
+    assert source.model.n_parameters == gs.load("pretrained:tetrahedral_fast", source.system).model.n_parameters
+    rivals = {"network": study.rivals["network"].model_copy(update={"pretrained": None})}
+    with pytest.raises(InvalidInput, match="rival network drives a run"):
+        reproduce(alone.model_copy(update={"rivals": rivals}), tmp_path / "none", from_pretrained=True)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow
