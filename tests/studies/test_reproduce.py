@@ -157,7 +157,7 @@ def test_a_rival_of_the_package_drives_its_runs_where_nothing_is_trained(tmp_pat
         source = stored.rebuild_source()
     assert source.model.n_parameters == gs.load("pretrained:tetrahedral_fast", source.system).model.n_parameters
     rivals = {"network": study.rivals["network"].model_copy(update={"pretrained": None})}
-    with pytest.raises(InvalidInput, match="rival network drives a run"):
+    with pytest.raises(InvalidInput, match="takes the place of rival network"):
         reproduce(alone.model_copy(update={"rivals": rivals}), tmp_path / "none", from_pretrained=True)
     assert not (tmp_path / "none").exists()
 
