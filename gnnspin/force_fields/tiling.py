@@ -58,7 +58,7 @@ class Tiling:
             room inside the border.
         """
         if not math.isfinite(reach):
-            raise InvalidInput("a torque of this model depends on all spins (fixed_number); it cannot run in tiles")
+            raise InvalidInput("a torque of this model depends on all spins; it cannot run in tiles")
         if not is_ideal_lattice(system):
             raise InvalidInput(f"tiles need a lattice that repeats from cell to cell; {system} is none")
         shape = np.array(system.lattice_shape)
