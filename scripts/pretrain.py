@@ -24,6 +24,7 @@ from gnnspin.cli import read_config
 from gnnspin.core.config import Config
 from gnnspin.datasets import LabelSet, open_labels
 from gnnspin.datasets.conditions import label_parameters
+from gnnspin.force_fields.last_layer import has_uncertain_weights
 from gnnspin.force_fields.members import on_labels
 from gnnspin.force_fields.pretrained import pretrained_folder
 from gnnspin.labels import GenerateConfig, generate
@@ -168,7 +169,7 @@ def _points_table(force_field: gs.ForceField, tests: Mapping[str, LabelSet]) -> 
 
 def _error_bars(force_field: gs.ForceField, validation: LabelSet, tests: Mapping[str, LabelSet]) -> str:
     """Give the model error bars, from labels that chose its weights; whether they hold on the tests, in words."""
-    if not force_field.model.hidden_units or not force_field.model.conservative:
+    if not has_uncertain_weights(force_field.model):
         return ""
     gs.force_fields.calibrate(force_field, validation)
     together = gs.datasets.JoinedLabels(list(tests.values()))

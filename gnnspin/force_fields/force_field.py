@@ -24,6 +24,7 @@ from gnnspin.force_fields.members import member_at
 from gnnspin.force_fields.memory import MOST_PER_SITE, field_bytes, memory_at_hand, too_large
 from gnnspin.force_fields.model_uncertainty import FamilyUncertainty, TorqueUncertainty
 from gnnspin.force_fields.tiling import Tiling
+from gnnspin.force_fields.weight_uncertainty import WeightUncertainty
 from gnnspin.graphs import GraphSpec
 from gnnspin.models import build
 from gnnspin.models.base import NativeField, SpinModel
@@ -71,7 +72,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.system = system
         self.provenance = provenance or {}
-        self.uncertainty: TorqueUncertainty | FamilyUncertainty | None = None
+        self.uncertainty: TorqueUncertainty | FamilyUncertainty | WeightUncertainty | None = None
         self._surroundings: Surroundings | None = None
         self._tiling: Tiling | None = None
         self._native = NativeChoice()
@@ -245,17 +246,9 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
         return moved
 
     def at(self, **values: float) -> ForceField:
-        """The member of a family of Hamiltonians at these parameters, an ordinary force field; see `Family.at`.
+        """The member of a family of Hamiltonians at these parameters, an ordinary force field.
 
-        Raises
-        ------
-        InvalidInput
-            If the model is no family, or a parameter is missing or unknown.
-
-        Warns
-        -----
-        ExtrapolationWarning
-            If a value is outside of the range of the family.
+        Errors and warnings as of `Family.at`; InvalidInput if the model is no family.
         """
         return member_at(self, values)
 
@@ -266,6 +259,8 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
 
     def fields_and_scores(self, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Fields (R, N, 3) and posterior deviations of the torque (R, N); see `WithErrorBars`."""
+        if isinstance(self.uncertainty, WeightUncertainty):
+            return self.uncertainty.fields_and_scores(self.model, self.data, spins)
         if self._tiling is None:
             return self._with_scores(spins)
         fields, scores = torch.zeros_like(spins), spins.new_zeros(spins.shape[:-1])
@@ -276,7 +271,7 @@ class ForceField(WithErrorBars, FieldSource, kind="force_field"):
 
     def _with_scores(self, spins: Tensor) -> tuple[Tensor, Tensor]:
         """The same of the whole system, or of one window."""
-        assert self.uncertainty is not None
+        assert isinstance(self.uncertainty, TorqueUncertainty | FamilyUncertainty)
         if self._surroundings is None:
             system = self.system if self._tiling is None else self._tiling.window
             self._surroundings = Surroundings.of(system, self.model.spec)

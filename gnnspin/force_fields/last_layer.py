@@ -40,6 +40,17 @@ _RIDGE = 1e-8
 _STEPS, _BATCH, _RATE = 2500, 1024, 5e-3
 
 
+def has_uncertain_weights(model: SpinModel) -> bool:
+    """Whether a model can have error bars of its own: a last linear layer, or weights that were solved for."""
+    return model.conservative and bool(model.hidden_units or "solved" in model.capabilities)
+
+
+def require_uncertain_weights(model: SpinModel) -> None:
+    """InvalidInput if a model cannot have error bars of its own, see `has_uncertain_weights`."""
+    if not has_uncertain_weights(model):
+        require_hidden_units(model)
+
+
 def require_hidden_units(model: SpinModel) -> tuple[HiddenUnits, ...]:
     """Hidden units of a model; InvalidInput if it has none or no energy."""
     if not model.hidden_units or not model.conservative:

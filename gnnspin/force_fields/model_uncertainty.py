@@ -13,11 +13,10 @@ from torch import Tensor
 
 from gnnspin.force_fields.calibration import Calibration
 from gnnspin.force_fields.last_layer import VarianceNetwork
+from gnnspin.force_fields.weight_uncertainty import PREFIX as PREFIX
+from gnnspin.force_fields.weight_uncertainty import WeightUncertainty
 from gnnspin.models.architectures.family import Family
 from gnnspin.models.blocks.modulation import quadratics
-
-#: What the names of its tensors in a model file begin with.
-PREFIX = "uncertainty."
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,9 @@ class FamilyUncertainty:
 
 def restored_uncertainty(
     header: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> TorqueUncertainty | FamilyUncertainty:
-    """The uncertainty in a model file: of one model, or of a family."""
+) -> TorqueUncertainty | FamilyUncertainty | WeightUncertainty:
+    """The uncertainty in a model file: of one model, of a family, or of weights that were solved for."""
+    if "weights" in header:
+        return WeightUncertainty.restored(header, tensors)
     kind = FamilyUncertainty if header.get("family") else TorqueUncertainty
     return kind.restored(header, tensors)

@@ -25,12 +25,14 @@ from gnnspin.force_fields.last_layer import (
     VarianceNetwork,
     posterior_deviation,
     require_hidden_units,
+    require_uncertain_weights,
     unlike_states,
     weight_covariance,
 )
 from gnnspin.force_fields.members import on_labels
 from gnnspin.force_fields.model_uncertainty import FamilyUncertainty, TorqueUncertainty
 from gnnspin.force_fields.variance_parts import Part
+from gnnspin.force_fields.weight_uncertainty import WeightUncertainty
 from gnnspin.models.architectures.family import Family
 
 #: Snapshots of labels, and of other states, whose variance is computed by backward passes.
@@ -44,7 +46,8 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
     The score of a committee is the spread of its members. That of one force field is the posterior standard deviation
     of the torque under a Laplace approximation of its last layer, learned as a function of what a field evaluation
     computes anyway, see `gnnspin.force_fields.last_layer`; it is learned on the spins of the labels, on these with
-    noise, and on noisy spirals. Quantiles of error over score on the labels then make error bars of either.
+    noise, and on noisy spirals. That of fitted poles follows from the covariance of their weights, see
+    `gnnspin.force_fields.weight_uncertainty`. Quantiles of error over score on the labels then make error bars.
 
     Parameters
     ----------
@@ -84,10 +87,12 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
         return found
     if not isinstance(source, ForceField):
         raise InvalidInput(f"{type(source).__name__} has no last layer; calibrate a ForceField or a Committee")
-    require_hidden_units(source.model)
+    require_uncertain_weights(source.model)
     source.uncertainty = None
-    uncertainty: TorqueUncertainty | FamilyUncertainty
-    if isinstance(source.model, Family):
+    uncertainty: TorqueUncertainty | FamilyUncertainty | WeightUncertainty
+    if "solved" in source.model.capabilities:
+        uncertainty = WeightUncertainty.fitted(source.model, labels)
+    elif isinstance(source.model, Family):
         uncertainty = family_variance(source, labels, seed, n_sites)
     else:
         uncertainty = TorqueUncertainty(learned_variance(source, labels, seed, n_sites), None)

@@ -12,6 +12,7 @@ from gnnspin.datasets import LabelStore
 from gnnspin.datasets.joined import JoinedLabels
 from gnnspin.force_fields.calibration import FEWEST_SPINS
 from gnnspin.force_fields.files import load, save
+from gnnspin.force_fields.last_layer import has_uncertain_weights
 from gnnspin.force_fields.uncertainty import Coverage, calibrate, coverage
 from gnnspin.labels import default_workers
 from gnnspin.learning.config import LearnConfig, TrajectoryTarget
@@ -265,7 +266,7 @@ class _Learning:
         held, newest = None, stores[-1]
         kept = JoinedLabels([*stores[:-1], newest.subset(range(0, len(newest), 2))])
         spins = sum(len(indices) * system.n_sites for system, indices in kept.by_system().items())
-        if force_field.model.hidden_units and force_field.model.conservative and spins >= FEWEST_SPINS:
+        if has_uncertain_weights(force_field.model) and spins >= FEWEST_SPINS:
             n_sites = self._sites_for_error_bars(self.results[best].plan.rung)
             calibrate(force_field, kept, seed=self.config.seed, n_sites=n_sites)
             held = coverage(force_field, newest.subset(range(1, len(newest), 2)))

@@ -15,7 +15,7 @@ from gnnspin.datasets.labels import LabelSet
 from gnnspin.datasets.splits import holdout, open_labels
 from gnnspin.force_fields.calibration import require_enough
 from gnnspin.force_fields.files import load, save
-from gnnspin.force_fields.last_layer import require_hidden_units
+from gnnspin.force_fields.last_layer import require_uncertain_weights
 from gnnspin.force_fields.uncertainty import calibrate
 from gnnspin.models import for_system
 from gnnspin.models.architectures.family import Family
@@ -150,7 +150,7 @@ def _train(job: TrainJob, directory: Path, *, resume: bool, progress: bool) -> T
     labels, validation = job.data.load()
     model = job.build(labels)
     if job.error_bars:
-        require_hidden_units(model)
+        require_uncertain_weights(model)
         require_enough(sum(len(own) * system.n_sites for system, own in validation.by_system().items()))
     result = fit(
         model,

@@ -29,12 +29,17 @@ _LONGEST_SEARCH = 15
 
 
 class FewPolesState(NamedTuple):
-    """Energies (R,), Omega or F, fields (R, n, 3), chemical potentials (R,) and evaluations (R,) of R replicas."""
+    """Energies (R,), Omega or F, fields (R, n, 3), chemical potentials (R,) and evaluations (R,) of R replicas.
+
+    `columns`, where asked for, are the fields (R, n, 3, 2 P) of Re w_k = 1 and of Im w_k = 1 alone, at the mu of the
+    last evaluation.
+    """
 
     energy: Tensor
     field: Tensor
     mu: Tensor
     evaluations: Tensor
+    columns: Tensor | None = None
 
 
 class OccupationTensors(NamedTuple):
@@ -72,7 +77,13 @@ class FewPoles:
         self.alignment = Alignment(hamiltonian, device)
 
     def solve(
-        self, spins: Tensor, occupation: OccupationTensors, mu: Tensor, n_electrons: float | None = None
+        self,
+        spins: Tensor,
+        occupation: OccupationTensors,
+        mu: Tensor,
+        n_electrons: float | None = None,
+        *,
+        columns: bool = False,
     ) -> FewPolesState:
         """State for spins (R, n, 3), with Green's functions in the precision of the spins.
 
@@ -84,78 +95,93 @@ class FewPoles:
             Chemical potentials, or where the search for them begins if `n_electrons` is given.
         n_electrons : float, optional
             Electron number that is held fixed.
+        columns : bool
+            Whether the fields of the single weights are wanted, too.
         """
         exchange = self.hamiltonian.unchecked_exchange_blocks(spins).to(spins.dtype.to_complex())
         if n_electrons is None:
-            omega, _, matrix, _ = self._sums(exchange, mu, occupation)
-            return FewPolesState(omega, self._field(matrix, spins), mu, torch.ones_like(mu))
+            sums = self._sums(exchange, mu, occupation)
+            single = self._columns(sums.greens, spins) if columns else None
+            return FewPolesState(sums.omega, self._field(sums.matrix, spins), mu, torch.ones_like(mu), single)
         function = occupation.function()
         searches = [_Search(function, n_electrons, self.n_levels, self._trace, start) for start in mu.tolist()]
         found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in searches]
+        greens: list[Tensor] = [spins.new_empty(0)] * len(searches)
         active = list(range(len(searches)))
         while active:
             at = torch.tensor([searches[r].mu for r in active], dtype=mu.dtype, device=self.device)
-            omega, number, matrix, traces = self._sums(exchange[active], at, occupation)
-            parts = zip(active, omega + at * n_electrons, self._field(matrix, spins), strict=True)
-            for r, energy, field in parts:
+            sums = self._sums(exchange[active], at, occupation)
+            potentials, fields = sums.omega + at * n_electrons, self._field(sums.matrix, spins)
+            for r, energy, field, blocks in zip(active, potentials, fields, sums.greens, strict=True):
                 found[r].append((energy, field))
+                greens[r] = blocks
             # the search runs on the host: one copy in every round of it
-            known = torch.cat([number[:, None].to(traces), traces], 1).cpu().numpy()
+            known = torch.cat([sums.number[:, None].to(sums.traces), sums.traces], 1).cpu().numpy()
             active = [
                 r for r, each in zip(active, known, strict=True) if not searches[r].receive(each[0].real, each[1:])
             ]
         shares = [torch.tensor(search.shares, dtype=mu.dtype, device=self.device) for search in searches]
         last = [each[-len(share) :] for each, share in zip(found, shares, strict=True)]
         energies = [share @ torch.stack([e for e, _ in each]) for each, share in zip(last, shares, strict=True)]
-        fields = [
+        interpolated = [
             torch.tensordot(share.to(spins), torch.stack([f for _, f in each]), 1)
             for each, share in zip(last, shares, strict=True)
         ]
         return FewPolesState(
             torch.stack(energies),
-            torch.stack(fields),
+            torch.stack(interpolated),
             torch.tensor([search.mu for search in searches], dtype=mu.dtype, device=self.device),
             torch.tensor([float(len(each)) for each in found], dtype=mu.dtype, device=self.device),
+            self._columns(torch.stack(greens), spins) if columns else None,
         )
+
+    def _columns(self, greens: Tensor, spins: Tensor) -> Tensor:
+        """Fields (R, n, 3, 2 P) of the Hermitian parts of G and of i G, from blocks (R, P, M, 2, 2) at every pole."""
+        parts = [(each + each.mH) / 2 for green in greens.unbind(1) for each in (green, 1j * green)]
+        return torch.stack([self._field(part, spins) for part in parts], -1)
 
     def _field(self, matrix: Tensor, spins: Tensor) -> Tensor:
         return self.hamiltonian.site_field(density_and_spin(matrix)[1]).to(spins.dtype)
 
-    def _sums(
-        self, exchange: Tensor, mu: Tensor, occupation: OccupationTensors
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Omega (R,), number (R,), blocks of the density matrix (R, M, 2, 2) and Tr G (R, n)."""
+    def _sums(self, exchange: Tensor, mu: Tensor, occupation: OccupationTensors) -> _Sums:
         poles, weights, constant = occupation
         budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cuda"])
         size = exchange.dtype.itemsize * self._inverse.entries(exchange.dtype) * len(poles)
         parts = zip(exchange.split(max(1, budget // size)), mu.split(max(1, budget // size)), strict=True)
-        pieces = [self._greens_functions(some, at, poles, weights) for some, at in parts]
-        log_dets, traces, total = (torch.cat(each) for each in zip(*pieces, strict=True))
-        omega = constant * (self._trace - self.n_levels * mu) - log_dets.real
-        number = constant * self.n_levels + (traces @ weights).real
-        total.diagonal(dim1=-2, dim2=-1).add_(constant)
-        return omega, number, total, traces
+        pieces = [self._greens_functions(some, at, poles) for some, at in parts]
+        log_dets, greens = (torch.cat(each) for each in zip(*pieces, strict=True))
+        traces = greens.diagonal(dim1=-2, dim2=-1).sum((-2, -1), dtype=torch.complex128)
+        total = torch.matmul(weights.to(greens.dtype), greens.flatten(2)).view_as(exchange)
+        matrix = (total + total.mH) / 2
+        matrix.diagonal(dim1=-2, dim2=-1).add_(constant)
+        omega = constant * (self._trace - self.n_levels * mu) - (log_dets @ weights).real
+        return _Sums(omega, constant * self.n_levels + (traces @ weights).real, matrix, traces, greens)
 
-    def _greens_functions(
-        self, exchange: Tensor, mu: Tensor, poles: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted ln det (R,), Tr G (R, n) and the Hermitian part of weighted blocks (R, M, 2, 2)."""
+    def _greens_functions(self, exchange: Tensor, mu: Tensor, poles: Tensor) -> tuple[Tensor, Tensor]:
+        """Ln det (R, P) and diagonal blocks of G (R, P, M, 2, 2) at every pole."""
         shifts = (mu[:, None] + poles).to(exchange.dtype)
         repeated = exchange[:, None].expand(-1, len(poles), -1, -1, -1).flatten(0, 1)
         log_dets, blocks = self._inverse(shifts.flatten(), repeated, angles=True)
         assert blocks is not None
-        each = blocks.view(len(mu), len(poles), -1, 4)
-        traces = (each[..., 0] + each[..., 3]).sum(-1, dtype=torch.complex128)
-        total = torch.matmul(weights.to(each.dtype), each.flatten(2)).view_as(exchange)
-        return log_dets.view_as(traces) @ weights, traces, (total + total.mH) / 2
+        return log_dets.view_as(shifts), blocks.view(*shifts.shape, *exchange.shape[1:])
+
+
+class _Sums(NamedTuple):
+    """Omega (R,), number (R,), density matrix (R, M, 2, 2), and of every pole Tr G (R, P) and G (R, P, M, 2, 2)."""
+
+    omega: Tensor
+    number: Tensor
+    matrix: Tensor
+    traces: Tensor
+    greens: Tensor
 
 
 class _Search:
     """Search for the chemical potential of one replica, which ends where fields can be interpolated to the answer.
 
-    The first step follows the density of states as Tr G tells it, later ones the inverse of a polynomial through the last
-    numbers of electrons. A function that is no approximation of the Fermi function may have
-    no answer: after 15 evaluations the best of them is taken.
+    The first step follows the density of states as Tr G tells it, later ones the inverse of a polynomial through the
+    last numbers of electrons. A function that is no approximation of the Fermi function may have no answer: after 15
+    evaluations the best of them is taken.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.electrons.hamiltonian import SDHamiltonian
-from gnnspin.electrons.poles.few_poles import Alignment, FewPoles, OccupationTensors
+from gnnspin.electrons.poles.few_poles import Alignment, FewPoles, FewPolesState, OccupationTensors
 from gnnspin.electrons.poles.fitting import TorqueSpectra
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.graphs import GraphSpec
@@ -213,18 +213,33 @@ class FittedPoles(SpinModel):
         return site, fields.reshape(spins.shape)
 
     @torch.no_grad()
+    def fields_and_columns(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Fields (R, N, 3) of spins (R, N, 3), and those (R, N, 3, 2 n) of every weight being one, at their mu."""
+        fields, columns = [], []
+        sizes = [part.hamiltonian.system.n_sites for part in data.parts]
+        for part, piece in zip(data.parts, spins.detach().split(sizes, dim=1), strict=True):
+            state = self._state(part, piece, columns=True)
+            assert state.columns is not None
+            fields.append(state.field)
+            columns.append(state.columns)
+        return torch.cat(fields, 1), torch.cat(columns, 1)
+
+    def _state(self, part: FewPoles, spins: Tensor, *, columns: bool = False) -> FewPolesState:
+        filling = self.hyperparameters.filling
+        number = None if filling is None else filling * part.n_levels
+        return part.solve(spins, self.occupation, self.start_of_mu(part, spins), number, columns=columns)
+
+    @torch.no_grad()
     def _solved(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Energies over the sites of each part (R, N) and fields (R, N, 3), whole."""
         if isinstance(spins, FakeTensor):
             raise InvalidInput(
                 f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations"
             )
-        occupation, filling = self.occupation, self.hyperparameters.filling
         energies, fields = [], []
         sizes = [part.hamiltonian.system.n_sites for part in data.parts]
         for part, piece in zip(data.parts, spins.detach().split(sizes, dim=1), strict=True):
-            number = None if filling is None else filling * part.n_levels
-            state = part.solve(piece, occupation, self.start_of_mu(part, piece), number)
+            state = self._state(part, piece)
             energies.append((state.energy / piece.shape[1]).to(piece)[:, None].expand(piece.shape[:-1]))
             fields.append(state.field)
         return torch.cat(energies, 1), torch.cat(fields, 1)

@@ -162,6 +162,34 @@ def test_states_without_a_torque_do_not_count(tmp_path: Path) -> None:
         model.start_from(calm)
 
 
+@pytest.mark.parametrize(("fixed", "poles"), [("mu", 2), ("filling", 3)])
+def test_error_bars_hold_and_are_kept(tmp_path: Path, fixed: str, poles: int) -> None:
+    """From the covariance of the weights; on other states about as often as they say; the same from a file."""
+    field = fitted(tmp_path, FIXED[fixed], poles)
+    gs.force_fields.calibrate(field, labels(tmp_path / "calibration.h5", FIXED[fixed], count=12, seed=2))
+    test = labels(tmp_path / "test.h5", FIXED[fixed], count=12, seed=3)
+    found = gs.force_fields.coverage(field, test, levels=(0.9,))
+    assert 0.82 < found.shares[0] < 0.96
+    spins = test[0].spins
+    torque, radius = field.torque_with_error_bar(spins, 0.9)
+    assert torch.allclose(torque, field.torque(spins), atol=1e-6)
+    again = gs.load(gs.save(field, tmp_path / "model.safetensors"), SYSTEM)
+    assert torch.equal(again.torque_with_error_bar(spins, 0.9)[1], radius)
+    turned = spins @ gs.core.random_rotation(1).T
+    assert torch.allclose(field.torque_with_error_bar(turned, 0.9)[1], radius, rtol=1e-3)
+
+
+@pytest.mark.parametrize("fixed", ["mu", "filling"])
+def test_fields_are_the_sum_of_their_weights_columns(tmp_path: Path, fixed: str) -> None:
+    """Torque = J w: the columns of error bars are those of the field, at the mu of its last evaluation."""
+    field = fitted(tmp_path, FIXED[fixed], 3).to(dtype=torch.float64)
+    spins = random_spins(36, replicas=(2,), seed=8, dtype=torch.float64)
+    found, columns = field.model.fields_and_columns(field.data, spins)
+    weights = torch.view_as_real(field.model.occupation.weights).flatten()
+    assert columns.shape == (2, 36, 3, 6)
+    assert torch.allclose(columns @ weights, found, atol=(1e-12 if fixed == "mu" else 0.02) * float(found.abs().max()))
+
+
 class TestBadInput:
     def test_no_hamiltonian(self) -> None:
         with pytest.raises(InvalidInput, match="needs hamiltonian, kT, mu or filling"):
