@@ -187,7 +187,12 @@ def learned_variance(force_field: ForceField, labels: LabelSet, seed: int, n_sit
 
 
 def exact_deviation(force_field: ForceField, spins: Tensor) -> Tensor:
-    """Posterior deviations (R, N) by backward passes, which the network of a calibrated force field stands in for."""
+    """Posterior deviations (R, N) by backward passes, which the network of a calibrated force field stands in for.
+
+    Those of fitted poles are their scores themselves.
+    """
+    if isinstance(force_field.uncertainty, WeightUncertainty):
+        return force_field.fields_and_scores(spins.to(force_field.device, force_field.dtype))[1]
     if not isinstance(force_field.uncertainty, TorqueUncertainty):
         raise InvalidInput("the force field has no error bars; calibrate it first, or choose a member of the family")
     network = force_field.uncertainty.network

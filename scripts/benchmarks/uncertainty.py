@@ -1,6 +1,6 @@
 """Error bars of single models: coverage, rank correlation with the true torque error, and cost.
 
-    python scripts/benchmarks/uncertainty.py [tetrahedral_fast triangular_120 double_exchange_square] [--write FOLDER]
+    python scripts/benchmarks/uncertainty.py [tetrahedral_fast triangular_120 ...] [--write FOLDER]
 
 Each model is calibrated on exactly labelled snapshots of its own runs and judged on others: other seeds (in
 distribution), and states that it is not made for (shifted): runs at other temperature and damping, and perturbed
@@ -64,7 +64,7 @@ class Case:
         return gs.datasets.from_arrays(self.system, spins, fields)
 
 
-def tetrahedral_fast() -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
+def tetrahedral(name: str) -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
     """Quenches at kT = 0.01 and damping 0.1 of the tetrahedral system."""
     system = gs.systems.triangular(24, 24)
     hamiltonian = gs.electrons.SDHamiltonian(system, J=3.0)
@@ -77,10 +77,10 @@ def tetrahedral_fast() -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tenso
         yield "shifted: kT = 0.04", case.run(14, (20, 60, 120), kT=0.04)
         yield "shifted: orders with noise", case.orders(("ferromagnet", "120-degree", "stripe", "tetrahedral"))
 
-    return Case("tetrahedral_fast", system, exact, {"dt": 2.0, "damping": 0.1, "kT": 0.01}), states
+    return Case(name, system, exact, {"dt": 2.0, "damping": 0.1, "kT": 0.01}), states
 
 
-def triangular_120() -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
+def triangular_120(name: str) -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
     """Relaxation at kT = 0.002 and damping 0.3 to 120-degree order."""
     system = gs.systems.triangular(12, 12)
     hamiltonian = gs.electrons.SDHamiltonian(system, J=6.0)
@@ -93,10 +93,10 @@ def triangular_120() -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]
         yield "shifted: kT = 0.05", case.run(24, (10, 30, 60), kT=0.05)
         yield "shifted: orders with noise", case.orders(("ferromagnet", "stripe", "tetrahedral"))
 
-    return Case("triangular_120", system, exact, {"dt": 0.5, "damping": 0.3, "kT": 0.002}), states
+    return Case(name, system, exact, {"dt": 0.5, "damping": 0.3, "kT": 0.002}), states
 
 
-def double_exchange_square() -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
+def double_exchange(name: str) -> tuple[Case, Callable[[Case], Iterator[tuple[str, Tensor]]]]:
     """Thermal quenches to kT = 0.022 of double exchange at fixed electron number."""
     system = gs.systems.square(24, 24)
     hamiltonian = gs.electrons.SDHamiltonian(system, J=6.0)
@@ -109,15 +109,21 @@ def double_exchange_square() -> tuple[Case, Callable[[Case], Iterator[tuple[str,
         yield "shifted: kT = 0.06", case.run(34, (40, 100), replicas=2, kT=0.06)
         yield "shifted: orders with noise", case.orders(("ferromagnet", "neel"))
 
-    return Case("double_exchange_square", system, exact, {"dt": 2.0, "damping": 0.1, "kT": 0.022}), states
+    return Case(name, system, exact, {"dt": 2.0, "damping": 0.1, "kT": 0.022}), states
 
 
-CASES = (tetrahedral_fast, triangular_120, double_exchange_square)
+CASES = {
+    "tetrahedral_fast": tetrahedral,
+    "tetrahedral_poles": tetrahedral,
+    "triangular_120": triangular_120,
+    "double_exchange_square": double_exchange,
+    "double_exchange_poles": double_exchange,
+}
 
 
-def report(make: Callable[[], Any], folder: Path | None) -> None:
+def report(name: str, folder: Path | None) -> None:
     """Print the table of one model."""
-    case, states = make()
+    case, states = CASES[name](name)
     labels = {name: case.labels(spins) for name, spins in states(case)}
     begin = time.process_time()
     gs.force_fields.calibrate(case.model, labels["calibration"])
@@ -175,11 +181,13 @@ def print_cost(model: gs.ForceField) -> None:
     kind = gs.systems.square if abs(vectors[0] @ vectors[1]) < 1e-9 else gs.systems.triangular
     for size in (24, 96):
         system = kind(size, size)
-        for native in (True, False):
+        for native in (True, False) if model.model.compiles else (False,):
             moved = model.on(system).native(native)
             plain, barred, more = compared_cost(moved, gs.core.random_spins(system.n_sites, seed=0))
-            by = "native code" if native else "torch"
+            by = "native code" if native or not model.model.compiles else "torch"
             print(f"| {size}x{size} | {by} | {plain:.1f} | {barred:.1f} | {more:+.0%} |", flush=True)
+    if not model.model.hidden_units:
+        return
     spins = gs.core.random_spins(model.system.n_sites, seed=0)
     passes = cost(lambda: exact_deviation(model, spins[None]), 2) / cost(lambda: model.native(False).torque(spins), 3)
     print(f"\nvariance by backward passes: {passes:.0f} times a torque in torch")
@@ -188,20 +196,19 @@ def print_cost(model: gs.ForceField) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [case.__name__ for case in CASES]
-    parser.add_argument("models", nargs="*", default=names, metavar="MODEL")
+    parser.add_argument("models", nargs="*", default=list(CASES), metavar="MODEL")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--cost", type=Path, help="folder of calibrated models, of which the cost alone is measured")
     given = parser.parse_args()
-    if not set(given.models) <= set(names):
-        parser.error(f"models {given.models}; choose from {', '.join(names)}")
+    if not set(given.models) <= set(CASES):
+        parser.error(f"models {given.models}; choose from {', '.join(CASES)}")
     torch.set_num_threads(1)
-    for case in CASES:
-        if case.__name__ in given.models and given.cost is not None:
-            print(f"\n{case.__name__}")
-            print_cost(gs.load(given.cost / f"{case.__name__}.safetensors", case()[0].system))
-        elif case.__name__ in given.models:
-            report(case, given.write)
+    for name in (each for each in CASES if each in given.models):
+        if given.cost is None:
+            report(name, given.write)
+        else:
+            print(f"\n{name}")
+            print_cost(gs.load(given.cost / f"{name}.safetensors", CASES[name](name)[0].system))
 
 
 if __name__ == "__main__":
