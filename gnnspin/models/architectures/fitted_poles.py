@@ -145,11 +145,12 @@ class FittedPoles(SpinModel):
         InvalidInput
             If they record none, or several.
         """
+        given = {name: value for name, value in values.items() if value is not None}
+        fixed = "mu" in given or "filling" in given
+        if fixed and {"hamiltonian", "kT"} <= set(given):
+            return given
         record = _recorded_electrons(labels)
-        given = dict(values)
-        if given.get("mu") is not None or given.get("filling") is not None:
-            record = {name: value for name, value in record.items() if name not in ("mu", "filling")}
-        return {**record, **{name: value for name, value in given.items() if value is not None}}
+        return {**{name: value for name, value in record.items() if not (fixed and name in ("mu", "filling"))}, **given}
 
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:

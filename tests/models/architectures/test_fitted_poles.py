@@ -201,6 +201,15 @@ class TestBadInput:
         with pytest.raises(InvalidInput, match="do not record it"):
             ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, store)
 
+    def test_what_is_given_is_not_asked_of_the_labels(self, tmp_path: Path) -> None:
+        """Labels from elsewhere may record anything, or nothing."""
+        store = LabelStore.create(tmp_path / "bare.h5")
+        provenance = {"hamiltonian": {"t": 1.0}, "solver": {"kT": 0.0, "n_electrons": 18.0}}
+        store.append(Label(SYSTEM, random_spins(36, seed=0), torch.ones(36, 3), provenance=provenance))
+        values = {"hamiltonian": {"J": 3.0}, "kT": 0.1, "filling": 0.25}
+        model = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters=values).build(SYSTEM, store)
+        assert (model.hyperparameters.filling, model.hyperparameters.kT) == (0.25, 0.1)
+
     def test_labels_of_several_hamiltonians(self, tmp_path: Path) -> None:
         several = gs.datasets.JoinedLabels(
             [labels(tmp_path / f"{J}.h5", FIXED["mu"], count=1, J=J) for J in (2.0, 3.0)]
