@@ -17,6 +17,7 @@ SYSTEMS = {
     "double_exchange_published": gs.systems.square(10, 10),
     "double_exchange_square": gs.systems.square(10, 10),
     "kondo_square_random": gs.systems.square(10, 10),
+    "kondo_square_random_poles": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
     "skyrmion_triangular": gs.systems.triangular(24, 24),
     "skyrmion_triangular_poles": gs.systems.triangular(24, 24),
