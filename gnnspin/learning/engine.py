@@ -182,7 +182,7 @@ class _Learning:
         if self.seconds_left < _NO_ROUND * 60 * budget.minutes or labels_left < fewest_of_round(self._n_driven):
             return "budget"
         beyond = first_solved(self.context.setup.rungs)
-        further = beyond is not None and last.plan.rung < beyond
+        further = beyond is not None and all(each.plan.rung < beyond for each in self.results)
         top = last.plan.rung == len(self.context.setup.rungs) - 1 or last.limit == "data"
         return "stagnation" if top and not further and stagnates(self.results) else None
 
@@ -222,7 +222,7 @@ class _Learning:
                 seconds, costs, known, labels_left, rung=rung, further=further, n_runs=self._n_driven, limit=limit
             )
             expected = plan.seconds(costs, known)
-            if rung == lowest or expected <= max(1.5 * seconds, self.seconds_left):
+            if rung <= lowest or expected <= max(1.5 * seconds, self.seconds_left):
                 break
             rung -= 1
         if last is None and expected > self.seconds_left:

@@ -53,12 +53,12 @@ def ladder(
     """
     given = config.ladder or models_for(config, system, radius)
     if poles and config.ladder is None and config.family is None:
-        given = [*given, *fitted_poles(config)]
+        given = [*given, *fitted_poles(config, length_unit(system))]
     chosen = [model.model_copy(update={"conditions": config.family}) for model in given]
     return [(model, field_seconds(untrained(model, system, config.middle))) for model in chosen]
 
 
-def fitted_poles(config: LearnConfig) -> list[ModelConfig]:
+def fitted_poles(config: LearnConfig, cutoff: float) -> list[ModelConfig]:
     """Models of few poles and of one more, by the electrons of a configuration; one more at fixed filling."""
     recipe = config.hamiltonian
     hamiltonian = {"kind": recipe.described_class.kind, **recipe.model_dump(mode="json")}
@@ -66,7 +66,7 @@ def fitted_poles(config: LearnConfig) -> list[ModelConfig]:
     return [
         ModelConfig(
             name=FittedPoles.name,
-            cutoff=1.0,
+            cutoff=cutoff,
             hyperparameters={"poles": count, "hamiltonian": hamiltonian, **config.ensemble},
         )
         for count in (fewest, fewest + 1)

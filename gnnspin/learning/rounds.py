@@ -283,7 +283,8 @@ def next_rung(results: list[RoundResult], target: float, n_rungs: int, solved: i
     """The rung of the next round.
 
     One higher where the model limits, two where it is far from the target. Where the range of the model limits, or its
-    rounds will not reach the target at the pace of the last, the first of the models without a limit of range.
+    rounds will not reach the target at the pace of the last, the first of the models without a limit of range; back
+    from these, for good, where they are worse than the best one with a limit.
 
     Parameters
     ----------
@@ -297,7 +298,12 @@ def next_rung(results: list[RoundResult], target: float, n_rungs: int, solved: i
     """
     last = results[-1]
     rung = last.plan.rung
-    if solved is not None and rung < solved:
+    limited = [each for each in results if solved is None or each.plan.rung < solved]
+    if solved is not None and rung >= solved and limited:
+        best = min(limited, key=lambda each: each.worst)
+        if best.worst < last.worst:
+            return best.plan.rung
+    if solved is not None and len(limited) == len(results):
         pace = _PACE
         if len(results) > 1 and results[-2].worst > 0:
             pace = min(max(last.worst / results[-2].worst, _FASTEST_PACE), 1.0)
@@ -305,7 +311,9 @@ def next_rung(results: list[RoundResult], target: float, n_rungs: int, solved: i
             return solved
     if last.limit in ("data", "training"):
         return rung
-    highest = n_rungs - 1 if solved is None or rung >= solved else solved
+    highest = n_rungs - 1
+    if solved is not None and rung < solved:
+        highest = solved if len(limited) == len(results) else solved - 1
     return min(rung + (2 if last.training_error > 2.5 * target else 1), highest)
 
 

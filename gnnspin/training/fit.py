@@ -169,7 +169,7 @@ def _fit(
     solved = "solved" in model.capabilities
     if not trained:
         _scale_energies(model, table)
-    if not last.exists() and (solved or not trained):
+    if solved or not (trained or last.exists()):  # what is solved for is solved again, with the same result
         model.start_from(train.subset(range(0, len(train), -(-len(train) // START_SNAPSHOTS))))
     if not trained:
         _calibrate(model, table)

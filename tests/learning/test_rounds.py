@@ -106,6 +106,11 @@ def test_a_model_without_a_limit_of_range_is_taken_where_others_will_not_do() ->
     assert next_rung([climbing], 0.1, 6, 1, 5) == 1
     beyond = replace(climbing, plan=replace(climbing.plan, rung=4))
     assert next_rung([beyond], 0.1, 6, 4, 3) == 5
+    worse = replace(result((0.9, 0.9), trained=0.89, rung=4), limit="capacity")
+    assert next_rung([*slow, worse], 0.1, 6, 4, 2) == 0
+    assert next_rung([*slow, worse, slow[-1]], 0.1, 6, 4, 1) == 0
+    top = replace(climbing, plan=replace(climbing.plan, rung=3))
+    assert next_rung([top, worse, top], 0.1, 6, 4, 1) == 3
 
 
 def test_the_worst_stretch_counts_unless_its_torque_has_died() -> None:

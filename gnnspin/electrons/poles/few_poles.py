@@ -22,9 +22,9 @@ from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 FloatArray = NDArray[np.float64]
 
 #: The search for the chemical potential ends where fields interpolated to it err by less than this part of themselves.
-_CLOSE = 1e-2
+_CLOSE = 1e-3
 #: Evaluations through which polynomials are drawn, and the farthest step in heights of the lowest pole.
-_INTERPOLATED, _FARTHEST = 3, 50.0
+_INTERPOLATED, _FARTHEST = 3, 15.0
 _LONGEST_SEARCH = 15
 
 
@@ -122,7 +122,8 @@ class FewPoles:
             ]
         shares = [torch.tensor(search.shares, dtype=mu.dtype, device=self.device) for search in searches]
         last = [each[-len(share) :] for each, share in zip(found, shares, strict=True)]
-        energies = [share @ torch.stack([e for e, _ in each]) for each, share in zip(last, shares, strict=True)]
+        # dF/dmu is what is missing of the number, and zero at the answer
+        energies = [each[s.nearest][0] + s.rest_of_energy for each, s in zip(found, searches, strict=True)]
         interpolated = [
             torch.tensordot(share.to(spins), torch.stack([f for _, f in each]), 1)
             for each, share in zip(last, shares, strict=True)
@@ -208,20 +209,27 @@ class _Search:
             better = self.mu if self._missing[0] == 0 else self._first_step(traces)
         else:
             better = self._by_interpolation()
+        self.nearest = len(self._at) - 1
         near = np.array(self._at[-_INTERPOLATED:])
         error = np.prod(np.abs(better - near) / self._height) / math.factorial(len(near))
         if error > _CLOSE and len(self._at) == _LONGEST_SEARCH:
             best = int(np.abs(self._missing).argmin())
-            self.mu, self.shares = self._at[best], np.eye(len(self._at))[best]
+            self.mu, self.shares, self.nearest = self._at[best], np.eye(len(self._at))[best], best
             return True
-        self.mu = better
+        self.mu, self.nearest = better, int(np.abs(np.array(self._at) - better).argmin())
         self.shares = np.array([np.prod([(better - b) / (a - b) for b in near if b != a]) for a in near])
         return bool(error <= _CLOSE)
+
+    @property
+    def rest_of_energy(self) -> float:
+        """Free energy at `mu` less that of the nearest evaluation: its slope falls from what is missing there to 0."""
+        return 0.5 * self._missing[self.nearest] * (self.mu - self._at[self.nearest])
 
     def _first_step(self, traces: NDArray[np.complex128]) -> float:
         """The shorter of two steps: by few levels, and by the density of states at the lowest pole."""
         density = -traces[self._occupation.poles.imag.argmin()].imag / math.pi
-        steps = [self._by_levels(traces) - self.mu]
+        longest = math.copysign(_FARTHEST * self._height, self._missing[0])
+        steps = [longest, self._by_levels(traces) - self.mu]
         if density > 0:
             steps.append(self._missing[0] / density)
         return self.mu + min(steps, key=abs)
@@ -236,7 +244,7 @@ class _Search:
         target, step = number(self.mu) + self._missing[0], math.copysign(self._height, self._missing[0])
         while (number(self.mu + step) - target) * step < 0:
             if abs(step) > self._n_levels:
-                return self.mu
+                return math.inf
             step *= 2
         low, high = sorted((self.mu, self.mu + step))
         return float(brentq(lambda mu: number(mu) - target, low, high))

@@ -131,6 +131,11 @@ class TorqueSpectra:
         values, columns = np.concatenate([1 - share, share]), np.concatenate([left, left + 1])
         return sparse.coo_array((values, (rows, columns)), shape=(len(levels), len(self.grid))).tocsr()
 
+    def active_levels(self) -> FloatArray:
+        """Part of the levels of every state that lie within a few kT of mu: next to nothing in a gap."""
+        slope = 4 * self.fermi * (1 - self.fermi)
+        return np.array([levels @ slope for levels in self._levels])
+
     def fit(self, n_poles: int, *, fixed_number: bool) -> RationalOccupation:
         """The function with so many poles whose torques are best on all states together, each by its own torque.
 
@@ -194,13 +199,15 @@ class TorqueSpectra:
             weights = np.linalg.lstsq(columns, target, rcond=1e-10)[0]
             return weights, target - columns @ weights
 
-        lowest, highest = np.log(self.kT), np.log(self.grid[-1])
+        highest = np.log(self.grid[-1])
+        lowest = min(np.log(self.kT), highest - 1)
         bounds = ([-np.inf] * n_poles + [lowest] * n_poles, [np.inf] * n_poles + [highest] * n_poles)
 
         def rest_of(parameters: FloatArray) -> FloatArray:
             return solved(parameters)[1]
 
-        tries = [least_squares(rest_of, start, bounds=bounds, x_scale=1.0) for start in starts]
+        inside = [np.clip(start, bounds[0], bounds[1]) for start in starts]
+        tries = [least_squares(rest_of, start, bounds=bounds, x_scale=1.0) for start in inside]
         best = min(tries, key=lambda each: each.cost)
         poles, (weights, rest) = _poles(best.x), solved(best.x)
         order = np.argsort(poles.imag)

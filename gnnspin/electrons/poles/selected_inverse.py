@@ -18,6 +18,7 @@ Every pivot block is well conditioned where z has an imaginary part: its anti-He
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +79,10 @@ class SelectedInverse:
         self.dense = len(fronts) == 1
         self._rows = FrontRows(csr_array(matrix), fronts, row_vertex)
         self._native: dict[torch.dtype, NativeInverse | None] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but native code, which is built again where it is needed: copies have their own."""
+        return {**self.__dict__, "_native": {}}
 
     @cached_property
     def _batched(self) -> BatchedInverse:

@@ -33,6 +33,9 @@ _WORK, _FEWEST, _MOST = 1e11, 2, 32
 #: Levels of a snapshot above which it is not diagonalised.
 _LARGEST = 5000
 
+#: Part of the levels within a few kT of mu below which a state is an insulator.
+_INSULATING = 1e-5
+
 
 def _in_full(recipe: Recipe) -> Recipe:
     """The same Hamiltonian without the files that it was read from, so that a model needs nothing else."""
@@ -119,6 +122,7 @@ class FittedPoles(SpinModel):
     hyperparameters: FittedPolesHyperparameters
     constant: Tensor
     mu_of_alignment: Tensor
+    mu_range: Tensor
 
     def __init__(self, spec: GraphSpec, hyperparameters: FittedPolesHyperparameters) -> None:
         super().__init__(spec, hyperparameters)
@@ -135,6 +139,8 @@ class FittedPoles(SpinModel):
         self.register_buffer("constant", torch.tensor(0.5))
         # coefficients of a polynomial in the alignment of the spins: where a search for mu begins
         self.register_buffer("mu_of_alignment", torch.zeros(3))
+        # where mu is looked for first; where both ends are the same, mu stays there: the states are insulators
+        self.register_buffer("mu_range", torch.tensor([-torch.inf, torch.inf]))
 
     @classmethod
     def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
@@ -228,6 +234,9 @@ class FittedPoles(SpinModel):
     def _state(self, part: FewPoles, spins: Tensor, *, columns: bool = False) -> FewPolesState:
         filling = self.hyperparameters.filling
         number = None if filling is None else filling * part.n_levels
+        if number is not None and bool(self.mu_range[0] == self.mu_range[1]):
+            state = part.solve(spins, self.occupation, self.start_of_mu(part, spins), columns=columns)
+            return state._replace(energy=state.energy + state.mu * number)
         return part.solve(spins, self.occupation, self.start_of_mu(part, spins), number, columns=columns)
 
     @torch.no_grad()
@@ -251,7 +260,8 @@ class FittedPoles(SpinModel):
         if fixed is not None:
             return torch.full((len(spins),), fixed, dtype=torch.float64, device=spins.device)
         powers = part.alignment(spins)[:, None] ** torch.arange(3, device=spins.device)
-        return powers @ self.mu_of_alignment.to(powers)
+        low, high = self.mu_range.to(powers)
+        return (powers @ self.mu_of_alignment.to(powers)).clamp(low, high)
 
     @torch.no_grad()
     def start_from(self, labels: LabelSet) -> None:
@@ -263,6 +273,7 @@ class FittedPoles(SpinModel):
             If all labels have more than 5000 levels: make some of smaller systems.
         """
         given = self.hyperparameters
+        _require_same_electrons(labels, given)
         chosen = _diagonalised(labels, self)
         hamiltonians = {system: self.prepare(system).hamiltonian for system in {labels[k].system for k in chosen}}
         bounds = [spectral_bounds(each) for each in hamiltonians.values()]
@@ -274,14 +285,32 @@ class FittedPoles(SpinModel):
             number = None if given.filling is None else given.filling * hamiltonian.n_spin_orbitals
             potentials.append(spectra.add(hamiltonian, spins, mu=given.mu, n_electrons=number))
             alignments.append(float(Alignment(hamiltonian)(spins[None])))
-        found = spectra.fit(given.poles, fixed_number=given.filling is not None)
+        if given.filling is not None and spectra.active_levels().max() < _INSULATING:
+            # insulators: one mu in the gap of all, about which the spectra are counted anew
+            mu = float(np.median(potentials))
+            fixed = TorqueSpectra(given.kT, (min(low for low, _ in bounds), max(high for _, high in bounds)))
+            for k in chosen:
+                fixed.add(hamiltonians[labels[k].system], labels[k].spins, mu=mu)
+            if fixed.active_levels().max() < _INSULATING:
+                spectra, potentials = fixed, [mu]
+        found = spectra.fit(given.poles, fixed_number=given.filling is not None and len(potentials) > 1)
         self.poles.copy_(torch.tensor(np.stack([found.poles.real, found.poles.imag], 1)))
         self.weights.copy_(torch.tensor(np.stack([found.weights.real, found.weights.imag], 1)))
         self.constant.fill_(found.constant)
         if given.filling is not None:
+            self._start_search(potentials, alignments)
+
+    def _start_search(self, potentials: list[float], alignments: list[float]) -> None:
+        """Where a search for mu begins: by a polynomial in the alignment; a single mu stays as it is."""
+        self.mu_of_alignment.zero_()
+        if len(potentials) == 1:
+            self.mu_of_alignment[0] = potentials[0]
+            self.mu_range.fill_(potentials[0])
+        else:
+            spread = max(potentials) - min(potentials)
+            self.mu_range.copy_(torch.tensor([min(potentials) - spread / 2, max(potentials) + spread / 2]))
             degree = min(2, len(set(np.round(alignments, 6))) - 1)
             coefficients = np.polynomial.polynomial.polyfit(alignments, potentials, degree)
-            self.mu_of_alignment.zero_()
             self.mu_of_alignment[: degree + 1] = torch.tensor(coefficients)
 
 
@@ -290,7 +319,7 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for label in labels:
         solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
-        if solver is None or hamiltonian is None or solver.get("kT") is None:
+        if solver is None or hamiltonian is None or solver.get("kT") is None or "contacts" in solver:
             raise InvalidInput(
                 "fitted_poles needs labels of a known Hamiltonian in equilibrium; these do not record it"
             )
@@ -306,6 +335,26 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
             f"the labels record {len(found)} different Hamiltonians or ensembles; fitted_poles takes one"
         )
     return next(iter(found.values()))
+
+
+def _require_same_electrons(labels: LabelSet, given: FittedPolesHyperparameters) -> None:
+    """InvalidInput where labels record another Hamiltonian, mu or filling than those of a model."""
+    for label in labels:
+        solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+        for name in ("mu", "filling"):
+            own, recorded = getattr(given, name), (solver or {}).get(name)
+            if own is not None and recorded is not None and abs(own - recorded) > 1e-9:
+                raise InvalidInput(
+                    f"the model has {name}={own}, a label {name}={recorded}; make a new model for these labels"
+                )
+        try:
+            recipe = None if hamiltonian is None else SDHamiltonian.recipe(hamiltonian)
+        except InvalidInput:  # of another package: nothing to compare with
+            continue
+        if recipe is not None and _in_full(recipe) != given.hamiltonian:
+            raise InvalidInput(
+                f"the model is of {given.hamiltonian}, a label of {recipe}; make a new model for these labels"
+            )
 
 
 def _diagonalised(labels: LabelSet, model: FittedPoles) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,60 @@ def test_fields_are_the_sum_of_their_weights_columns(tmp_path: Path, fixed: str)
     assert torch.allclose(columns @ weights, found, atol=(1e-12 if fixed == "mu" else 0.02) * float(found.abs().max()))
 
 
+def test_resumed_it_is_what_it_was(tmp_path: Path) -> None:
+    """A training that is gone on with after its end leaves the fitted model, not a new one."""
+    train = labels(tmp_path / "train.h5", FIXED["mu"])
+    fields = []
+    for resume in (False, True):
+        model = ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, train)
+        result = fit(model, train, train, directory=tmp_path / "fit", resume=resume, progress=False)
+        fields.append(result.force_field.field(train[0].spins))
+    assert torch.equal(*fields)
+
+
+@pytest.mark.parametrize(
+    ("system", "J", "filling"),
+    [(gs.systems.square(6, 6), 6.0, 0.5), (gs.systems.triangular(6, 6), 6.0, 0.5), (gs.systems.chain(24), 3.0, 0.5)],
+    ids=["square", "triangular", "chain"],
+)
+def test_insulators_keep_one_chemical_potential_in_their_gap(
+    tmp_path: Path, system: gs.systems.SpinSystem, J: float, filling: float
+) -> None:
+    """At half filling the exchange opens a gap in which any mu holds the number: nothing is searched for."""
+    source = ExactDiagonalization(SDHamiltonian(system, J=J), 0.02, filling=filling)
+    record = {"hamiltonian": {"J": J}, "solver": {"kT": 0.02, "filling": filling}}
+    store = LabelStore.create(tmp_path / "labels.h5")
+    for k in range(8):
+        spins = random_spins(system.n_sites, seed=k)
+        state = source.solve(spins)
+        store.append(Label(system, spins, state.field, energy=float(state.energy), provenance=record))
+    model = ModelConfig(name="fitted_poles", cutoff=1.0, hyperparameters={"poles": 3}).build(system, store)
+    model.start_from(store[:6])
+    field = gs.ForceField(model, system)
+    assert float(model.mu_range[0]) == float(model.mu_range[1])
+    test = evaluate(field, store.subset([6, 7]))
+    assert test.torque_rmse < 0.02 * test.torque_rms
+    gap = float(field.energy(store[6].spins) - field.energy(store[7].spins)) - (store[6].energy - store[7].energy)
+    assert abs(gap) < 0.02 * system.n_sites
+
+
+def test_the_search_begins_where_the_fitted_states_had_their_chemical_potentials(tmp_path: Path) -> None:
+    """Whatever the polynomial in the alignment says of states unlike those."""
+    field = fitted(tmp_path, FIXED["filling"], 3)
+    model, spins = field.model, random_spins(36, replicas=(2,), seed=5)
+    low, high = model.mu_range.tolist()
+    assert -6 < low < high < -1
+    model.mu_of_alignment.fill_(50.0)
+    assert (model.start_of_mu(field.data.parts[0], spins) - high).abs().max() < 1e-6
+
+
+def test_copies_are_made_before_and_after_the_first_field(tmp_path: Path) -> None:
+    larger = gs.systems.triangular(12, 12)
+    field, spins = fitted(tmp_path, FIXED["mu"], 2).on(larger), random_spins(144, seed=0)
+    expected = field.field(spins)
+    assert torch.equal(copy.deepcopy(field).field(spins), expected)
+
+
 class TestBadInput:
     def test_no_hamiltonian(self) -> None:
         with pytest.raises(InvalidInput, match="needs hamiltonian, kT, mu or filling"):
@@ -216,6 +271,38 @@ class TestBadInput:
         )
         with pytest.raises(InvalidInput, match="2 different"):
             ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, several)
+
+    def test_labels_of_driven_electrons(self, tmp_path: Path) -> None:
+        store = LabelStore.create(tmp_path / "driven.h5")
+        solver = {"kind": "driven_steady_state", "contacts": ["left", "right"], "voltage": 1.0, "kT": 0.1, "mu": 0.0}
+        provenance = {"hamiltonian": {"J": 3.0}, "solver": solver}
+        store.append(Label(SYSTEM, random_spins(36, seed=0), torch.ones(36, 3), provenance=provenance))
+        with pytest.raises(InvalidInput, match="in equilibrium"):
+            ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, store)
+
+    @pytest.mark.parametrize(("change", "message"), [({"mu": -1.0}, "mu=-1"), ({"hamiltonian": {"J": 2.0}}, "J=2")])
+    def test_other_electrons_than_those_of_the_labels(
+        self, tmp_path: Path, change: dict[str, Any], message: str
+    ) -> None:
+        train = labels(tmp_path / "train.h5", FIXED["mu"], count=2)
+        values = {"hamiltonian": {"J": 3.0}, "kT": 0.1, "mu": -3.2} | change
+        model = gs.models.for_system("fitted_poles", SYSTEM, 1.0, **values)
+        with pytest.raises(InvalidInput, match=message):
+            model.start_from(train)
+
+    def test_hot_electrons_are_fitted(self, tmp_path: Path) -> None:
+        """A temperature of the width of the band leaves no room for a ladder of poles, and one pole does."""
+        chain = gs.systems.chain(24)
+        source = ExactDiagonalization(SDHamiltonian(chain, J=1.0), 1.0, mu=0.5)
+        spins = random_spins(24, replicas=(4,), seed=0)
+        record = {"hamiltonian": {"J": 1.0}, "solver": {"kT": 1.0, "mu": 0.5}}
+        store = LabelStore.create(tmp_path / "hot.h5")
+        for each in spins:
+            store.append(Label(chain, each, source.field(each), provenance=record))
+        model = ModelConfig(name="fitted_poles", cutoff=1.0).build(chain, store)
+        model.start_from(store)
+        found = evaluate(gs.ForceField(model, chain), store)
+        assert found.torque_rmse < 0.01 * found.torque_rms
 
     def test_mu_and_filling(self) -> None:
         with pytest.raises(InvalidInput, match="both given"):
