@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 #: The search for the chemical potential ends where fields interpolated to it err by less than this part of themselves.
 _CLOSE = 1e-3
 #: Evaluations through which polynomials are drawn, and the farthest step in heights of the lowest pole.
-_INTERPOLATED, _FARTHEST = 3, 15.0
+_INTERPOLATED, _FARTHEST = 3, 3.0
 _LONGEST_SEARCH = 15
 
 
@@ -205,34 +205,35 @@ class _Search:
         """Take the number of electrons and Tr G at `mu`; true if `mu` is now the answer, else it is where to go on."""
         self._at.append(self.mu)
         self._missing.append(self._wanted - number)
-        if len(self._at) == 1:
-            better = self.mu if self._missing[0] == 0 else self._first_step(traces)
+        if self._missing[-1] == 0:
+            better, expected = self.mu, True
+        elif len(self._at) == 1:
+            better = self.mu + min(self._by_density(traces), self._by_levels(traces) - self.mu, key=abs)
+            expected = True
         else:
-            better = self._by_interpolation()
+            better, expected = self._by_interpolation(self._by_density(traces))
         self.nearest = len(self._at) - 1
         near = np.array(self._at[-_INTERPOLATED:])
         error = np.prod(np.abs(better - near) / self._height) / math.factorial(len(near))
-        if error > _CLOSE and len(self._at) == _LONGEST_SEARCH:
+        if len(self._at) == _LONGEST_SEARCH and not (expected and error <= _CLOSE):
             best = int(np.abs(self._missing).argmin())
             self.mu, self.shares, self.nearest = self._at[best], np.eye(len(self._at))[best], best
             return True
         self.mu, self.nearest = better, int(np.abs(np.array(self._at) - better).argmin())
         self.shares = np.array([np.prod([(better - b) / (a - b) for b in near if b != a]) for a in near])
-        return bool(error <= _CLOSE)
+        return bool(expected and error <= _CLOSE)
 
     @property
     def rest_of_energy(self) -> float:
         """Free energy at `mu` less that of the nearest evaluation: its slope falls from what is missing there to 0."""
         return 0.5 * self._missing[self.nearest] * (self.mu - self._at[self.nearest])
 
-    def _first_step(self, traces: NDArray[np.complex128]) -> float:
-        """The shorter of two steps: by few levels, and by the density of states at the lowest pole."""
+    def _by_density(self, traces: NDArray[np.complex128]) -> float:
+        """A step by the density of states at the lowest pole, not too long."""
         density = -traces[self._occupation.poles.imag.argmin()].imag / math.pi
-        longest = math.copysign(_FARTHEST * self._height, self._missing[0])
-        steps = [longest, self._by_levels(traces) - self.mu]
-        if density > 0:
-            steps.append(self._missing[0] / density)
-        return self.mu + min(steps, key=abs)
+        longest = _FARTHEST * self._height
+        step = self._missing[-1] / density if density > 0 else math.inf
+        return math.copysign(min(abs(step), longest), self._missing[-1])
 
     def _by_levels(self, traces: NDArray[np.complex128]) -> float:
         """The chemical potential at which few levels that have the same Tr G hold the number."""
@@ -249,10 +250,15 @@ class _Search:
         low, high = sorted((self.mu, self.mu + step))
         return float(brentq(lambda mu: number(mu) - target, low, high))
 
-    def _by_interpolation(self) -> float:
-        """Inverse interpolation through the last evaluations, between those that enclose the answer if any do."""
+    def _by_interpolation(self, step: float) -> tuple[float, bool]:
+        """Inverse interpolation through the last evaluations, between those that enclose the answer if any do.
+
+        Where none do it goes no farther than four times a step by the density of states; false if that is what it does,
+        or if the middle of two that enclose the answer is all that is known.
+        """
         low = max((a for a, m in zip(self._at, self._missing, strict=True) if m > 0), default=-math.inf)
         high = min((a for a, m in zip(self._at, self._missing, strict=True) if m <= 0), default=math.inf)
+        enclosed = -math.inf < low < high < math.inf
         for count in range(min(len(self._at), _INTERPOLATED), 1, -1):
             at, missing = self._at[-count:], self._missing[-count:]
             if len(set(missing)) < count:
@@ -261,11 +267,9 @@ class _Search:
                 a * float(np.prod([m2 / (m2 - m) for m2 in missing if m2 != m]))
                 for a, m in zip(at, missing, strict=True)
             )
-            if low <= better <= high and abs(better - self._at[-1]) < _FARTHEST * self._height:
-                return better
-        if math.isfinite(low) and math.isfinite(high):
-            return (low + high) / 2
-        return self._at[-1] + math.copysign(_FARTHEST * self._height, self._missing[-1])
+            if low < better < high if enclosed else 0 < (better - self._at[-1]) / step < 4:
+                return better, True
+        return (low + high) / 2 if enclosed else self._at[-1] + 2 * step, False
 
 
 class Alignment:
