@@ -215,6 +215,23 @@ class TorqueSpectra:
         return RationalOccupation(poles[order], complex_weights[order], float(weights[0]), float(np.sqrt(rest @ rest)))
 
 
+def unfitted_occupation(n_poles: int, kT: float, reach: float = 12.0) -> RationalOccupation:
+    """The function before any state is known: least squares of the Fermi function, with poles above mu.
+
+    Parameters
+    ----------
+    n_poles : int
+    kT : float
+    reach : float
+        Levels up to so far from mu are thought of, in units of the hopping.
+    """
+    x = kT * np.sinh(np.linspace(-1, 1, GRID_POINTS) * np.arcsinh(reach / kT))
+    poles = np.asarray(1j * np.geomspace(np.pi * kT, max(reach / 3, 20 * kT), n_poles), dtype=np.complex128)
+    weights = np.linalg.lstsq(_basis(poles, x), expit(-x / kT), rcond=1e-8)[0]
+    complex_weights = poles.imag * weights[1:].reshape(2, n_poles).T.copy().view(np.complex128)[:, 0]
+    return RationalOccupation(poles, complex_weights, float(weights[0]))
+
+
 def _poles(parameters: FloatArray) -> ComplexArray:
     """Poles of their real parts, in units of their heights, and the logarithms of these."""
     shares, heights = np.split(parameters, 2)

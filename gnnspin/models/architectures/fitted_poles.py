@@ -21,7 +21,7 @@ from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.electrons.hamiltonian import SDHamiltonian
 from gnnspin.electrons.poles.few_poles import Alignment, FewPoles, FewPolesState, OccupationTensors
-from gnnspin.electrons.poles.fitting import TorqueSpectra
+from gnnspin.electrons.poles.fitting import TorqueSpectra, unfitted_occupation
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SYMMETRIES, SpinModel
@@ -132,11 +132,10 @@ class FittedPoles(SpinModel):
         if missing:
             raise InvalidInput(f"fitted_poles needs {', '.join(missing)}; give them, or labels that record them")
         n_poles, kT = hyperparameters.poles, float(hyperparameters.kT or 0)
-        heights = np.geomspace(math.pi * kT, max(4.0, 20 * kT), n_poles)
-        self.poles = nn.Parameter(torch.tensor(np.stack([0 * heights, heights], 1), dtype=torch.float32))
-        # before a fit: half of every pole's height, as of a Fermi function of that temperature
-        self.weights = nn.Parameter(torch.tensor(np.stack([heights / 2, 0 * heights], 1) / n_poles).float())
-        self.register_buffer("constant", torch.tensor(0.5))
+        start = unfitted_occupation(n_poles, kT)
+        self.poles = nn.Parameter(torch.view_as_real(torch.from_numpy(start.poles)).float())
+        self.weights = nn.Parameter(torch.view_as_real(torch.from_numpy(start.weights)).float())
+        self.register_buffer("constant", torch.tensor(start.constant))
         # coefficients of a polynomial in the alignment of the spins: where a search for mu begins
         self.register_buffer("mu_of_alignment", torch.zeros(3))
         # where mu is looked for first; where both ends are the same, mu stays there: the states are insulators
