@@ -328,6 +328,8 @@ class Family(SpinModel):
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
         name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
+        if "solved" in architecture(name).capabilities:
+            raise InvalidInput(f"{name} is of one Hamiltonian; choose another model for a family, or fit one for each")
         inner = architecture(name).for_system(system, dict(values.get("hyperparameters", {})))
         return {**values, "hyperparameters": inner}
 

@@ -67,6 +67,8 @@ class FittedPolesHyperparameters(Config):
     def _one_ensemble(self) -> FittedPolesHyperparameters:
         if self.mu is not None and self.filling is not None:
             raise ValueError(f"mu={self.mu} and filling={self.filling} are both given; give one of them")
+        if not set(self.broken) <= SYMMETRIES:
+            raise ValueError(f"broken={list(self.broken)}; known: {', '.join(sorted(SYMMETRIES))}")
         return self
 
 
@@ -318,6 +320,8 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for label in labels:
         solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+        if solver is not None and solver.get("kT") == 0:
+            raise InvalidInput("labels of kT=0; give fitted_poles a temperature of its own, such as kT: 0.001")
         if solver is None or hamiltonian is None or solver.get("kT") is None or "contacts" in solver:
             raise InvalidInput(
                 "fitted_poles needs labels of a known Hamiltonian in equilibrium; these do not record it"

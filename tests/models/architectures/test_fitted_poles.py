@@ -313,6 +313,21 @@ class TestBadInput:
         with pytest.raises(InvalidInput, match="solved for"):
             field.model.energies_and_fields(field.data, random_spins(36, replicas=(1,), seed=0), create_graph=True)
 
+    def test_a_family(self) -> None:
+        with pytest.raises(InvalidInput, match="one Hamiltonian"):
+            gs.models.for_system("family", SYSTEM, 1.0, model="fitted_poles", conditions={"J": (1.0, 2.0)})
+
+    def test_a_symmetry_that_there_is_not(self) -> None:
+        with pytest.raises(InvalidInput, match="known: mirrors"):
+            gs.models.for_system("fitted_poles", SYSTEM, 1.0, hamiltonian={"J": 1.0}, kT=0.1, mu=0.0, broken=("foo",))
+
+    def test_labels_at_zero_temperature(self, tmp_path: Path) -> None:
+        store = LabelStore.create(tmp_path / "cold.h5")
+        provenance = {"hamiltonian": {"J": 3.0}, "solver": {"kT": 0.0, "mu": 0.0}}
+        store.append(Label(SYSTEM, random_spins(36, seed=0), torch.ones(36, 3), provenance=provenance))
+        with pytest.raises(InvalidInput, match="kT=0; give"):
+            ModelConfig(name="fitted_poles", cutoff=1.0).build(SYSTEM, store)
+
     def test_no_windows(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput):
             fitted(tmp_path, FIXED["mu"], 1).tile(9)
