@@ -54,10 +54,11 @@ class WeightUncertainty:
         """The covariance that makes the errors of a model on labels most likely, without a calibration."""
         jacobians, squares = [], []
         for system, indices in labels.by_system().items():
-            data = model.prepare(system)
+            data = model.prepare(system).to(model.constant.device)
             stack = labels.stacked(indices[:: -(-len(indices) // max(1, _LABELS // len(labels.systems)))])
             for spins, field in zip(stack.spins, stack.field, strict=True):
-                found, columns = model.fields_and_columns(data, spins[None])
+                given = model.fields_and_columns(data, spins[None].to(model.constant.device))
+                found, columns = (each.cpu() for each in given)
                 jacobians.append(_torque_columns(spins[None], columns)[0])
                 squares.append(torque(spins, found[0] - field).square().sum(-1))
         return cls._most_likely(torch.cat(jacobians), torch.cat(squares))

@@ -171,3 +171,6 @@ def test_models_without_a_limit_of_range_end_the_ladder_of_one_sparse_hamiltonia
     assert (model.hyperparameters.mu, model.hyperparameters.filling) == (config.mu, config.filling)  # type: ignore[attr-defined]
     assert affordable(rungs, 1.0)[1:] == rungs[first:]
     assert first_solved(ladder(config, system, 4.0)) is None
+    wide = gs.systems.SpinSystem(3 * system.positions, 3 * system.cell, system.pbc)
+    rungs = ladder(config, wide, 12.0, poles=True)
+    assert gs.ForceField(rungs[-1][0].build(wide), wide).field(random_spins(100, seed=0)).shape == (100, 3)

@@ -127,6 +127,17 @@ class HoppingRule(Described, family="hopping rule", group="gnnspin.hopping_rules
         return False
 
     @property
+    def symmetries(self) -> frozenset[str]:
+        """Operations that leave energies as they are, as far as the rule tells; named as in `SpinModel.symmetries`."""
+        kept = {
+            "spin_rotation": not self.acts_on_spin,
+            "time_reversal": self.time_reversal,
+            "translation": self.translation,
+            **dict.fromkeys(("point_group", "mirrors", "space_rotation"), self.isotropic),
+        }
+        return frozenset(name for name, holds in kept.items() if holds)
+
+    @property
     def has_onsite(self) -> bool:
         """Whether there may be onsite terms."""
         return True

@@ -19,8 +19,6 @@ from gnnspin.electrons.poles.pole_sums import CHUNK_BYTES, lattice_coordinates
 from gnnspin.electrons.poles.rational_levels import RationalLevels
 from gnnspin.electrons.poles.selected_inverse import SelectedInverse
 
-FloatArray = NDArray[np.float64]
-
 #: The search for the chemical potential ends where fields interpolated to it err by less than this part of themselves.
 _CLOSE = 1e-3
 #: Evaluations through which polynomials are drawn, and the farthest step in heights of the lowest pole.
@@ -29,7 +27,7 @@ _LONGEST_SEARCH = 15
 
 
 class FewPolesState(NamedTuple):
-    """Energies (R,), Omega or F, fields (R, n, 3), chemical potentials (R,) and evaluations (R,) of R replicas.
+    """Energies (R,), Omega or F, fields (R, n, 3) and chemical potentials (R,) of R replicas.
 
     `columns`, where asked for, are the fields (R, n, 3, 2 P) of Re w_k = 1 and of Im w_k = 1 alone, at the mu of the
     last evaluation.
@@ -38,7 +36,6 @@ class FewPolesState(NamedTuple):
     energy: Tensor
     field: Tensor
     mu: Tensor
-    evaluations: Tensor
     columns: Tensor | None = None
 
 
@@ -102,7 +99,7 @@ class FewPoles:
         if n_electrons is None:
             sums = self._sums(exchange, mu, occupation)
             single = self._columns(sums.greens, spins) if columns else None
-            return FewPolesState(sums.omega, self._field(sums.matrix, spins), mu, torch.ones_like(mu), single)
+            return FewPolesState(sums.omega, self._field(sums.matrix, spins), mu, single)
         function = occupation.function()
         searches = [_Search(function, n_electrons, self.n_levels, self._trace, start) for start in mu.tolist()]
         found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in searches]
@@ -132,7 +129,6 @@ class FewPoles:
             torch.stack(energies),
             torch.stack(interpolated),
             torch.tensor([search.mu for search in searches], dtype=mu.dtype, device=self.device),
-            torch.tensor([float(len(each)) for each in found], dtype=mu.dtype, device=self.device),
             self._columns(torch.stack(greens), spins) if columns else None,
         )
 

@@ -15,8 +15,9 @@ matrix, on a grid of levels around mu, is all that has to be known of these stat
 
 with complex weights and poles is the best one for the torque when w solves a least-squares problem in that form, and
 the poles are found by a search over 2n numbers (variable projection, Golub and Pereyra, SIAM J. Numer. Anal. 10, 413
-(1973), doi:10.1137/0710036). Two or three such poles are as good as five or six that approximate the Fermi function
-everywhere (`rational.fermi_poles`): where no state has levels, or opposite torques cancel, they may do as they like.
+(1973), doi:10.1137/0710036). Two or three such poles are about as good as four or five that approximate the Fermi
+function everywhere (`rational.fermi_poles`): where no state has levels, or opposite torques cancel, they may do as
+they like.
 
 At fixed electron number an error of the number moves the chemical potential, by
 :math:`\delta\mu = \sum_n (r - f)_n / \sum_n r'_n`, and with it the torque; both are linear in r - f again.

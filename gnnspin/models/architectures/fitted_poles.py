@@ -99,8 +99,8 @@ class FittedPoles(SpinModel):
     .. math:: E = c\,\mathrm{Tr}(H - \mu) - \mathrm{Re}\sum_{k=1}^n w_k \ln\det(\mu + \zeta_k - H)\;[\,+ \mu N\,],
 
     by selected inversion as in `PoleExpansion`; at fixed filling :math:`\mathrm{Tr}\,r(H - \mu) = N` gives mu. Only the
-    4n + 1 numbers of r are learned, see `gnnspin.electrons.poles.fitting`. Two poles err by some per cent of the torque
-    where a network of finite range errs by tens of per cent, and cost a third of the exact expansion; the cost grows
+    4n + 1 numbers of r are learned, see `gnnspin.electrons.poles.fitting`. Two or three poles err by some per cent of
+    the torque where a network of finite range may err by tens, for less than the exact expansion costs; the cost grows
     as N^1.5 in two dimensions and N^2 in three, that of networks as N. Every symmetry of the Hamiltonian is exact, and
     so is the range of its forces.
 
@@ -171,18 +171,10 @@ class FittedPoles(SpinModel):
         recipe = self.hyperparameters.hamiltonian
         assert recipe is not None
         hopping = recipe.arguments()["hopping"]
-        rule = hopping.build() if isinstance(hopping, Recipe) else None
-        lacking = set(self.hyperparameters.broken)
-        if rule is not None and rule.acts_on_spin:
-            lacking.add("spin_rotation")
-        if rule is not None and not rule.time_reversal:
-            lacking.add("time_reversal")
-        even = recipe.arguments()["spin_fraction"] == 1 and isinstance(recipe.arguments()["J"], int | float)
-        if rule is None or not (rule.translation and even):
-            lacking.add("translation")
-        if rule is None or not (rule.isotropic and even):
-            lacking |= {"point_group", "mirrors", "space_rotation"}
-        return SYMMETRIES - lacking
+        kept = hopping.build().symmetries if isinstance(hopping, Recipe) else frozenset()
+        if recipe.arguments()["spin_fraction"] < 1 or not isinstance(recipe.arguments()["J"], int | float):
+            kept &= {"spin_rotation", "time_reversal"}
+        return frozenset(kept - set(self.hyperparameters.broken))
 
     @property
     def receptive_radius(self) -> float:
@@ -223,16 +215,15 @@ class FittedPoles(SpinModel):
     @torch.no_grad()
     def fields_and_columns(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Fields (R, N, 3) of spins (R, N, 3), and those (R, N, 3, 2 n) of every weight being one, at their mu."""
-        fields, columns = [], []
-        sizes = [part.hamiltonian.system.n_sites for part in data.parts]
-        for part, piece in zip(data.parts, spins.detach().split(sizes, dim=1), strict=True):
-            state = self._state(part, piece, columns=True)
-            assert state.columns is not None
-            fields.append(state.field)
-            columns.append(state.columns)
-        return torch.cat(fields, 1), torch.cat(columns, 1)
+        states = self._states(data, spins, columns=True)
+        return torch.cat([each.field for each in states], 1), torch.cat([each.columns for each in states], 1)  # type: ignore[misc]
 
-    def _state(self, part: FewPoles, spins: Tensor, *, columns: bool = False) -> FewPolesState:
+    def _states(self, data: PolesOfSystem, spins: Tensor, *, columns: bool = False) -> list[FewPolesState]:
+        """States of all parts for spins (R, N, 3)."""
+        pieces = spins.detach().split([part.hamiltonian.system.n_sites for part in data.parts], dim=1)
+        return [self._state(part, piece, columns=columns) for part, piece in zip(data.parts, pieces, strict=True)]
+
+    def _state(self, part: FewPoles, spins: Tensor, *, columns: bool) -> FewPolesState:
         filling = self.hyperparameters.filling
         number = None if filling is None else filling * part.n_levels
         if number is not None and bool(self.mu_range[0] == self.mu_range[1]):
@@ -247,13 +238,11 @@ class FittedPoles(SpinModel):
             raise InvalidInput(
                 f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations"
             )
-        energies, fields = [], []
-        sizes = [part.hamiltonian.system.n_sites for part in data.parts]
-        for part, piece in zip(data.parts, spins.detach().split(sizes, dim=1), strict=True):
-            state = self._state(part, piece)
-            energies.append((state.energy / piece.shape[1]).to(piece)[:, None].expand(piece.shape[:-1]))
-            fields.append(state.field)
-        return torch.cat(energies, 1), torch.cat(fields, 1)
+        states = self._states(data, spins)
+        sites = [
+            (each.energy / each.field.shape[1]).to(spins)[:, None].expand(each.field.shape[:-1]) for each in states
+        ]
+        return torch.cat(sites, 1), torch.cat([each.field for each in states], 1)
 
     def start_of_mu(self, part: FewPoles, spins: Tensor) -> Tensor:
         """Chemical potentials (R,) at fixed mu, or where the search for them begins; float64."""
@@ -271,7 +260,8 @@ class FittedPoles(SpinModel):
         Raises
         ------
         InvalidInput
-            If all labels have more than 5000 levels: make some of smaller systems.
+            If all labels have more than 5000 levels, none has a torque, or they record other electrons than those of
+            the model.
         """
         given = self.hyperparameters
         _require_same_electrons(labels, given)

@@ -15,6 +15,7 @@ from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.electrons.hopping.rules import HoppingRule
 from gnnspin.graphs import GraphSpec
+from gnnspin.models.base import SYMMETRIES
 from gnnspin.models.blocks.bases import AngularBasis, RadialBasis
 from gnnspin.models.moments.recursion import ScaledHamiltonian
 from gnnspin.models.moments.walks import HoppingTerms
@@ -106,12 +107,7 @@ class ModelHamiltonian(nn.Module):
     @property
     def symmetries(self) -> frozenset[str]:
         """Operations that leave moments as they are; of space only those that the rule has on every system."""
-        kept = {"spin_rotation"}
-        if self.rule is None or self.rule.translation:
-            kept.add("translation")
-        if self.rule is None or self.rule.isotropic:
-            kept |= {"point_group", "mirrors", "space_rotation"}
-        return frozenset(kept | {"time_reversal"} if self.time_reversal else kept)
+        return SYMMETRIES if self.rule is None else self.rule.symmetries
 
     @property
     def hop_length(self) -> float:

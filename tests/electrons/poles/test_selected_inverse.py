@@ -1,5 +1,7 @@
 """Selected inversion against dense inverses."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,15 @@ def test_single_precision_errs_by_its_rounding_near_the_levels():
     exchange = hamiltonian.exchange_blocks(random_spins(576, replicas=(2,), seed=2))
     exact, found = inverse(shifts, exchange)[1], inverse(shifts.to(torch.complex64), exchange.to(torch.complex64))[1]
     assert (found - exact).abs().max() < (18 / 0.0314) * torch.finfo(torch.float32).eps * exact.abs().max()
+
+
+def test_a_copy_after_the_first_use_gives_the_same(native):
+    hamiltonian = SDHamiltonian(triangular(7, 11), J=3.0)
+    inverse = SelectedInverse(hamiltonian.one_body, hamiltonian.orbital_site)
+    exchange = hamiltonian.exchange_blocks(random_spins(77, replicas=(3,), seed=2))
+    expected = inverse(SHIFTS, exchange)
+    found = copy.deepcopy(inverse)(SHIFTS, exchange)
+    assert all(torch.equal(*each) for each in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("system", [square(9, 8, pbc=False), triangular(7, 11), simple_cubic(4, 3, 5)], ids=str)
