@@ -144,4 +144,4 @@ def test_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_block_has_a_language_that_runs() -> None:
     for page in documents():
         for language in re.findall(r"^```(\S+)", page.read_text(), re.M):
-            assert language in {"python", "yaml", "console", "toml", "text", "math", "{toctree}", "{eval-rst}"}, page
+            assert language in {"python", "yaml", "console", "toml", "text", "{toctree}", "{eval-rst}"}, page
