@@ -42,7 +42,7 @@ _STEPS, _BATCH, _RATE = 2500, 1024, 5e-3
 
 def has_uncertain_weights(model: SpinModel) -> bool:
     """Whether a model can have error bars of its own: a last linear layer, or weights that were solved for."""
-    return model.conservative and bool(model.hidden_units or "solved" in model.capabilities)
+    return model.conservative and bool(model.hidden_units or model.solved)
 
 
 def require_uncertain_weights(model: SpinModel) -> None:

@@ -90,7 +90,7 @@ def calibrate(source: ForceField | Committee, labels: LabelSet, *, seed: int = 0
     require_uncertain_weights(source.model)
     source.uncertainty = None
     uncertainty: TorqueUncertainty | FamilyUncertainty | WeightUncertainty
-    if "solved" in source.model.capabilities:
+    if source.model.solved:
         uncertainty = WeightUncertainty.fitted(source.model, labels)
     elif isinstance(source.model, Family):
         uncertainty = family_variance(source, labels, seed, n_sites)

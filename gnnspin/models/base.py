@@ -122,6 +122,11 @@ class SpinModel(nn.Module, ABC):
         return {}
 
     @property
+    def solved(self) -> bool:
+        """Whether `start_from` finds all weights of this model. Default: what its architecture declares."""
+        return "solved" in self.capabilities
+
+    @property
     def compiles(self) -> bool:
         """Whether the fields of this model go through `torch.compile`. Default: what its architecture declares."""
         return "compiles" in self.capabilities

@@ -166,7 +166,7 @@ def _fit(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # frozen by the force field it was taken from
     started = time.perf_counter()
-    solved = "solved" in model.capabilities
+    solved = model.solved
     if not trained:
         _scale_energies(model, table)
     if solved or not (trained or last.exists()):  # what is solved for is solved again, with the same result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -156,7 +157,7 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
         self._contacts = [
             given if isinstance(given, str) else sites for given, sites in zip(contacts, self.contacts, strict=True)
         ]
-        self.potentials = _potentials(voltage, self.mu, len(self.contacts))
+        self.potentials = lead_potentials(voltage, self.mu, len(self.contacts))
         self.voltage = np.asarray(voltage, dtype=np.float64).tolist()
         self._rows = [self._rows_of(sites) for sites in self.contacts]
         rules = _lead_rules(leads, len(self.contacts))
@@ -175,14 +176,18 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
         """Whether steady states are found without a dense matrix."""
         return self._sparse is not None
 
+    @cached_property
+    def green_functions(self) -> SparseContacts:
+        """Green's functions of the system with its leads attached, at any energies."""
+        return SparseContacts(self.hamiltonian, self._fed or self._rows, self._widths, self._attached, self.device)
+
     def _sparse_plan(self) -> SparseSteadyState | None:
         """The plan of method "sparse", where "auto" expects it to be faster; None for "dense"."""
         large = self.hamiltonian.n_spin_orbitals >= _SPARSE_ROWS
         if self.method == "dense" or (self.method == "auto" and not large):
             return None
-        contacts = SparseContacts(self.hamiltonian, self._fed or self._rows, self._widths, self._attached, self.device)
         try:
-            plan = SparseSteadyState(contacts, self.potentials, self.kT, self.bottom, self.tolerance)
+            plan = SparseSteadyState(self.green_functions, self.potentials, self.kT, self.bottom, self.tolerance)
         except (InvalidInput, ConvergenceError):
             if self.method == "sparse":
                 raise
@@ -295,7 +300,8 @@ def _checked_method(method: Any) -> Literal["auto", "dense", "sparse"]:
     return method
 
 
-def _potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) -> list[float]:
+def lead_potentials(voltage: float | Sequence[float], mu: float, n_contacts: int) -> list[float]:
+    """Chemical potentials of all leads at a voltage, see `DrivenSteadyState`."""
     shifts = np.asarray(voltage, dtype=np.float64)
     if shifts.ndim == 0 and n_contacts == 2:
         shifts = shifts * np.array([0.5, -0.5])

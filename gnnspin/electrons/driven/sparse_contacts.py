@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +48,12 @@ class SparseContacts:
         self._recursions: dict[int, SliceRecursion] = {}
         total = torch.zeros(hamiltonian.n_spin_orbitals, device=device) if widths is None else widths.sum(0)
         self._damping = torch.diag_embed(-0.5j * total.to(torch.complex128).view(-1, 2))
+
+    def on(self, device: torch.device | str) -> SparseContacts:
+        """The same on another device; lattice leads stay where they were attached."""
+        widths = None if self.widths is None else self.widths.to(device)
+        rows = [each.to(device) for each in self.rows]
+        return SparseContacts(self.hamiltonian, rows, widths, self.attached, torch.device(device))
 
     def recursion(self, lead: int) -> SliceRecursion:
         """Slices that begin at a lead."""
@@ -96,6 +102,23 @@ class SparseContacts:
     def _self_energies(self, energies: Tensor, dtype: torch.dtype) -> list[Tensor]:
         return [lead.self_energy(energies).to(dtype) for lead in self.attached]
 
+    def green(self, exchange: Tensor, energies: Tensor) -> Tensor:
+        """Diagonal blocks (B, M, 2, 2) of G.
+
+        Parameters
+        ----------
+        exchange : (B, M, 2, 2)
+            See `exchange`, one per energy; its precision is that of the algebra.
+        energies : (B,) complex128
+            In the upper half plane.
+        """
+        return torch.cat(
+            [
+                blocks
+                for _, blocks in self._green_pieces(exchange, torch.arange(len(energies), device=self.device), energies)
+            ]
+        )
+
     def green_sum(self, exchange: Tensor, energies: Tensor, weights: Tensor) -> Tensor:
         """``sum_j weight_j G(z_j)``: diagonal blocks (R, M, 2, 2) complex128.
 
@@ -106,25 +129,29 @@ class SparseContacts:
         energies, weights : (n,) complex128
             Points z_j in the upper half plane, and their weights.
         """
-        dissection, plan = self._dissection, self._shortest
-        entries = plan.entries if dissection is None else dissection.entries(exchange.dtype)
         replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies))
-        point = torch.arange(len(energies), device=self.device).repeat(len(exchange))
+        scales = weights.repeat(len(exchange)).view(-1, 1, 1, 1)
         total = torch.zeros_like(exchange, dtype=torch.complex128)
-        size = self._chunk(entries, exchange.dtype)
-        for r, j in zip(replica.split(size), point.split(size), strict=True):
-            shifts = energies[j].to(exchange.dtype)
-            if dissection is None:
-                blocks = plan.diagonal_blocks(shifts, exchange[r], self._self_energies(energies[j], exchange.dtype))
-            else:
-                found = dissection(shifts, exchange[r])[1]
-                assert found is not None
-                blocks = found
-            total.index_add_(0, r, weights[j].view(-1, 1, 1, 1) * blocks.to(torch.complex128))
+        for members, blocks in self._green_pieces(exchange, replica, energies.repeat(len(exchange))):
+            total.index_add_(0, replica[members], scales[members] * blocks.to(torch.complex128))
         return total
 
+    def _green_pieces(self, exchange: Tensor, replica: Tensor, energies: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Diagonal blocks of G at energies (B,) of replicas (B,), as many at once as the memory allows."""
+        dissection, plan = self._dissection, self._shortest
+        size = self._chunk(plan.entries if dissection is None else dissection.entries(exchange.dtype), exchange.dtype)
+        for start in range(0, len(energies), size):
+            members = slice(start, start + size)
+            shifts, own = energies[members].to(exchange.dtype), exchange[replica[members]]
+            if dissection is None:
+                yield members, plan.diagonal_blocks(shifts, own, self._self_energies(energies[members], exchange.dtype))
+            else:
+                blocks = dissection(shifts, own)[1]
+                assert blocks is not None
+                yield members, blocks
+
     def injected(self, lead: int, exchange: Tensor, energies: Tensor) -> tuple[Tensor, Tensor]:
-        """Electrons that one lead injects at real energies.
+        """Electrons that one lead injects: ``G Gamma_p G+`` at real energies, or at complex ones, which is smoother.
 
         Parameters
         ----------
@@ -132,7 +159,8 @@ class SparseContacts:
             p.
         exchange : (B, M, 2, 2)
             See `exchange`, one per energy.
-        energies : (B,) float64
+        energies : (B,) float64 or complex128
+            Im z >= 0.
 
         Returns
         -------
@@ -144,7 +172,7 @@ class SparseContacts:
         plan, parts = self.recursion(lead), []
         size = self._chunk(plan.entries, exchange.dtype)
         for z, x in zip(energies.split(size), exchange.split(size), strict=True):
-            parts.append(self._injected(plan, lead, x, torch.complex(z, torch.zeros_like(z))))
+            parts.append(self._injected(plan, lead, x, z.to(torch.complex128)))
         blocks, transmission = (torch.cat(each) for each in zip(*parts, strict=True))
         transmission[:, lead] = 0
         return blocks, transmission

@@ -76,7 +76,7 @@ class SparseSteadyState:
         self.bounds = _bounds(contacts)
         _check(kT, bottom, self.bounds[0], tolerance)
         self.narrowest = 0.0 if contacts.widths is None else float(contacts.widths.sum(0).min())
-        self.reference = _reference(contacts, self.potentials)
+        self.reference = reference_potentials(contacts, self.potentials)
         self._windows = [self._window_of(potential) for potential in self.potentials]
         self._points, self._weights, self._tails = self._equilibrium_rule()
 
@@ -183,13 +183,10 @@ class SparseSteadyState:
         """Integrals (R, 4 M + P) by a rule, and their errors (R,), see `_rule_error`."""
         energies, steps = (torch.from_numpy(each).to(self.device) for each in rule)
         weights = (steps * self._excess(lead, energies) / (2 * math.pi)).to(torch.complex128)
-        quarters = []
-        for quarter in (slice(k, None, 4) for k in range(4)):
-            replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies[quarter]))
-            found = self._injected(lead, exchange[replica], energies[quarter].repeat(len(exchange)))
-            by_energy = found.unflatten(0, (len(exchange), -1))
-            quarters.append(torch.einsum("e,rex->rx", weights[quarter], by_energy.to(torch.complex128)))
-        parts = torch.stack(quarters)
+        replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies))
+        found = self._injected(lead, exchange[replica], energies.repeat(len(exchange)))
+        weighted = weights[:, None] * found.unflatten(0, (len(exchange), -1))
+        parts = torch.stack([weighted[:, k::4].sum(1) for k in range(4)])
         return parts.sum(0), _rule_error(parts)
 
     def _injected(self, lead: int, exchange: Tensor, energies: Tensor) -> Tensor:
@@ -243,7 +240,7 @@ def _check(kT: float, bottom: float | None, lowest: float, tolerance: float) -> 
         )
 
 
-def _reference(contacts: SparseContacts, potentials: list[float]) -> list[float]:
+def reference_potentials(contacts: SparseContacts, potentials: list[float]) -> list[float]:
     """Chemical potentials whose mean Fermi function is the reference."""
     if contacts.widths is not None:
         for width, potential in zip(contacts.widths, potentials, strict=True):

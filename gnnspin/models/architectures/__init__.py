@@ -5,6 +5,7 @@ from gnnspin.models.architectures.convolutional import Convolutional
 from gnnspin.models.architectures.equivariant_tensor_network import EquivariantTensorNetwork
 from gnnspin.models.architectures.family import Family
 from gnnspin.models.architectures.fitted_poles import FittedPoles
+from gnnspin.models.architectures.fitted_steady_state import FittedSteadyState
 from gnnspin.models.architectures.gatv2 import GATv2
 from gnnspin.models.architectures.invariant_message_passing import InvariantMessagePassing
 from gnnspin.models.architectures.linear_cluster_expansion import LinearClusterExpansion
@@ -23,6 +24,7 @@ __all__ = [
     "EquivariantTensorNetwork",
     "Family",
     "FittedPoles",
+    "FittedSteadyState",
     "GATv2",
     "InvariantMessagePassing",
     "LinearClusterExpansion",

@@ -118,7 +118,7 @@ class Family(SpinModel):
         self.member = _Member(_architecture(spec, hyperparameters))
         shapes = {name: tuple(weight.shape) for name, weight in self.base.named_parameters()}
         count = len(hyperparameters.conditions)
-        self.modulation = WeightModulation(shapes, count, hyperparameters.modulation)
+        self.modulation = None if self.base.solved else WeightModulation(shapes, count, hyperparameters.modulation)
         size = quadratics(torch.zeros(count)).shape[-1]
         self.register_buffer("log_scale", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(size, dtype=torch.float64))
@@ -218,7 +218,7 @@ class Family(SpinModel):
         scaled = self.scaled(parameters)
         own = dict(self.base.named_parameters())
         dtype = next(iter(own.values())).dtype
-        changed = self.modulation(scaled.to(dtype), own)
+        changed = own if self.modulation is None else self.modulation(scaled.to(dtype), own)
         shift = quadratics(scaled.clamp(-1, 1)) @ self.shift.double()
         named = dict(zip(self.parameter_names, parameters.double().unbind(-1), strict=True))
         exact = {name: value.to(dtype) for name, value in self.base.closed_form(named).items()}
@@ -322,13 +322,22 @@ class Family(SpinModel):
         Nothing where the parameters tell more, see `SpinModel.closed_form`.
         """
         middle = self.unscaled(torch.zeros(len(self.parameter_names))).unbind(-1)
-        if not self.base.closed_form(dict(zip(self.parameter_names, middle, strict=True))):
+        if self.base.solved or not self.base.closed_form(dict(zip(self.parameter_names, middle, strict=True))):
             self.base.start_from(labels)
+
+    @classmethod
+    def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters of the architecture by the labels and the names of the parameters."""
+        kind = architecture(values.get("model", cls.Hyperparameters.model_fields["model"].default))
+        inner = dict(values.get("hyperparameters", {}))
+        if "parameters" in kind.Hyperparameters.model_fields:
+            inner["parameters"] = tuple(values["conditions"])
+        return {**values, "hyperparameters": kind.for_labels(labels, inner)}
 
     @classmethod
     def for_system(cls, system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
         name = values.get("model", cls.Hyperparameters.model_fields["model"].default)
-        if "solved" in architecture(name).capabilities:
+        if "solved" in architecture(name).capabilities and architecture(name).closed_form is SpinModel.closed_form:
             raise InvalidInput(f"{name} is of one Hamiltonian; choose another model for a family, or fit one for each")
         inner = architecture(name).for_system(system, dict(values.get("hyperparameters", {})))
         return {**values, "hyperparameters": inner}
@@ -343,6 +352,11 @@ class Family(SpinModel):
     @property
     def conservative(self) -> bool:
         return self.base.conservative
+
+    @property
+    def solved(self) -> bool:
+        """Whether members have nothing to train."""
+        return self.base.solved
 
     @property
     def symmetries(self) -> frozenset[str]:

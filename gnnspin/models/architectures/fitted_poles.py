@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from gnnspin.core.config import Config
-from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.datasets.labels import LabelSet
@@ -25,6 +23,12 @@ from gnnspin.electrons.poles.fitting import TorqueSpectra, unfitted_occupation
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SYMMETRIES, SpinModel
+from gnnspin.models.blocks.known_electrons import (
+    HamiltonianInFull,
+    hopping_symmetries,
+    one_record,
+    require_same_hamiltonian,
+)
 from gnnspin.models.registry import register
 from gnnspin.systems import SpinSystem
 
@@ -37,19 +41,11 @@ _LARGEST = 5000
 _INSULATING = 1e-5
 
 
-def _in_full(recipe: Recipe) -> Recipe:
-    """The same Hamiltonian without the files that it was read from, so that a model needs nothing else."""
-    hopping = recipe.arguments().get("hopping")
-    if not isinstance(hopping, Recipe):
-        return recipe
-    return SDHamiltonian.recipe({**recipe.model_dump(), "kind": SDHamiltonian.kind, "hopping": hopping.build()})
-
-
 class FittedPolesHyperparameters(Config):
     """Hyperparameters of `FittedPoles`: the electrons, and how many poles stand for their Fermi function."""
 
     poles: int = Field(default=2, ge=1, le=12, description="Green's functions per field; at fixed filling take 3")
-    hamiltonian: Annotated[Recipe, RecipeOf(SDHamiltonian), AfterValidator(_in_full)] | None = Field(
+    hamiltonian: HamiltonianInFull | None = Field(
         default=None, description="the electrons and their coupling to the spins; null: those of the labels"
     )
     kT: float | None = Field(
@@ -170,11 +166,7 @@ class FittedPoles(SpinModel):
         """Those of the Hamiltonian, as far as its hopping tells, without those that were found to be broken."""
         recipe = self.hyperparameters.hamiltonian
         assert recipe is not None
-        hopping = recipe.arguments()["hopping"]
-        kept = hopping.build().symmetries if isinstance(hopping, Recipe) else frozenset()
-        if recipe.arguments()["spin_fraction"] < 1 or not isinstance(recipe.arguments()["J"], int | float):
-            kept &= {"spin_rotation", "time_reversal"}
-        return frozenset(kept - set(self.hyperparameters.broken))
+        return hopping_symmetries(recipe) - set(self.hyperparameters.broken)
 
     @property
     def receptive_radius(self) -> float:
@@ -307,7 +299,7 @@ class FittedPoles(SpinModel):
 
 def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
     """Hamiltonian, kT and mu or filling that all labels record."""
-    found: dict[str, dict[str, Any]] = {}
+    found = []
     for label in labels:
         solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
         if solver is not None and solver.get("kT") == 0:
@@ -321,33 +313,22 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
             filling = (
                 float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(label.system).n_spin_orbitals
             )
-        record = {"hamiltonian": hamiltonian, "kT": solver["kT"], "mu": solver.get("mu"), "filling": filling}
-        found[json.dumps(record, sort_keys=True)] = record
-    if len(found) != 1:
-        raise InvalidInput(
-            f"the labels record {len(found)} different Hamiltonians or ensembles; fitted_poles takes one"
-        )
-    return next(iter(found.values()))
+        found.append({"hamiltonian": hamiltonian, "kT": solver["kT"], "mu": solver.get("mu"), "filling": filling})
+    return one_record(found, FittedPoles.name)
 
 
 def _require_same_electrons(labels: LabelSet, given: FittedPolesHyperparameters) -> None:
     """InvalidInput where labels record another Hamiltonian, mu or filling than those of a model."""
+    assert given.hamiltonian is not None
     for label in labels:
-        solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+        solver = label.provenance.get("solver") or {}
         for name in ("mu", "filling"):
-            own, recorded = getattr(given, name), (solver or {}).get(name)
+            own, recorded = getattr(given, name), solver.get(name)
             if own is not None and recorded is not None and abs(own - recorded) > 1e-9:
                 raise InvalidInput(
                     f"the model has {name}={own}, a label {name}={recorded}; make a new model for these labels"
                 )
-        try:
-            recipe = None if hamiltonian is None else SDHamiltonian.recipe(hamiltonian)
-        except InvalidInput:  # of another package: nothing to compare with
-            continue
-        if recipe is not None and _in_full(recipe) != given.hamiltonian:
-            raise InvalidInput(
-                f"the model is of {given.hamiltonian}, a label of {recipe}; make a new model for these labels"
-            )
+    require_same_hamiltonian(labels, given.hamiltonian)
 
 
 def _diagonalised(labels: LabelSet, model: FittedPoles) -> list[int]:

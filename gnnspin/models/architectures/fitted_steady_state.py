@@ -1,0 +1,345 @@
+"""Green's functions at few energies, fitted to the torques of driven states: a model of unlimited range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+
+from gnnspin.core.config import Config
+from gnnspin.core.described import Recipe, RecipeOf
+from gnnspin.core.errors import InvalidInput
+from gnnspin.datasets.labels import Label, LabelSet
+from gnnspin.electrons.driven.driven_steady_state import DrivenSteadyState, lead_potentials
+from gnnspin.electrons.driven.few_energies import SteadyStateNodes, few_energies_fields, rough_nodes
+from gnnspin.electrons.driven.fitting import EVALUATIONS, DrivenLabel, SteadyStateFit
+from gnnspin.electrons.driven.sparse_contacts import SparseContacts
+from gnnspin.graphs import GraphSpec
+from gnnspin.models.base import SYMMETRIES, SpinModel
+from gnnspin.models.blocks.known_electrons import (
+    HamiltonianInFull,
+    hopping_symmetries,
+    one_record,
+    require_same_hamiltonian,
+)
+from gnnspin.models.registry import register
+from gnnspin.systems import SpinSystem
+
+#: States of a fit at each voltage: as many as this number of multiply-adds allows, between these bounds.
+_WORK, _FEWEST, _MOST = 1e12, 4, 24
+#: Multiply-adds of a Green's function above which a state is not used.
+_LARGEST = 1e10
+
+_Voltage = float | tuple[float, ...]
+
+
+class FittedSteadyStateHyperparameters(Config):
+    """Hyperparameters of `FittedSteadyState`: the electrons, their leads, and how many energies stand for all."""
+
+    poles: int = Field(default=4, ge=1, le=12, description="Green's functions per field that stand for an equilibrium")
+    energies: int = Field(default=4, ge=1, le=12, description="energies at which each lead injects electrons")
+    hamiltonian: HamiltonianInFull | None = Field(
+        default=None, description="the electrons and their coupling to the spins; null: those of the labels"
+    )
+    solver: Annotated[Recipe, RecipeOf(DrivenSteadyState, without=("hamiltonian",))] | None = Field(
+        default=None, description="the leads, as the solver of labels names them; null: those of the labels"
+    )
+    voltages: tuple[_Voltage, ...] = Field(
+        default=(), description="voltages at which numbers are fitted, as of the solver; empty: those of the labels"
+    )
+    parameters: tuple[str, ...] = Field(
+        default=(), description="the voltage that tells the member of a family, such as voltage.0; set by `conditions`"
+    )
+    broken: tuple[str, ...] = Field(
+        default=(), description="symmetries that the Hamiltonian lacks, as `gnnspin train` measures them"
+    )
+
+    @model_validator(mode="after")
+    def _known_symmetries(self) -> FittedSteadyStateHyperparameters:
+        if not set(self.broken) <= SYMMETRIES:
+            raise ValueError(f"broken={list(self.broken)}; known: {', '.join(sorted(SYMMETRIES))}")
+        return self
+
+
+class LeadsOfSystem:
+    """The parts of a system with the plans of their Green's functions, on one device."""
+
+    def __init__(self, contacts: Sequence[SparseContacts], device: torch.device | None = None) -> None:
+        self.contacts, self.device = list(contacts), torch.device("cpu") if device is None else device
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LeadsOfSystem:
+        """The same on another device; precision is that of the spins."""
+        del dtype
+        wanted = self.device if device is None else torch.device(device)
+        return self if wanted == self.device else LeadsOfSystem([each.on(wanted) for each in self.contacts], wanted)
+
+
+@register
+class FittedSteadyState(SpinModel):
+    r"""Electrons between leads with few Green's functions in place of all, fitted to the torques of the labels' states.
+
+    The density matrix is
+
+    .. math:: \rho = \frac12\sum_{k=1}^n \big[w_k G(z_k) + \mathrm{h.c.}\big]
+        + \sum_p\sum_{j=1}^m r_{pj}\, G(e_{pj})\,\Gamma_p\, G^\dagger(e_{pj})
+
+    with the leads' self-energies in G, as `DrivenSteadyState` has them at many energies. Energies and weights are
+    learned, see `gnnspin.electrons.driven.fitting`; the second sum runs over the leads whose chemical potential is not
+    that of all. The field is no gradient, as that of the exact steady state. Its range is that of the electrons, and it
+    holds on every system that has the same leads.
+
+    In a family, ``conditions: {voltage.0: [0.1, 0.4]}``, the numbers are fitted at every voltage of the labels and
+    interpolated linearly between them.
+
+    Parameters
+    ----------
+    spec : GraphSpec
+        Only tells the kind of system; no graph is used.
+    hyperparameters : FittedSteadyStateHyperparameters
+
+    Raises
+    ------
+    InvalidInput
+        If the Hamiltonian or the leads are missing, or there are several voltages outside of a family.
+    """
+
+    name = "fitted_steady_state"
+    Hyperparameters = FittedSteadyStateHyperparameters
+    capabilities = frozenset({"solved"})
+    hyperparameters: FittedSteadyStateHyperparameters
+    shares: Tensor
+
+    def __init__(self, spec: GraphSpec, hyperparameters: FittedSteadyStateHyperparameters) -> None:
+        super().__init__(spec, hyperparameters)
+        h = hyperparameters
+        missing = [name for name in ("hamiltonian", "solver") if getattr(h, name) is None]
+        if missing:
+            raise InvalidInput(f"{self.name} needs {', '.join(missing)}; give them, or labels that record them")
+        if len(self.voltages) > 1 and len(h.parameters) != 1:
+            raise InvalidInput(
+                f"voltages={list(self.voltages)}: numbers at several of them are those of a family; "
+                "give it one condition, the voltage that tells them apart: conditions: {voltage.0: [low, high]}"
+            )
+        if len(self.voltages) > 1:
+            values = [self._value(voltage) for voltage in self.voltages]
+            if values != sorted(set(values)):
+                raise InvalidInput(f"{h.parameters[0]} takes the values {values}; give each once, in ascending order")
+        points = [rough_nodes(self.potentials(v), self._solver["kT"], h.poles, h.energies) for v in self.voltages]
+        arrays = [torch.stack(each) for each in zip(*points, strict=True)]
+        self.poles, self.weights, self.energies = (nn.Parameter(torch.view_as_real(a).float()) for a in arrays[:3])
+        self.rates = nn.Parameter(arrays[3].float())
+        # weights of the voltages between which numbers are interpolated
+        self.register_buffer("shares", torch.eye(len(self.voltages))[0])
+
+    @classmethod
+    def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
+        """The electrons, leads and voltages that the labels record, where `values` are silent.
+
+        Raises
+        ------
+        InvalidInput
+            If they record none, or several that differ in more than the voltage.
+        """
+        given = {name: value for name, value in values.items() if value is not None and value != ()}
+        if {"hamiltonian", "solver", "voltages"} <= set(given):
+            return given
+        records = [_record(label) for label in labels]
+        voltages = {_voltage(label) for label in labels}
+        name = (given.get("parameters") or [""])[0]
+        ordered = sorted(voltages, key=lambda voltage: _named(voltage, name) if name else 0.0)
+        return {**one_record(records, cls.name), "voltages": tuple(ordered), **given}
+
+    @classmethod
+    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete hyperparameters by the symmetries that the Hamiltonian lacks."""
+        del system
+        return {"broken": tuple(sorted(broken)), **values}
+
+    @property
+    def _solver(self) -> dict[str, Any]:
+        assert self.hyperparameters.solver is not None
+        return self.hyperparameters.solver.arguments()
+
+    @property
+    def voltages(self) -> tuple[_Voltage, ...]:
+        """Voltages at which the numbers are fitted."""
+        return self.hyperparameters.voltages or (_as_voltage(self._solver["voltage"]),)
+
+    def potentials(self, voltage: _Voltage) -> list[float]:
+        """Chemical potentials of the leads at a voltage."""
+        given = voltage if isinstance(voltage, int | float) else list(voltage)
+        return lead_potentials(given, self._solver["mu"], len(self._solver["contacts"]))
+
+    def _value(self, voltage: _Voltage) -> float:
+        return _named(voltage, self.hyperparameters.parameters[0])
+
+    @property
+    def conservative(self) -> bool:
+        return False
+
+    @property
+    def symmetries(self) -> frozenset[str]:
+        """Rotation of all spins, where the Hamiltonian has it: leads and current break those of space and of time."""
+        assert self.hyperparameters.hamiltonian is not None
+        kept = hopping_symmetries(self.hyperparameters.hamiltonian) & {"spin_rotation"}
+        return kept - set(self.hyperparameters.broken)
+
+    @property
+    def receptive_radius(self) -> float:
+        """Infinite: electrons carry a torque through the whole system."""
+        return math.inf
+
+    def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Shares of the fitted voltages in the numbers of a member of a family; outside those of the nearest one."""
+        if not self.hyperparameters.parameters:
+            return {}
+        known = np.array([self._value(voltage) for voltage in self.voltages])
+        at = float(values[self.hyperparameters.parameters[0]])
+        return {"shares": torch.tensor([np.interp(at, known, line) for line in np.eye(len(known))])}
+
+    @property
+    def nodes(self) -> SteadyStateNodes:
+        """Energies and weights in double precision."""
+        complexes = (
+            torch.view_as_complex(each.detach().double()) for each in (self.poles, self.weights, self.energies)
+        )
+        shares = self.shares.double()
+        arrays = (torch.tensordot(shares.to(a), a, 1) for a in (*complexes, self.rates.detach().double()))
+        return SteadyStateNodes(*arrays)
+
+    def prepare(self, system: SpinSystem) -> LeadsOfSystem:
+        """Plans of the Green's functions of every part of a system."""
+        return LeadsOfSystem([self._contacts(part) for part in system.parts])
+
+    def _contacts(self, system: SpinSystem) -> SparseContacts:
+        h = self.hyperparameters
+        assert h.hamiltonian is not None
+        assert h.solver is not None
+        return h.solver.build(system, hamiltonian=h.hamiltonian.build(system), method="dense").green_functions
+
+    def dimensionless_energies(self, data: LeadsOfSystem, spins: Tensor) -> Tensor:
+        raise InvalidInput(f"{self.name} has no energy; its field is not a gradient")
+
+    @torch.no_grad()
+    def energies_and_fields(
+        self, data: LeadsOfSystem, spins: Tensor, *, create_graph: bool = False
+    ) -> tuple[Tensor | None, Tensor]:
+        """No energies, and fields (R, N, 3).
+
+        Raises
+        ------
+        InvalidInput
+            With `create_graph`: the weights are solved for, no gradient with respect to them is needed or given.
+        """
+        if create_graph:
+            raise InvalidInput(f"{self.name} has no gradient with respect to its weights: they are solved for")
+        if isinstance(spins, FakeTensor):
+            raise InvalidInput(f"the memory of {self.name} cannot be predicted: it depends on the cuts of the system")
+        given, nodes = spins.detach().reshape(-1, *spins.shape[-2:]), self.nodes
+        pieces = given.split([each.hamiltonian.system.n_sites for each in data.contacts], dim=1)
+        fields = [few_energies_fields(each, piece, nodes) for each, piece in zip(data.contacts, pieces, strict=True)]
+        return None, torch.cat(fields, 1).reshape(spins.shape)
+
+    @torch.no_grad()
+    def start_from(self, labels: LabelSet) -> None:
+        """Fit energies and weights at every voltage to the torques of some of its labels.
+
+        The strongest drive comes first; the others go on from the energies of the nearest one that is fitted.
+
+        Raises
+        ------
+        InvalidInput
+            If a voltage has no label with a torque, all systems are too large, or labels record other electrons.
+        """
+        self._require_same_electrons(labels)
+        contacts = {system: self._contacts(system) for system in labels.systems}
+        fits = [self._fit_at(voltage, labels, contacts) for voltage in self.voltages]
+        spreads = [max(self.potentials(v)) - min(self.potentials(v)) for v in self.voltages]
+        first = int(np.argmax(spreads))
+        found: dict[int, SteadyStateNodes] = {}
+        for k in sorted(range(len(fits)), key=lambda k: abs(k - first)):
+            near = k if not found else min(found, key=lambda j: abs(j - k))
+            start = fits[k].moved(found[near], fits[near]) if found else None
+            found[k], _ = fits[k].search(start)
+        for k, nodes in found.items():
+            for own, values in zip((self.poles, self.weights, self.energies), nodes[:3], strict=True):
+                own[k] = torch.view_as_real(values).to(own)
+            self.rates[k] = nodes.rates.to(self.rates)
+
+    def _fit_at(
+        self, voltage: _Voltage, labels: LabelSet, contacts: Mapping[SpinSystem, SparseContacts]
+    ) -> SteadyStateFit:
+        own = [k for k, label in enumerate(labels) if np.allclose(_shifts(_voltage(label)), _shifts(voltage))]
+        small = [k for k in own if contacts[labels[k].system].work <= _LARGEST]
+        if not small:
+            raise InvalidInput(
+                f"of {len(own)} labels at voltage {voltage} none is of a system that can be fitted to; "
+                "make some, of narrow ribbons"
+            )
+        work = float(np.mean([contacts[labels[k].system].work for k in small]))
+        count = int(np.clip(_WORK / (EVALUATIONS * work), _FEWEST, _MOST))
+        chosen = [small[k] for k in np.unique(np.linspace(0, len(small) - 1, count).round().astype(int))]
+        states = [DrivenLabel(contacts[labels[k].system], labels[k].spins, labels[k].torque) for k in chosen]
+        h = self.hyperparameters
+        return SteadyStateFit(states, self.potentials(voltage), self._solver["kT"], h.poles, h.energies)
+
+    def _require_same_electrons(self, labels: LabelSet) -> None:
+        """InvalidInput where labels record another Hamiltonian or other leads than those of the model."""
+        h = self.hyperparameters
+        assert h.hamiltonian is not None
+        assert h.solver is not None
+        require_same_hamiltonian(labels, h.hamiltonian)
+        own = _leads(h.solver.model_dump(mode="json"))
+        for label in labels:
+            solver = _record(label)["solver"]
+            recorded = _leads(DrivenSteadyState.recipe(solver, ("hamiltonian",)).model_dump(mode="json"))
+            if recorded != own:
+                raise InvalidInput(
+                    f"the model is of the leads {own}, a label of {recorded}; make a new model for these"
+                )
+
+
+def _record(label: Label) -> dict[str, Any]:
+    """Hamiltonian and leads that a label records, all but the voltage."""
+    solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+    if solver is None or hamiltonian is None or "contacts" not in solver:
+        raise InvalidInput("fitted_steady_state needs labels of electrons between leads; these do not record them")
+    return {"hamiltonian": hamiltonian, "solver": _leads(solver)}
+
+
+def _leads(solver: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `solver` of a label without what may differ among labels of one model."""
+    return {name: value for name, value in solver.items() if name not in ("voltage", "tolerance", "method")}
+
+
+def _voltage(label: Label) -> _Voltage:
+    return _as_voltage(label.provenance["solver"]["voltage"])
+
+
+def _as_voltage(value: Any) -> _Voltage:
+    return float(value) if isinstance(value, int | float) else tuple(float(each) for each in value)
+
+
+def _shifts(voltage: _Voltage) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.atleast_1d(np.asarray(voltage, dtype=np.float64))
+
+
+def _named(voltage: _Voltage, name: str) -> float:
+    """The number that a parameter, ``voltage`` or ``voltage.k``, has at a voltage."""
+    *_, last = name.split(".")
+    if (
+        name.split(".")[-2:-1] == ["voltage"]
+        and isinstance(voltage, tuple)
+        and last.isdigit()
+        and int(last) < len(voltage)
+    ):
+        return voltage[int(last)]
+    if last == "voltage" and isinstance(voltage, float):
+        return voltage
+    raise InvalidInput(f"{name} is no voltage of {voltage}; name voltage, or voltage.0 for the first of several leads")
