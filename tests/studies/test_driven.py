@@ -104,7 +104,11 @@ def _driven() -> dict[str, Any]:
     for name, seed in (("labels", 1), ("held_out", 2)):
         samplers = [{"kind": "boundary", "count": 2}]
         study[name] |= {"systems": [small], "family": {"points": points}, "samplers": samplers, "seed": seed}
-    family = {"name": "family", "cutoff": 1.5, "hyperparameters": dict(study["model"]["hyperparameters"])}
+    family = {
+        "name": "family",
+        "cutoff": 1.5,
+        "hyperparameters": dict(study["rivals"]["network"]["model"]["hyperparameters"]),
+    }
     family["hyperparameters"]["hyperparameters"] = head
     energy = {**family, "hyperparameters": {**family["hyperparameters"], "hyperparameters": {**head, "head": "energy"}}}
     run = {**study["runs"]["exact_08"], "system": small, "n_steps": 4, "save_every": 1, "dt": 1.0}

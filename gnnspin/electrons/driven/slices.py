@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -96,28 +97,36 @@ class SliceRecursion:
         device: torch.device | str = "cpu",
     ) -> None:
         self.n_orbitals = matrix.shape[0] // 2
-        levels = _levels(matrix, root, joined)
-        rows = [np.flatnonzero(np.repeat(levels == k, 2)) for k in range(levels.max() + 1)]
-        place = np.zeros(matrix.shape[0], dtype=np.int64)
-        for own in rows:
-            place[own] = np.arange(len(own))
-        dense = [matrix[own][:, own].toarray() for own in rows]
-        self._slices = [
+        self._matrix, self._joined, self._device = matrix, list(joined), device
+        self._levels = _levels(matrix, root, joined)
+        self._rows = [np.flatnonzero(np.repeat(self._levels == k, 2)) for k in range(self._levels.max() + 1)]
+        self._place = np.zeros(matrix.shape[0], dtype=np.int64)
+        for own in self._rows:
+            self._place[own] = np.arange(len(own))
+        self._root = torch.from_numpy(self._place[root]).to(device)
+        self.work = sum((_INVERSE_WORK + 2.0) * float(len(own)) ** 3 for own in self._rows)
+        self.entries = 3 * sum(len(own) ** 2 for own in self._rows) + matrix.shape[0] * len(root)
+
+    @cached_property
+    def _slices(self) -> list[_Slice]:
+        """Made when they are needed: dense blocks, which of a bad root are the whole matrix."""
+        return [
             _Slice(
-                torch.from_numpy(own[::2] // 2).to(device),
-                torch.from_numpy(-block.astype(np.complex128)).to(device),
+                torch.from_numpy(own[::2] // 2).to(self._device),
+                torch.from_numpy(-self._matrix[own][:, own].toarray().astype(np.complex128)).to(self._device),
                 {
-                    number: torch.from_numpy(place[members]).to(device)
-                    for number, members in enumerate(joined)
-                    if levels[members[0] // 2] == k
+                    number: torch.from_numpy(self._place[members]).to(self._device)
+                    for number, members in enumerate(self._joined)
+                    if self._levels[members[0] // 2] == k
                 },
             )
-            for k, (own, block) in enumerate(zip(rows, dense, strict=True))
+            for k, own in enumerate(self._rows)
         ]
-        self._couplings = [_coupling(matrix[own][:, following].toarray(), device) for own, following in pairwise(rows)]
-        self._root = torch.from_numpy(place[root]).to(device)
-        self.work = sum((_INVERSE_WORK + 2.0) * float(len(own)) ** 3 for own in rows)
-        self.entries = 3 * sum(len(own) ** 2 for own in rows) + matrix.shape[0] * len(root)
+
+    @cached_property
+    def _couplings(self) -> list[_Coupling]:
+        pairs = pairwise(self._rows)
+        return [_coupling(self._matrix[own][:, following].toarray(), self._device) for own, following in pairs]
 
     def diagonal_blocks(self, shifts: Tensor, exchange: Tensor, self_energies: Sequence[Tensor] = ()) -> Tensor:
         """Diagonal 2x2 blocks of G (B, M, 2, 2) at z (B,) for X (B, M, 2, 2), in the precision of the arguments.

@@ -383,4 +383,7 @@ class Family(SpinModel):
 def _architecture(spec: GraphSpec, h: FamilyHyperparameters) -> SpinModel:
     if issubclass(architecture(h.model), Family):
         raise InvalidInput("a family of families; name the architecture of the members as `model`")
-    return build(h.model, spec, **h.hyperparameters)
+    values = dict(h.hyperparameters)
+    if "parameters" in architecture(h.model).Hyperparameters.model_fields:
+        values["parameters"] = tuple(h.conditions)
+    return build(h.model, spec, **values)
