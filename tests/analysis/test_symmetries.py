@@ -30,6 +30,18 @@ HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"hamiltonian": {"J": 2.0}, "kT": 0.1, "mu": -1.0},
         {"hamiltonian": {"J": 2.0}, "kT": 0.1, "filling": 0.3},
     ],
+    "fitted_steady_state": [
+        {
+            "hamiltonian": {"J": 2.0},
+            "solver": {
+                "kind": "driven_steady_state",
+                "contacts": ["left", "right"],
+                "voltage": 0.5,
+                "kT": 0.1,
+                "mu": -1,
+            },
+        }
+    ],
     "pyg": [
         {
             "network": "torch_geometric.nn.GAT",

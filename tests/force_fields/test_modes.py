@@ -25,6 +25,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "convolutional": {"channels": 3},
     "equivariant_tensor_network": {"layers": 1, "channels": 2, "max_degree": 1, "hidden": 8},
     "fitted_poles": {"hamiltonian": {"J": 2.0}, "kT": 0.1, "filling": 0.3},
+    "fitted_steady_state": {
+        "hamiltonian": {"J": 2.0},
+        "solver": {"kind": "driven_steady_state", "contacts": [[0], [12]], "voltage": 0.5, "kT": 0.1, "mu": -1.0},
+    },
     "gatv2": {"channels": 3, "heads": 2},
     "pyg": {
         "network": "torch_geometric.nn.GAT",

@@ -27,7 +27,9 @@ def built(name: str, **options: object) -> gs.models.SpinModel:
         reads = {"x": "x", "edge_index": "edge_index"}
         small |= {"network": "torch_geometric.nn.GCN", "arguments": arguments, "reads": reads}  # type: ignore[dict-item]
     if "hamiltonian" in known:
-        small |= {"hamiltonian": {"J": 2.0}, "kT": 0.1, "mu": -1.0}  # type: ignore[dict-item]
+        small |= {"hamiltonian": {"J": 2.0}}  # type: ignore[dict-item]
+        leads = {"kind": "driven_steady_state", "contacts": [[0], [12]], "voltage": 0.5, "kT": 0.1, "mu": -1.0}
+        small |= {"solver": leads} if "solver" in known else {"kT": 0.1, "mu": -1.0}  # type: ignore[dict-item]
     small = kind.for_system(SYSTEM, small) if name != "behler_parrinello" else small | {"hidden": (8,)}
     torch.manual_seed(0)
     model = kind(gs.graphs.GraphSpec.for_system(SYSTEM, 1.5), kind.Hyperparameters(**small), **options)

@@ -53,9 +53,10 @@ class SteadyStateNodes(NamedTuple):
 def rough_nodes(potentials: Sequence[float], kT: float, n_poles: int, n_energies: int) -> SteadyStateNodes:
     """Nodes before any state is known: poles that stand for a Fermi function, and sums of a few even steps in windows.
 
-    The reference of the windows is the mean of the potentials, so that at zero voltage nothing is injected.
+    The reference of the windows is the potential closest to the mean of all: leads of this one inject nothing.
     """
-    middle = sum(potentials) / len(potentials)
+    mean = sum(potentials) / len(potentials)
+    middle = min(potentials, key=lambda potential: abs(potential - mean))
     occupation = unfitted_occupation(n_poles, kT)
     ends = torch.tensor(potentials, dtype=torch.float64)[:, None] - middle
     shares = (torch.arange(n_energies, dtype=torch.float64) + 0.5) / n_energies

@@ -1,0 +1,132 @@
+"""Fitted steady states: what labels have to record, families of voltages, unions, files and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gnnspin as gs
+from gnnspin.core import ExtrapolationWarning, InvalidInput, random_spins
+from gnnspin.datasets import Label, LabelStore
+from gnnspin.electrons import DrivenSteadyState, ExactDiagonalization, SDHamiltonian
+from gnnspin.training import TrainingConfig, evaluate, fit
+from gnnspin.training.job import ModelConfig
+
+RIBBON = gs.systems.square(8, 3, pbc=(False, True))
+LEADS: dict[str, Any] = {"contacts": ("left", "right", "all"), "gamma": (2.0, 2.0, 0.1), "kT": 0.05, "mu": -2.0}
+FAMILY = {"voltage.0": (0.1, 0.3)}
+
+
+def driven(shift: float, system: gs.SpinSystem = RIBBON, **options: Any) -> DrivenSteadyState:
+    return DrivenSteadyState(SDHamiltonian(system, J=2.0), **{**LEADS, "voltage": (shift, -shift, 0.0), **options})
+
+
+def record(source: Any) -> dict[str, Any]:
+    solver = source.specification()
+    solver.pop("hamiltonian")
+    return {"hamiltonian": source.hamiltonian.specification(), "solver": solver}
+
+
+def labels(path: Path, sources: list[Any], count: int = 8, seed: int = 0) -> LabelStore:
+    store = LabelStore.create(path)
+    for k in range(count):
+        for source in sources:
+            spins = random_spins(source.system.n_sites, seed=100 * seed + k)
+            store.append(Label(source.system, spins, source.field(spins), provenance=record(source)))
+    return store
+
+
+def fitted(
+    tmp_path: Path, sources: list[Any], conditions: dict[str, Any] | None = None, **values: Any
+) -> gs.ForceField:
+    train = labels(tmp_path / "train.h5", sources)
+    config = ModelConfig(name="fitted_steady_state", cutoff=1.0, conditions=conditions, hyperparameters=values)
+    model = config.build(RIBBON, train)
+    return fit(model, train, train, TrainingConfig(), directory=tmp_path / "fit", progress=False).force_field
+
+
+def test_learned_from_few_labels_it_is_good_on_others(tmp_path: Path) -> None:
+    """Torques of other states, and of a longer ribbon, within some per cent; after storing, too."""
+    field = fitted(tmp_path, [driven(0.3)])
+    found = evaluate(field, labels(tmp_path / "test.h5", [driven(0.3)], seed=1))
+    assert found.torque_rmse < 0.03 * found.torque_rms
+    longer = gs.systems.square(12, 3, pbc=(False, True))
+    field.save(tmp_path / "model.safetensors")
+    moved, exact = gs.load(tmp_path / "model.safetensors", longer), driven(0.3, longer)
+    spins = random_spins(36, replicas=(2,), seed=3)
+    wrong = moved.torque(spins) - exact.torque(spins)
+    assert float(wrong.square().mean() / exact.torque(spins).square().mean()) < 0.03**2
+    assert not moved.has_energy
+    with pytest.raises(InvalidInput, match="not a gradient"):
+        moved.energy(spins)
+
+
+def test_members_of_a_family_of_voltages(tmp_path: Path) -> None:
+    """Good at the voltages of the labels and between them; outside a warning, and the nearest of them."""
+    family = fitted(tmp_path, [driven(0.1), driven(0.2), driven(0.3)], FAMILY)
+    for shift, bound in ((0.1, 0.03), (0.2, 0.03), (0.3, 0.03), (0.15, 0.08), (0.25, 0.08)):
+        exact = driven(shift)
+        spins = random_spins(24, replicas=(4,), seed=7)
+        wrong = family.at(**{"voltage.0": shift}).torque(spins) - exact.torque(spins)
+        assert float(wrong.square().mean() / exact.torque(spins).square().mean()) < bound**2, shift
+    with pytest.warns(ExtrapolationWarning, match=r"voltage.0=0.5"):
+        far = family.at(**{"voltage.0": 0.5})
+    assert torch.equal(far.field(spins), family.at(**{"voltage.0": 0.3}).field(spins))
+    family.save(tmp_path / "family.safetensors")
+    member = gs.load(tmp_path / "family.safetensors", RIBBON, at={"voltage.0": 0.1})
+    member.save(tmp_path / "member.safetensors")
+    again = gs.load(tmp_path / "member.safetensors", RIBBON)
+    assert torch.equal(again.field(spins), family.at(**{"voltage.0": 0.1}).field(spins))
+
+
+def test_parts_of_a_union_are_solved_by_themselves() -> None:
+    other = gs.systems.square(6, 4, pbc=(False, True))
+    values = {"hamiltonian": {"J": 2.0}, "solver": record(driven(0.3))["solver"]}
+    model = gs.models.for_system("fitted_steady_state", RIBBON, cutoff=1.0, **values)
+    spins = random_spins(48, replicas=(2,), seed=5)
+    whole = gs.ForceField(model, gs.systems.union([RIBBON, other])).field(spins)
+    single = [gs.ForceField(model, RIBBON).field(spins[:, :24]), gs.ForceField(model, other).field(spins[:, 24:])]
+    assert torch.allclose(whole, torch.cat(single, 1), atol=1e-6)
+
+
+def test_labels_that_do_not_say_enough_are_refused(tmp_path: Path) -> None:
+    config = ModelConfig(name="fitted_steady_state", cutoff=1.0)
+    equilibrium = ExactDiagonalization(SDHamiltonian(RIBBON, J=2.0), 0.1, mu=-1.0)
+    with pytest.raises(InvalidInput, match="between leads"):
+        config.build(RIBBON, labels(tmp_path / "a.h5", [equilibrium], 1))
+    with pytest.raises(InvalidInput, match="conditions"):
+        config.build(RIBBON, labels(tmp_path / "b.h5", [driven(0.1), driven(0.2)], 1))
+    with pytest.raises(InvalidInput, match="2 different"):
+        config.build(RIBBON, labels(tmp_path / "c.h5", [driven(0.1), driven(0.1, mu=-1.0)], 1))
+    with pytest.raises(InvalidInput, match="needs hamiltonian, solver"):
+        config.build(RIBBON)
+    wrong = ModelConfig(name="fitted_steady_state", cutoff=1.0, conditions={"mu": (-2.0, -1.0)})
+    several = labels(tmp_path / "d.h5", [driven(0.1), driven(0.1, mu=-1.0)], 1)
+    with pytest.raises(InvalidInput, match="no voltage"):
+        wrong.build(RIBBON, several)
+
+
+def test_a_training_goes_on_with_labels_of_the_same_leads_alone(tmp_path: Path) -> None:
+    """Other leads, another Hamiltonian, or a voltage without labels, are refused by name."""
+    model = fitted(tmp_path, [driven(0.3)]).model
+    for name, source, text in (
+        ("leads", driven(0.3, gamma=(1.0, 1.0, 0.1)), "leads"),
+        ("mu", driven(0.3, mu=-1.0), "leads"),
+        ("voltage", driven(0.2), "voltage"),
+        ("J", DrivenSteadyState(SDHamiltonian(RIBBON, J=1.0), **LEADS, voltage=(0.3, -0.3, 0.0)), "the model is of"),
+    ):
+        other = labels(tmp_path / f"{name}.h5", [source], 2)
+        with pytest.raises(InvalidInput, match=text):
+            fit(model, other, other, directory=tmp_path / name, trained=True, progress=False)
+
+
+def test_nothing_is_left_to_train() -> None:
+    values = {"hamiltonian": {"J": 2.0}, "solver": record(driven(0.3))["solver"]}
+    model = gs.models.for_system("fitted_steady_state", RIBBON, cutoff=1.0, **values)
+    with pytest.raises(InvalidInput, match="solved for"):
+        model.fields(model.prepare(RIBBON), random_spins(24, replicas=(1,), seed=0), create_graph=True)
+    with pytest.raises(InvalidInput, match="voltages"):
+        gs.models.for_system("fitted_steady_state", RIBBON, cutoff=1.0, **values, voltages=[(0.1, 0, 0), (0.2, 0, 0)])
