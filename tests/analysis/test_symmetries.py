@@ -35,7 +35,7 @@ HYPERPARAMETERS: dict[str, list[dict[str, Any]]] = {
             "hamiltonian": {"J": 2.0},
             "solver": {
                 "kind": "driven_steady_state",
-                "contacts": ["left", "right"],
+                "contacts": [[0], [12]],
                 "voltage": 0.5,
                 "kT": 0.1,
                 "mu": -1,

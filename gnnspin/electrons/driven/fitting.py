@@ -190,7 +190,7 @@ class SteadyStateFit:
             [state.columns(np.concatenate([poles, poles + step]), moved) for state in self._states], 1
         )
         here, pole_slopes = found[: 2 * n], (found[2 * n : 4 * n] - found[: 2 * n]) / step
-        windows = found[4 * n :].reshape(len(energies), 3, m, -1)
+        windows = found[4 * n :].reshape(len(energies), 3, m, found.shape[1])
         columns = np.concatenate([here, *windows[:, 0]])
         weights, basis = _least_squares(columns, self._target)
         real, imaginary = weights[: 2 * n : 2, None], weights[1 : 2 * n : 2, None]

