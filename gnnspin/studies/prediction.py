@@ -70,8 +70,10 @@ def _learning(study: Study, folder: Path, model: Path, clock: _Clock) -> dict[st
     for each in [*by_round, *(one for one in compared_trainings(study) if one not in by_round)]:
         if not (folder / each.folder / model.name).exists():
             snapshots = sum(plan.n_snapshots for plan in plans[: each.rounds + 1]) * (1 - study.validation)
-            fields = each.training.max_epochs * snapshots * FIELDS_PER_TRAINING_STEP
-            seconds[each.name] = fields * clock.untrained(each.of, each.model, plans[0].systems[0])
+            system = plans[0].systems[0]
+            epochs = 1 if each.model.build(system).solved else each.training.max_epochs
+            fields = epochs * snapshots * FIELDS_PER_TRAINING_STEP
+            seconds[each.name] = fields * clock.untrained(each.of, each.model, system)
     return seconds
 
 

@@ -30,11 +30,13 @@ ComplexArray = NDArray[np.complex128]
 
 #: Grid: heights of the poles in units of the hopping, their distances from mu in units of these heights (or of the
 #: least of these distances), energies in the window in units of its width, and their heights in units of the hopping.
-_HEIGHTS = np.geomspace(0.03, 8.0, 9)
+_HEIGHTS = np.geomspace(0.03, 4.0, 8)
 _SHIFTS = (-1.5, -0.8, -0.3, 0.0, 0.3, 0.8, 1.5)
 _LEAST_SHIFT = 0.3
 _PLACES = np.linspace(-0.2, 1.2, 11)
 _SMEARED = (0.0, 0.03, 0.08, 0.2, 0.5)
+#: How far beyond a window its energies may move, in units of its width.
+_MARGIN = 0.5
 #: Random selections from which the exchange starts, and the gain for which two energies are exchanged.
 _STARTS, _GAIN = 4, 1e-3
 #: Energies on the grid, and evaluations of the search, for each state.
@@ -46,8 +48,9 @@ _RANK = 1e-6
 #: States of less than this part of the mean square torque count by this part, not by their own.
 _CALM = 0.01
 #: Least and greatest height of a pole in units of the hopping, and its farthest place in units of its height, so that
-#: none comes near a band in which the states of the fit happen to have no level.
-_HEIGHT_RANGE, _FARTHEST = (1e-3, 50.0), 20.0
+#: none comes near a band in which the states of the fit happen to have no level. Far poles act on torques in third
+#: order alone, with large weights: higher ones would lose single precision.
+_HEIGHT_RANGE, _FARTHEST = (1e-3, 8.0), 20.0
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,11 @@ class SteadyStateFit:
 
     def _bounds(self) -> tuple[FloatArray, FloatArray]:
         n, m, (least, greatest) = self._n_poles, self._n_energies, np.log(_HEIGHT_RANGE)
-        low = [np.repeat([-_FARTHEST, least], n), *[np.repeat([-np.inf, self._lowest], m)] * len(self._leads)]
-        high = [np.repeat([_FARTHEST, greatest], n), *[np.full(2 * m, np.inf)] * len(self._leads)]
+        low, high = [np.repeat([-_FARTHEST, least], n)], [np.repeat([_FARTHEST, greatest], n)]
+        for start, end in (self._windows[lead] for lead in self._leads):
+            margin = _MARGIN * (end - start)
+            low.append(np.repeat([start - margin, self._lowest], m))
+            high.append(np.repeat([end + margin, self._lowest + max(_SMEARED[-1], end - start)], m))
         return np.concatenate(low), np.concatenate(high)
 
     def _nodes(self, parameters: FloatArray) -> SteadyStateNodes:
