@@ -21,6 +21,9 @@ from gnnspin.electrons.density import density_and_spin
 from gnnspin.electrons.driven.sparse_contacts import SparseContacts
 from gnnspin.electrons.poles.fitting import unfitted_occupation
 
+#: Temperature that rough nodes stand for where the leads are colder, in units of the hopping.
+_COLDEST = 1e-3
+
 
 class SteadyStateNodes(NamedTuple):
     """Energies at which Green's functions of a system with P leads are taken, and their weights.
@@ -57,7 +60,7 @@ def rough_nodes(potentials: Sequence[float], kT: float, n_poles: int, n_energies
     """
     mean = sum(potentials) / len(potentials)
     middle = min(potentials, key=lambda potential: abs(potential - mean))
-    occupation = unfitted_occupation(n_poles, kT)
+    occupation = unfitted_occupation(n_poles, max(kT, _COLDEST))
     ends = torch.tensor(potentials, dtype=torch.float64)[:, None] - middle
     shares = (torch.arange(n_energies, dtype=torch.float64) + 0.5) / n_energies
     energies = torch.complex(middle + ends * shares, torch.full((len(potentials), n_energies), kT).double())

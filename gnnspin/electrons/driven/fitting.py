@@ -47,6 +47,8 @@ _DIFFERENCE = 1e-5
 _RANK = 1e-6
 #: States of less than this part of the mean square torque count by this part, not by their own.
 _CALM = 0.01
+#: Torque per spin that is rounding alone, in units of the hopping.
+_NO_TORQUE = 1e-7
 #: Least and greatest height of a pole in units of the hopping, and its farthest place in units of its height, so that
 #: none comes near a band in which the states of the fit happen to have no level. Far poles act on torques in third
 #: order alone, with large weights: higher ones would lose single precision.
@@ -94,10 +96,16 @@ class SteadyStateFit:
         self, labels: Sequence[DrivenLabel], potentials: Sequence[float], kT: float, n_poles: int, n_energies: int
     ) -> None:
         sizes = np.array([float(label.torque.double().square().sum()) for label in labels])
-        if not sizes.size or sizes.mean() == 0:
-            raise InvalidInput(f"the {sizes.size} states have no torque to fit energies to; add perturbed spins")
+        if not sizes.size or np.sqrt(sizes.max()) <= _NO_TORQUE * max(len(label.spins) for label in labels):
+            raise InvalidInput(
+                f"the {sizes.size} states between leads at {list(potentials)} have no torque to fit energies to; add "
+                "perturbed spins"
+            )
         scales = np.sqrt(np.maximum(sizes, _CALM * sizes.mean()) * len(sizes))
-        self._states = [_State(label, scale) for label, scale in zip(labels, scales, strict=True)]
+        together: dict[SparseContacts, list[int]] = {}
+        for k, label in enumerate(labels):
+            together.setdefault(label.contacts, []).append(k)
+        self._states = [_States([labels[k] for k in members], scales[members]) for members in together.values()]
         self._target = np.concatenate([state.target for state in self._states])
         contacts, self._potentials = labels[0].contacts, list(potentials)
         self._reference = reference_potentials(contacts, self._potentials)
@@ -109,14 +117,10 @@ class SteadyStateFit:
         self._lowest = 0.0 if width > 0 else max(kT, 1e-3)
         self._n_poles, self._n_energies = n_poles, n_energies
 
-    def search(self, start: SteadyStateNodes | None = None) -> tuple[SteadyStateNodes, float]:
-        """Energies with their weights, and the root-mean-square error of the torque over the torque.
-
-        `start` are the energies of other potentials, moved with these, from which to go on in place of the grid.
-        """
-        first = self._from_grid() if start is None else self._parameters(start)
+    def search(self) -> tuple[SteadyStateNodes, float]:
+        """Energies with their weights, and the root-mean-square error of the torque over the torque."""
         low, high = self._bounds()
-        inside = np.clip(first, low + 1e-9, high - 1e-9)
+        inside = np.clip(self._from_grid(), low + 1e-9, high - 1e-9)
         known: dict[bytes, tuple[FloatArray, FloatArray]] = {}
 
         def both(parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -135,20 +139,6 @@ class SteadyStateFit:
         best = least_squares(rest, inside, slope, (low, high), x_scale="jac", ftol=1e-4, max_nfev=_SEARCH)
         return self._nodes(best.x), float(np.sqrt(2 * best.cost))
 
-    def moved(self, nodes: SteadyStateNodes, other: SteadyStateFit) -> SteadyStateNodes | None:
-        """The nodes that another fit found, with the energies in its windows moved to the windows of this one.
-
-        None if other leads inject electrons there.
-        """
-        if other._leads != self._leads:
-            return None
-        energies = nodes.energies.clone()
-        for lead in self._leads:
-            (low, high), (old_low, old_high) = self._windows[lead], other._windows[lead]
-            places = (nodes.energies[lead].real - old_low) / (old_high - old_low)
-            energies[lead] = torch.complex(low + places * (high - low), nodes.energies[lead].imag)
-        return nodes._replace(energies=energies)
-
     def _split(self, parameters: FloatArray) -> tuple[ComplexArray, dict[int, ComplexArray]]:
         """Poles and the energies of every driven lead of places over heights, log heights, real and imaginary parts."""
         n, m = self._n_poles, self._n_energies
@@ -156,11 +146,6 @@ class SteadyStateFit:
         energies = {lead: each[0] + 1j * each[1] for lead, each in zip(self._leads, windows, strict=True)}
         heights = np.exp(parameters[n : 2 * n])
         return self._middle + heights * (parameters[:n] + 1j), energies
-
-    def _parameters(self, nodes: SteadyStateNodes) -> FloatArray:
-        poles, energies = nodes.poles.numpy(), nodes.energies.numpy()
-        windows = [np.concatenate([energies[lead].real, energies[lead].imag]) for lead in self._leads]
-        return np.concatenate([self._pole_parameters(poles), *windows])
 
     def _pole_parameters(self, poles: ComplexArray) -> FloatArray:
         return np.concatenate([(poles.real - self._middle) / poles.imag, np.log(poles.imag)])
@@ -218,11 +203,11 @@ class SteadyStateFit:
         columns = np.concatenate([state.columns(poles, grids) for state in self._states], 1)
         columns /= np.maximum(np.linalg.norm(columns, axis=1), 1e-300)[:, None]
         products, overlaps = columns @ columns.T, columns @ self._target
-        groups, pools = [[2 * k, 2 * k + 1] for k in range(len(poles))], [range(len(poles))] * self._n_poles
+        groups, pools = [[2 * k, 2 * k + 1] for k in range(len(poles))], [(range(len(poles)), self._n_poles)]
         for lead in self._leads:
             first = len(groups)
             groups += [[len(poles) + first + k] for k in range(len(grids[lead]))]
-            pools += [range(first, len(groups))] * self._n_energies
+            pools.append((range(first, len(groups)), self._n_energies))
         chosen = _exchanged(products, overlaps, float(self._target @ self._target), groups, pools)
         n, m = self._n_poles, self._n_energies
         points = np.concatenate([poles, *grids.values()])[chosen]
@@ -235,28 +220,32 @@ class SteadyStateFit:
         return np.array([low + s * (high - low) + 1j * h for h in heights for s in _PLACES])
 
 
-class _State:
-    """A label with its exchange blocks, and the torques of single Green's functions."""
+class _States:
+    """Labels of one system with their exchange blocks, and the torques of single Green's functions in all of them."""
 
-    def __init__(self, label: DrivenLabel, scale: float) -> None:
-        self._contacts, self._scale = label.contacts, scale
-        self._spins = label.spins.double()
-        self._exchange = label.contacts.exchange(self._spins[None])
-        self.target: FloatArray = label.torque.double().flatten().numpy() / scale
+    def __init__(self, labels: Sequence[DrivenLabel], scales: FloatArray) -> None:
+        self._contacts, self._scales = labels[0].contacts, torch.from_numpy(scales)[:, None, None]
+        self._spins = torch.stack([label.spins.double() for label in labels])
+        self._exchange = self._contacts.exchange(self._spins)
+        torques = torch.stack([label.torque.double() for label in labels])
+        self.target: FloatArray = (torques / self._scales).flatten().numpy()
 
     def columns(self, poles: ComplexArray, energies: dict[int, ComplexArray]) -> FloatArray:
-        """Torques (2 n + m ..., 3 N) of the Hermitian parts of G and i G, and of the electrons injected."""
-        green = self._contacts.green(self._repeated(len(poles)), torch.from_numpy(poles))
+        """Torques (2 n + m ..., S 3 N) of the Hermitian parts of G and i G, and of the electrons injected."""
+        green = self._contacts.green(*self._at(poles)).unflatten(0, (-1, len(self._spins)))
         parts = torch.stack([(each + each.mH) / 2 for each in (green, 1j * green)], 1).flatten(0, 1)
         found = [parts]
         for lead, each in energies.items():
-            found.append(self._contacts.injected(lead, self._repeated(len(each)), torch.from_numpy(each))[0])
+            found.append(self._contacts.injected(lead, *self._at(each))[0].unflatten(0, (-1, len(self._spins))))
         fields = field_of(self._contacts, torch.cat(found))
-        torques: FloatArray = torch.linalg.cross(self._spins.expand_as(fields), fields).flatten(1).numpy()
-        return torques / self._scale
+        torques = torch.linalg.cross(self._spins.expand_as(fields), fields) / self._scales
+        columns: FloatArray = torques.flatten(1).numpy()
+        return columns
 
-    def _repeated(self, count: int) -> Tensor:
-        return self._exchange.expand(count, -1, -1, -1)
+    def _at(self, points: ComplexArray) -> tuple[Tensor, Tensor]:
+        """Exchange blocks and energies (n S, ...) of every state at every point, point by point."""
+        count = len(self._spins)
+        return self._exchange.repeat(len(points), 1, 1, 1), torch.from_numpy(points).repeat_interleave(count)
 
 
 def _parts(points: ComplexArray) -> tuple[FloatArray, FloatArray]:
@@ -272,9 +261,9 @@ def _least_squares(columns: FloatArray, target: FloatArray) -> tuple[FloatArray,
 
 
 def _exchanged(
-    products: FloatArray, overlaps: FloatArray, size: float, groups: list[list[int]], pools: list[range]
+    products: FloatArray, overlaps: FloatArray, size: float, groups: list[list[int]], pools: list[tuple[range, int]]
 ) -> list[int]:
-    """Members of pools, one of each, whose columns together leave least of a target of a squared size."""
+    """So many members of each pool whose columns together leave least of a target of a squared size."""
 
     def rest(chosen: Sequence[int]) -> float:
         if len(set(chosen)) < len(chosen):
@@ -283,14 +272,14 @@ def _exchanged(
         form = products[np.ix_(rows, rows)] + 1e-9 * np.eye(len(rows))
         return size - float(overlaps[rows] @ np.linalg.solve(form, overlaps[rows]))
 
-    found = []
+    found, places = [], [pool for pool, count in pools for _ in range(count)]
     for seed in range(_STARTS):
         random = np.random.default_rng(seed)
-        chosen = [int(random.choice(pool)) for pool in pools]
+        chosen = [int(k) for pool, count in pools for k in random.choice(pool, count, replace=False)]
         left, before = rest(chosen), np.inf
         while left < (1 - _GAIN) * before:
             before = left
-            for place, pool in enumerate(pools):
+            for place, pool in enumerate(places):
                 tries = [[*chosen[:place], member, *chosen[place + 1 :]] for member in pool]
                 values = [rest(each) for each in tries]
                 left, chosen = min(values), tries[int(np.argmin(values))]

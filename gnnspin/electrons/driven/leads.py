@@ -40,6 +40,11 @@ class Lead(Described, family="lead", group="gnnspin.leads"):
     def attach(self, contact: Tensor) -> AttachedLead:
         """Bind to a contact whose one-body block is `contact` (c, c), Hermitian, complex128."""
 
+    @property
+    def spin_independent(self) -> bool:
+        """Whether the lead is alike for all spin directions. Default: not known to be."""
+        return False
+
     @classmethod
     def check(cls, recipe: Recipe) -> None:
         """Build the lead: it needs nothing but its arguments."""
@@ -81,6 +86,11 @@ class SemiInfiniteLead(Lead, kind="semi_infinite"):
                 raise InvalidInput(f"{name}={value} of the lead must be finite")
         if self.t == 0:
             raise InvalidInput("t=0 leaves the lead without a band; give a hopping between its layers")
+
+    @property
+    def spin_independent(self) -> bool:
+        """True: the lead continues the contact without its spins."""
+        return True
 
     def attach(self, contact: Tensor) -> AttachedLead:
         levels, modes = torch.linalg.eigh(contact)
@@ -158,6 +168,11 @@ class PeriodicLead(Lead, kind="periodic"):
         if not self.broadening > 0:
             raise InvalidInput(f"broadening={broadening} must be positive, 1e-9 say")
 
+    @property
+    def spin_independent(self) -> bool:
+        """Whether all matrices are multiples of 1 in spin space."""
+        return all(_alike(matrix) for matrix in self._matrices())
+
     def attach(self, contact: Tensor) -> AttachedLead:
         if len(self.coupling) != len(contact):
             raise InvalidInput(f"coupling of a lead has {len(self.coupling)} rows; the contact has {len(contact)}")
@@ -188,6 +203,14 @@ class _DecimatedLead(AttachedLead):
     @property
     def coupling_norm(self) -> float:
         return float(torch.linalg.matrix_norm(self.coupling, 2))
+
+
+def _alike(matrix: NDArray[np.complex128]) -> bool:
+    """Whether a matrix in spin-orbitals, rows 2 m + a, is a multiple of 1 in its spin indices."""
+    if matrix.shape[0] % 2 or matrix.shape[1] % 2:
+        return False
+    up, down = matrix[::2, ::2], matrix[1::2, 1::2]
+    return bool(np.allclose(up, down) and np.allclose(matrix[::2, 1::2], 0) and np.allclose(matrix[1::2, ::2], 0))
 
 
 def surface_green_function(energies: Tensor, cell: Tensor, hopping: Tensor) -> Tensor:

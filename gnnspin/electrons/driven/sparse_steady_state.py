@@ -185,8 +185,9 @@ class SparseSteadyState:
         weights = (steps * self._excess(lead, energies) / (2 * math.pi)).to(torch.complex128)
         replica = torch.arange(len(exchange), device=self.device).repeat_interleave(len(energies))
         found = self._injected(lead, exchange[replica], energies.repeat(len(exchange)))
-        weighted = weights[:, None] * found.unflatten(0, (len(exchange), -1))
-        parts = torch.stack([weighted[:, k::4].sum(1) for k in range(4)])
+        by_energy = found.unflatten(0, (len(exchange), -1))
+        quarters = [(weights[k::4], by_energy[:, k::4]) for k in range(4)]
+        parts = torch.stack([torch.einsum("e,rex->rx", some, values.to(some)) for some, values in quarters])
         return parts.sum(0), _rule_error(parts)
 
     def _injected(self, lead: int, exchange: Tensor, energies: Tensor) -> Tensor:

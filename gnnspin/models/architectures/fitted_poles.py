@@ -25,6 +25,7 @@ from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SYMMETRIES, SpinModel
 from gnnspin.models.blocks.known_electrons import (
     HamiltonianInFull,
+    electron_records,
     hopping_symmetries,
     one_record,
     require_same_hamiltonian,
@@ -300,8 +301,8 @@ class FittedPoles(SpinModel):
 def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
     """Hamiltonian, kT and mu or filling that all labels record."""
     found = []
-    for label in labels:
-        solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
+    for record in electron_records(labels):
+        solver, hamiltonian = record.solver, record.hamiltonian
         if solver is not None and solver.get("kT") == 0:
             raise InvalidInput("labels of kT=0; give fitted_poles a temperature of its own, such as kT: 0.001")
         if solver is None or hamiltonian is None or solver.get("kT") is None or "contacts" in solver:
@@ -311,7 +312,7 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
         filling = solver.get("filling")
         if solver.get("n_electrons") is not None:
             filling = (
-                float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(label.system).n_spin_orbitals
+                float(solver["n_electrons"]) / SDHamiltonian.recipe(hamiltonian).build(record.system).n_spin_orbitals
             )
         found.append({"hamiltonian": hamiltonian, "kT": solver["kT"], "mu": solver.get("mu"), "filling": filling})
     return one_record(found, FittedPoles.name)
@@ -320,21 +321,21 @@ def _recorded_electrons(labels: LabelSet) -> dict[str, Any]:
 def _require_same_electrons(labels: LabelSet, given: FittedPolesHyperparameters) -> None:
     """InvalidInput where labels record another Hamiltonian, mu or filling than those of a model."""
     assert given.hamiltonian is not None
-    for label in labels:
-        solver = label.provenance.get("solver") or {}
+    records = electron_records(labels)
+    for record in records:
         for name in ("mu", "filling"):
-            own, recorded = getattr(given, name), solver.get(name)
+            own, recorded = getattr(given, name), (record.solver or {}).get(name)
             if own is not None and recorded is not None and abs(own - recorded) > 1e-9:
                 raise InvalidInput(
                     f"the model has {name}={own}, a label {name}={recorded}; make a new model for these labels"
                 )
-    require_same_hamiltonian(labels, given.hamiltonian)
+    require_same_hamiltonian(records, given.hamiltonian)
 
 
 def _diagonalised(labels: LabelSet, model: FittedPoles) -> list[int]:
     """Numbers of the labels that are diagonalised, in even steps, as many as a minute or so allows."""
     levels = {system: model.prepare(system).hamiltonian.n_spin_orbitals for system in labels.systems}
-    sizes = [levels[label.system] for label in labels]
+    sizes = [levels[labels.systems[number]] for number in labels.system_index]
     small = [k for k, size in enumerate(sizes) if size <= _LARGEST]
     if not small:
         raise InvalidInput(

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
-from gnnspin.datasets.labels import Label, LabelSet
+from gnnspin.datasets.labels import LabelSet
 from gnnspin.electrons.driven.driven_steady_state import DrivenSteadyState, lead_potentials
 from gnnspin.electrons.driven.few_energies import SteadyStateNodes, few_energies_fields, rough_nodes
 from gnnspin.electrons.driven.fitting import EVALUATIONS, DrivenLabel, SteadyStateFit
@@ -23,7 +23,9 @@ from gnnspin.electrons.driven.sparse_contacts import SparseContacts
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import SYMMETRIES, SpinModel
 from gnnspin.models.blocks.known_electrons import (
+    ElectronRecord,
     HamiltonianInFull,
+    electron_records,
     hopping_symmetries,
     one_record,
     require_same_hamiltonian,
@@ -94,8 +96,8 @@ class FittedSteadyState(SpinModel):
     that of all. The field is no gradient, as that of the exact steady state. Its range is that of the electrons, and it
     holds on every system that has the same leads.
 
-    In a family, ``conditions: {voltage.0: [0.1, 0.4]}``, the numbers are fitted at every voltage of the labels and
-    interpolated linearly between them.
+    In a family, ``conditions: {voltage.0: [0.1, 0.4]}``, the numbers are fitted at every voltage of the labels; between
+    two of them the field is the mean of theirs, weighted by the distances, at twice the cost.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ class FittedSteadyState(SpinModel):
         arrays = [torch.stack(each) for each in zip(*points, strict=True)]
         self.poles, self.weights, self.energies = (nn.Parameter(torch.view_as_real(a).float()) for a in arrays[:3])
         self.rates = nn.Parameter(arrays[3].float())
-        # weights of the voltages between which numbers are interpolated
+        # weights of the fields at the fitted voltages
         self.register_buffer("shares", torch.eye(len(self.voltages))[0])
 
     @classmethod
@@ -146,14 +148,16 @@ class FittedSteadyState(SpinModel):
         InvalidInput
             If they record none, or several that differ in more than the voltage.
         """
-        given = {name: value for name, value in values.items() if value is not None and value != ()}
+        given = {name: value for name, value in values.items() if value not in (None, (), [])}
         if {"hamiltonian", "solver", "voltages"} <= set(given):
             return given
-        records = [_record(label) for label in labels]
-        voltages = {_voltage(label) for label in labels}
+        records = electron_records(labels)
+        leads = one_record([_electrons(record) for record in records], cls.name)
+        solver = leads["solver"]
+        by_potentials = {_potentials(solver, _voltage(record)): _voltage(record) for record in records}
         name = (given.get("parameters") or [""])[0]
-        ordered = sorted(voltages, key=lambda voltage: _named(voltage, name) if name else 0.0)
-        return {**one_record(records, cls.name), "voltages": tuple(ordered), **given}
+        ordered = sorted(by_potentials.values(), key=lambda voltage: _named(voltage, name) if name else 0.0)
+        return {**leads, "voltages": tuple(ordered), **given}
 
     @classmethod
     def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
@@ -171,10 +175,9 @@ class FittedSteadyState(SpinModel):
         """Voltages at which the numbers are fitted."""
         return self.hyperparameters.voltages or (_as_voltage(self._solver["voltage"]),)
 
-    def potentials(self, voltage: _Voltage) -> list[float]:
+    def potentials(self, voltage: _Voltage) -> tuple[float, ...]:
         """Chemical potentials of the leads at a voltage."""
-        given = voltage if isinstance(voltage, int | float) else list(voltage)
-        return lead_potentials(given, self._solver["mu"], len(self._solver["contacts"]))
+        return _potentials(self._solver, voltage)
 
     def _value(self, voltage: _Voltage) -> float:
         return _named(voltage, self.hyperparameters.parameters[0])
@@ -185,8 +188,12 @@ class FittedSteadyState(SpinModel):
 
     @property
     def symmetries(self) -> frozenset[str]:
-        """Rotation of all spins, where the Hamiltonian has it: leads and current break those of space and of time."""
+        """Rotation of all spins, where Hamiltonian and leads have it: the current breaks those of space and of time."""
         assert self.hyperparameters.hamiltonian is not None
+        leads = self._solver["leads"]
+        rules = [each for each in (leads if isinstance(leads, list | tuple) else [leads]) if isinstance(each, Recipe)]
+        if not all(rule.build().spin_independent for rule in rules):
+            return frozenset()
         kept = hopping_symmetries(self.hyperparameters.hamiltonian) & {"spin_rotation"}
         return kept - set(self.hyperparameters.broken)
 
@@ -196,7 +203,7 @@ class FittedSteadyState(SpinModel):
         return math.inf
 
     def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Shares of the fitted voltages in the numbers of a member of a family; outside those of the nearest one."""
+        """Shares of the fitted voltages in the field of a member of a family; outside the nearest one is all."""
         if not self.hyperparameters.parameters:
             return {}
         known = np.array([self._value(voltage) for voltage in self.voltages])
@@ -204,14 +211,21 @@ class FittedSteadyState(SpinModel):
         return {"shares": torch.tensor([np.interp(at, known, line) for line in np.eye(len(known))])}
 
     @property
-    def nodes(self) -> SteadyStateNodes:
-        """Energies and weights in double precision."""
+    def nodes(self) -> list[SteadyStateNodes]:
+        """Energies and weights at every voltage, in double precision."""
         complexes = (
             torch.view_as_complex(each.detach().double()) for each in (self.poles, self.weights, self.energies)
         )
-        shares = self.shares.double()
-        arrays = (torch.tensordot(shares.to(a), a, 1) for a in (*complexes, self.rates.detach().double()))
-        return SteadyStateNodes(*arrays)
+        arrays = (*complexes, self.rates.detach().double())
+        return [SteadyStateNodes(*each) for each in zip(*arrays, strict=True)]
+
+    def _fields(self, contacts: SparseContacts, spins: Tensor) -> Tensor:
+        """Fields (R, N, 3), between voltages the mean of those at the two next to it: numbers of fits do not mix."""
+        found = torch.zeros_like(spins)
+        for share, nodes in zip(self.shares.tolist(), self.nodes, strict=True):
+            if share:
+                found += share * few_energies_fields(contacts, spins, nodes)
+        return found
 
     def prepare(self, system: SpinSystem) -> LeadsOfSystem:
         """Plans of the Green's functions of every part of a system."""
@@ -241,76 +255,72 @@ class FittedSteadyState(SpinModel):
             raise InvalidInput(f"{self.name} has no gradient with respect to its weights: they are solved for")
         if isinstance(spins, FakeTensor):
             raise InvalidInput(f"the memory of {self.name} cannot be predicted: it depends on the cuts of the system")
-        given, nodes = spins.detach().reshape(-1, *spins.shape[-2:]), self.nodes
+        given = spins.detach().reshape(-1, *spins.shape[-2:])
         pieces = given.split([each.hamiltonian.system.n_sites for each in data.contacts], dim=1)
-        fields = [few_energies_fields(each, piece, nodes) for each, piece in zip(data.contacts, pieces, strict=True)]
+        fields = [self._fields(each, piece) for each, piece in zip(data.contacts, pieces, strict=True)]
         return None, torch.cat(fields, 1).reshape(spins.shape)
 
     @torch.no_grad()
     def start_from(self, labels: LabelSet) -> None:
         """Fit energies and weights at every voltage to the torques of some of its labels.
 
-        The strongest drive comes first; the others go on from the energies of the nearest one that is fitted.
-
         Raises
         ------
         InvalidInput
-            If a voltage has no label with a torque, all systems are too large, or labels record other electrons.
+            If a voltage has no label, none with a torque, all systems are too large, or labels record other electrons.
         """
-        self._require_same_electrons(labels)
+        records = electron_records(labels)
+        self._require_same_electrons(records)
         contacts = {system: self._contacts(system) for system in labels.systems}
-        fits = [self._fit_at(voltage, labels, contacts) for voltage in self.voltages]
-        spreads = [max(self.potentials(v)) - min(self.potentials(v)) for v in self.voltages]
-        first = int(np.argmax(spreads))
-        found: dict[int, SteadyStateNodes] = {}
-        for k in sorted(range(len(fits)), key=lambda k: abs(k - first)):
-            near = k if not found else min(found, key=lambda j: abs(j - k))
-            start = fits[k].moved(found[near], fits[near]) if found else None
-            found[k], _ = fits[k].search(start)
-        for k, nodes in found.items():
+        for k, voltage in enumerate(self.voltages):
+            nodes, _ = self._fit_at(voltage, labels, records, contacts).search()
             for own, values in zip((self.poles, self.weights, self.energies), nodes[:3], strict=True):
                 own[k] = torch.view_as_real(values).to(own)
             self.rates[k] = nodes.rates.to(self.rates)
 
     def _fit_at(
-        self, voltage: _Voltage, labels: LabelSet, contacts: Mapping[SpinSystem, SparseContacts]
+        self,
+        voltage: _Voltage,
+        labels: LabelSet,
+        records: Sequence[ElectronRecord],
+        contacts: Mapping[SpinSystem, SparseContacts],
     ) -> SteadyStateFit:
-        own = [k for k, label in enumerate(labels) if np.allclose(_shifts(_voltage(label)), _shifts(voltage))]
-        small = [k for k in own if contacts[labels[k].system].work <= _LARGEST]
+        potentials = self.potentials(voltage)
+        own = [each for each in records if np.allclose(_potentials(self._solver, _voltage(each)), potentials)]
+        if not own:
+            known = sorted({str(_voltage(each)) for each in records})
+            raise InvalidInput(f"no labels at voltage {voltage}; the labels have {', '.join(known)}")
+        small = sorted(k for each in own if contacts[each.system].work <= _LARGEST for k in each.indices)
         if not small:
-            raise InvalidInput(
-                f"of {len(own)} labels at voltage {voltage} none is of a system that can be fitted to; "
-                "make some, of narrow ribbons"
-            )
-        work = float(np.mean([contacts[labels[k].system].work for k in small]))
+            raise InvalidInput(f"all labels at voltage {voltage} are of ribbons too wide to fit to; add narrower ones")
+        work = float(np.mean([contacts[labels.systems[labels.system_index[k]]].work for k in small]))
         count = int(np.clip(_WORK / (EVALUATIONS * work), _FEWEST, _MOST))
-        chosen = [small[k] for k in np.unique(np.linspace(0, len(small) - 1, count).round().astype(int))]
-        states = [DrivenLabel(contacts[labels[k].system], labels[k].spins, labels[k].torque) for k in chosen]
+        chosen = [labels[small[k]] for k in np.unique(np.linspace(0, len(small) - 1, count).round().astype(int))]
+        states = [DrivenLabel(contacts[label.system], label.spins, label.torque) for label in chosen]
         h = self.hyperparameters
-        return SteadyStateFit(states, self.potentials(voltage), self._solver["kT"], h.poles, h.energies)
+        return SteadyStateFit(states, potentials, self._solver["kT"], h.poles, h.energies)
 
-    def _require_same_electrons(self, labels: LabelSet) -> None:
+    def _require_same_electrons(self, records: Sequence[ElectronRecord]) -> None:
         """InvalidInput where labels record another Hamiltonian or other leads than those of the model."""
         h = self.hyperparameters
         assert h.hamiltonian is not None
         assert h.solver is not None
-        require_same_hamiltonian(labels, h.hamiltonian)
+        require_same_hamiltonian(records, h.hamiltonian)
         own = _leads(h.solver.model_dump(mode="json"))
-        for label in labels:
-            solver = _record(label)["solver"]
-            recorded = _leads(DrivenSteadyState.recipe(solver, ("hamiltonian",)).model_dump(mode="json"))
+        for record in records:
+            recipe = DrivenSteadyState.recipe(_electrons(record)["solver"], ("hamiltonian",))
+            recorded = _leads(recipe.model_dump(mode="json"))
             if recorded != own:
                 raise InvalidInput(
                     f"the model is of the leads {own}, a label of {recorded}; make a new model for these"
                 )
 
 
-def _record(label: Label) -> dict[str, Any]:
-    """Hamiltonian and leads that a label records, all but the voltage."""
-    solver, hamiltonian = (label.provenance.get(section) for section in ("solver", "hamiltonian"))
-    if solver is None or hamiltonian is None or "contacts" not in solver:
+def _electrons(record: ElectronRecord) -> dict[str, Any]:
+    """Hamiltonian and leads of a record, all but the voltage."""
+    if record.solver is None or record.hamiltonian is None or "contacts" not in record.solver:
         raise InvalidInput("fitted_steady_state needs labels of electrons between leads; these do not record them")
-    return {"hamiltonian": hamiltonian, "solver": _leads(solver)}
+    return {"hamiltonian": record.hamiltonian, "solver": _leads(record.solver)}
 
 
 def _leads(solver: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,16 +328,18 @@ def _leads(solver: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in solver.items() if name not in ("voltage", "tolerance", "method")}
 
 
-def _voltage(label: Label) -> _Voltage:
-    return _as_voltage(label.provenance["solver"]["voltage"])
+def _voltage(record: ElectronRecord) -> _Voltage:
+    assert record.solver is not None
+    return _as_voltage(record.solver["voltage"])
 
 
 def _as_voltage(value: Any) -> _Voltage:
     return float(value) if isinstance(value, int | float) else tuple(float(each) for each in value)
 
 
-def _shifts(voltage: _Voltage) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.atleast_1d(np.asarray(voltage, dtype=np.float64))
+def _potentials(solver: Mapping[str, Any], voltage: _Voltage) -> tuple[float, ...]:
+    given = voltage if isinstance(voltage, int | float) else list(voltage)
+    return tuple(lead_potentials(given, solver["mu"], len(solver["contacts"])))
 
 
 def _named(voltage: _Voltage, name: str) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
@@ -11,6 +13,7 @@ from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.electrons.hamiltonian import SDHamiltonian
+from gnnspin.systems import SpinSystem
 
 
 def _in_full(recipe: Recipe) -> Recipe:
@@ -34,24 +37,52 @@ def hopping_symmetries(recipe: Recipe) -> frozenset[str]:
     return kept
 
 
-def require_same_hamiltonian(labels: LabelSet, own: Recipe) -> None:
+@dataclass(frozen=True)
+class ElectronRecord:
+    """Labels of one system that record the same electrons.
+
+    Attributes
+    ----------
+    hamiltonian, solver : dict or None
+        What they record; None: nothing.
+    system : SpinSystem
+    indices : list of int
+        Their places among the labels.
+    """
+
+    hamiltonian: dict[str, Any] | None
+    solver: dict[str, Any] | None
+    system: SpinSystem
+    indices: list[int]
+
+
+def electron_records(labels: LabelSet) -> list[ElectronRecord]:
+    """Records of all labels, each of them once; spins and fields are not read."""
+    found: dict[tuple[int, str], ElectronRecord] = {}
+    for k, provenance in enumerate(labels.provenances):
+        hamiltonian, solver = provenance.get("hamiltonian"), provenance.get("solver")
+        number = int(labels.system_index[k])
+        key = number, json.dumps([hamiltonian, solver], sort_keys=True, default=str)
+        if key not in found:
+            found[key] = ElectronRecord(hamiltonian, solver, labels.systems[number], [])
+        found[key].indices.append(k)
+    return list(found.values())
+
+
+def require_same_hamiltonian(records: Iterable[ElectronRecord], own: Recipe) -> None:
     """InvalidInput where a label records another Hamiltonian than that of a model."""
-    seen: set[str] = set()
-    for label in labels:
-        hamiltonian = label.provenance.get("hamiltonian")
-        key = json.dumps(hamiltonian, sort_keys=True, default=str)
-        if hamiltonian is None or key in seen:
+    for record in records:
+        if record.hamiltonian is None:
             continue
-        seen.add(key)
         try:
-            recipe = SDHamiltonian.recipe(hamiltonian)
+            recipe = SDHamiltonian.recipe(record.hamiltonian)
         except InvalidInput:  # of another package: nothing to compare with
             continue
         if _in_full(recipe) != own:
             raise InvalidInput(f"the model is of {own}, a label of {recipe}; make a new model for these labels")
 
 
-def one_record(records: list[dict[str, Any]], model: str) -> dict[str, Any]:
+def one_record(records: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:
     """The only record there is among those of labels.
 
     Raises
@@ -59,7 +90,10 @@ def one_record(records: list[dict[str, Any]], model: str) -> dict[str, Any]:
     InvalidInput
         If there are several.
     """
-    found = {json.dumps(record, sort_keys=True): record for record in records}
+    found = {json.dumps(record, sort_keys=True, default=str): record for record in records}
+    contacts = {json.dumps(record.get("solver", {}).get("contacts"), default=str) for record in records}
+    if len(contacts) > 1:
+        raise InvalidInput("the labels' contacts differ; where systems differ in size, name them: left, right, all")
     if len(found) != 1:
         raise InvalidInput(f"the labels record {len(found)} different Hamiltonians or ensembles; {model} takes one")
     return next(iter(found.values()))
