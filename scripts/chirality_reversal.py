@@ -152,9 +152,9 @@ def reversal(source: FieldSource, name: str, cut: bool, given: argparse.Namespac
 
 
 def refined(source: FieldSource, saddle: Tensor) -> Tensor:
-    """The saddle to a torque of 1e-7, or as it is where Newton's method does not get there."""
+    """The saddle to a torque of 1e-6, or as it is where Newton's method does not get there."""
     try:
-        return refine_saddle(source, saddle, tolerance=1e-7, max_iterations=5)
+        return refine_saddle(source, saddle, tolerance=1e-6, max_iterations=5)
     except gs.core.errors.ConvergenceError:
         return saddle
 
@@ -248,7 +248,7 @@ def droplets(sources: Mapping[str, FieldSource]) -> None:
     for name, source in sources.items():
         system = source.system
         length = system.lattice_shape[0] if system.lattice_shape else 1
-        places = torch.as_tensor(system.positions)
+        places = torch.tensor(system.positions)
         distance = (places - places.mean(0)).norm(dim=-1)
         for radius in (length / 5, length / 4, length / 3):
             found = minimize(source, domains(system, distance < radius, 3), tolerance=1e-4, max_iterations=400)
