@@ -6,7 +6,7 @@
 Triangular s-d model, J = 3, mu = -3.2, electrons at kT = 0.01, on a torus; `pretrained:tetrahedral_poles`. The path
 runs from one handedness to its nearest mirror image, in which every spin turns by 70.5 degrees through the coplanar
 state. Where that state is a minimum the path is cut there: its second half is the mirror image of the first. One
-thread; 16x16 takes three minutes.
+thread; 16x16 takes five minutes.
 """
 
 from __future__ import annotations
