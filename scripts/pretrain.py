@@ -133,37 +133,39 @@ def _middle(force_field: gs.ForceField) -> gs.ForceField:
 
 
 def _points_table(force_field: gs.ForceField, tests: Mapping[str, LabelSet]) -> str:
-    """Errors of a family by point of its parameters, and what its error bars say there; nothing for other models."""
+    """Errors of a family by point of its parameters, and what error bars it has say there; nothing for other models."""
     family = force_field.model
     if not isinstance(family, gs.models.Family):
         return ""
-    names = family.parameter_names
+    names, bars = family.parameter_names, force_field.uncertainty is not None
     together = gs.datasets.JoinedLabels(list(tests.values()))
-    lines = [
-        "",
-        "Errors by point of the parameters, none of them trained on; per Cartesian component, with the share of the "
-        "signal, the error that the error bars expect, and the share of spins within their 90 % error bar:",
-        "",
-        f"| {' | '.join(names)} | where | torque rms | torque RMSE | share | expected RMSE | within 90 % |",
-        "|" + "---|" * (len(names) + 6),
-    ]
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gs.core.ExtrapolationWarning)
         for _, member, indices in on_labels(force_field, together):
             values = member.provenance["parameters"]
             labels = together.subset(indices)
-            errors, bars = evaluate(member, labels), gs.force_fields.coverage(member, labels, levels=(0.9,))
-            expected = [member.torque_and_error(label.spins)[1].square().mean() for label in labels]
-            size = float(np.sqrt(np.mean(expected) / 3))
+            errors = evaluate(member, labels)
+            cells = [f"{errors.torque_rms:.4f}", f"{errors.torque_rmse:.4f}"]
+            cells.append(f"{errors.torque_rmse / errors.torque_rms:.1%}")
+            if bars:
+                covered = gs.force_fields.coverage(member, labels, levels=(0.9,))
+                expected = [member.torque_and_error(label.spins)[1].square().mean() for label in labels]
+                cells += [f"{float(np.sqrt(np.mean(expected) / 3)):.4f}", f"{covered.shares[0]:.0%}"]
             where = "outside" if family.outside(values) else "inside"
-            rows.append((where, *values.values(), errors, size, bars.shares[0]))
-    for where, *values, errors, size, share in sorted(rows, key=lambda row: row[: 1 + len(names)]):
-        numbers = " | ".join(f"{value:.4g}" for value in values)
-        lines.append(
-            f"| {numbers} | {where} | {errors.torque_rms:.4f} | {errors.torque_rmse:.4f} | "
-            f"{errors.torque_rmse / errors.torque_rms:.0%} | {size:.4f} | {share:.0%} |"
-        )
+            rows.append((where, *values.values(), together.systems[together.system_index[indices[0]]].n_sites, cells))
+    told = ", the error that the error bars expect, and the share of spins within their 90 % error bar" if bars else ""
+    titles = ["torque rms", "torque RMSE", "share", *(["expected RMSE", "within 90 %"] if bars else [])]
+    lines = [
+        "",
+        f"Errors by point of the parameters, on labels not trained on; per Cartesian component, with the share of the "
+        f"signal{told}:",
+        "",
+        f"| {' | '.join(names)} | where | sites | {' | '.join(titles)} |",
+        "|" + "---|" * (len(names) + 2 + len(titles)),
+    ]
+    for where, *values, sites, cells in sorted(rows, key=lambda row: row[: 2 + len(names)]):
+        lines.append(f"| {' | '.join(f'{value:.4g}' for value in values)} | {where} | {sites} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ SYSTEMS = {
     "double_exchange_poles": gs.systems.square(10, 10),
     "double_exchange_published": gs.systems.square(10, 10),
     "double_exchange_square": gs.systems.square(10, 10),
+    "driven_wall_square": gs.systems.square(10, 6, pbc=(False, True)),
     "kondo_square_random": gs.systems.square(10, 10),
     "kondo_square_random_poles": gs.systems.square(10, 10),
     "kondo_square_random_fixed_number": gs.systems.square(10, 10),
@@ -32,7 +33,7 @@ SYSTEMS = {
     "triangular_sd": gs.systems.triangular(10, 10),
 }
 #: Members of families.
-AT = {"triangular_sd": {"J": 3.0, "filling": 0.3}}
+AT = {"triangular_sd": {"J": 3.0, "filling": 0.3}, "driven_wall_square": {"voltage.0": 0.3}}
 
 
 def test_every_model_of_the_package_is_tested_here() -> None:
