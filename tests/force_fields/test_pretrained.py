@@ -40,13 +40,19 @@ def test_every_model_of_the_package_is_tested_here() -> None:
     assert set(pretrained()) == set(SYSTEMS)
 
 
+def violations(source: gs.ForceField) -> list[float]:
+    """Of all symmetries; of driven models, which a current and its leads leave few, of those that they claim."""
+    found = symmetry_violations(source)
+    return [value for key, value in found.items() if source.has_energy or key in source.model.symmetries]
+
+
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_symmetries_hold_in_single_precision(name: str) -> None:
     source = gs.load(f"pretrained:{name}", system=SYSTEMS[name], at=AT.get(name))
     # Green's functions amplify rounding by the width of the spectrum over the height of the lowest pole
-    assert max(symmetry_violations(source).values()) < (1e-4 if name.endswith("_poles") else 2e-5)
+    assert max(violations(source)) < (1e-4 if source.model.solved else 2e-5)
     double = source.to(dtype=torch.float64)
-    assert max(symmetry_violations(double).values()) < 1e-10
+    assert max(violations(double)) < 1e-10
 
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
