@@ -173,7 +173,7 @@ class SteadyStateFit:
         return SteadyStateNodes(*(torch.from_numpy(each) for each in arrays))
 
     def _rest_and_slope(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """What the best weights leave of the torque, and its derivative in Kaufman's form."""
+        """The rest of the torque that the best weights leave, and its derivative in Kaufman's form."""
         poles, energies = self._split(parameters)
         n, m, step = self._n_poles, self._n_energies, _DIFFERENCE
         moved = {lead: np.concatenate([e, e + step, e + 1j * step]) for lead, e in energies.items()}
