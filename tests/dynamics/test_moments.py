@@ -78,7 +78,7 @@ def both_species(n_sites: int, duration: float, integrator: str, kT: float = 1.0
     ("integrator", "n_sites", "duration", "largest"),
     [
         ("semi_implicit", 4000, 14.0, 0.015),
-        *(pytest.param(name, 20000, 60.0, 0.003, marks=pytest.mark.slow) for name in NOISY),
+        *(pytest.param(name, 20000, 72.0, 0.003, marks=pytest.mark.slow) for name in NOISY),
     ],
 )
 def test_moments_1_and_4_at_one_temperature(integrator: str, n_sites: int, duration: float, largest: float) -> None:
