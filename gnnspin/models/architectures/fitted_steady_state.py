@@ -344,14 +344,10 @@ def _potentials(solver: Mapping[str, Any], voltage: _Voltage) -> tuple[float, ..
 
 def _named(voltage: _Voltage, name: str) -> float:
     """The number that a parameter, ``voltage`` or ``voltage.k``, has at a voltage."""
-    *_, last = name.split(".")
-    if (
-        name.split(".")[-2:-1] == ["voltage"]
-        and isinstance(voltage, tuple)
-        and last.isdigit()
-        and int(last) < len(voltage)
-    ):
-        return voltage[int(last)]
+    path, _, last = name.rpartition(".")
     if last == "voltage" and isinstance(voltage, float):
         return voltage
+    lead = int(last) if last.isdigit() and path.split(".")[-1] == "voltage" else -1
+    if isinstance(voltage, tuple) and 0 <= lead < len(voltage):
+        return voltage[lead]
     raise InvalidInput(f"{name} is no voltage of {voltage}; name voltage, or voltage.0 for the first of several leads")
