@@ -164,7 +164,7 @@ class DrivenSteadyState(ElectronicSource, kind="driven_steady_state"):
         self.leads: str | list[Lead] = rules or "wide_band"
         self.bottom = _checked_bottom(bottom, min(self.potentials), self.kT, wide=not rules)
         self.gamma = None if rules else _widths(gamma, self.contacts)
-        self._gamma = 1.0 if self.gamma is None else gamma  # as given: one number fits contacts of any size
+        self._gamma = 1.0 if self.gamma is None else self.gamma
         self._widths = None if self.gamma is None else self._row_widths(self.gamma)
         self._fed = [] if self._widths is None else [width.nonzero().squeeze(-1) for width in self._widths]
         self._attached = [self._attach(rule, rows) for rule, rows in zip(rules, self._rows, strict=False)]

@@ -69,7 +69,9 @@ def rough_nodes(potentials: Sequence[float], kT: float, n_poles: int, n_energies
     return SteadyStateNodes(poles, weights, energies, rates)
 
 
-def few_energies_fields(contacts: SparseContacts, spins: Tensor, nodes: SteadyStateNodes) -> Tensor:
+def few_energies_fields(
+    contacts: SparseContacts, spins: Tensor, nodes: SteadyStateNodes, driven: Sequence[int] | None = None
+) -> Tensor:
     """Effective fields (R, N, 3) of spins (R, N, 3), with Green's functions in the precision of the spins.
 
     Parameters
@@ -77,11 +79,13 @@ def few_energies_fields(contacts: SparseContacts, spins: Tensor, nodes: SteadySt
     contacts : SparseContacts
     spins : (R, N, 3)
     nodes : SteadyStateNodes
+    driven : sequence of int, optional
+        `nodes.driven`, where it is known, so that no device has to be waited for.
     """
     exchange = contacts.exchange(spins).to(spins.dtype.to_complex())
     total = contacts.green_sum(exchange, nodes.poles, nodes.weights)
     blocks = (total + total.mH) / 2
-    for lead in nodes.driven:
+    for lead in nodes.driven if driven is None else driven:
         energies, rates = nodes.energies[lead], nodes.rates[lead].to(total)
         repeated = exchange.repeat_interleave(len(energies), 0)
         injected, _ = contacts.injected(lead, repeated, energies.repeat(len(spins)))

@@ -270,6 +270,8 @@ class Family(SpinModel):
 
     def _no_member(self) -> str:
         names = ", ".join(f"{name}=..." for name in self.parameter_names)
+        if not all(name.isidentifier() for name in self.parameter_names):
+            names = "**{" + ", ".join(f'"{name}": ...' for name in self.parameter_names) + "}"
         return f"a family has no field of its own; choose a member with .at({names}) out of {self.range_text}"
 
     def _pieces(self, data: FamilyData) -> list[tuple[Any, Tensor | None, Tensor]]:

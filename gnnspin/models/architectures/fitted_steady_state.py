@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -41,6 +42,19 @@ _LARGEST = 1e10
 _Voltage = float | tuple[float, ...]
 
 
+def _widths(solver: Mapping[str, Any]) -> dict[str, Any]:
+    gamma = solver.get("gamma")
+    if not isinstance(gamma, list | tuple):
+        return {}
+    return {"gamma": [float(each[0]) if np.size(each) > 1 and np.ptp(each) == 0 else each for each in gamma]}
+
+
+def _of_any_size(recipe: Recipe) -> Recipe:
+    """The same leads with widths that are alike on all sites of a contact as one number."""
+    values = recipe.model_dump(mode="json")
+    return DrivenSteadyState.recipe({**values, **_widths(values)}, ("hamiltonian",))
+
+
 class FittedSteadyStateHyperparameters(Config):
     """Hyperparameters of `FittedSteadyState`: the electrons, their leads, and how many energies stand for all."""
 
@@ -49,9 +63,9 @@ class FittedSteadyStateHyperparameters(Config):
     hamiltonian: HamiltonianInFull | None = Field(
         default=None, description="the electrons and their coupling to the spins; null: those of the labels"
     )
-    solver: Annotated[Recipe, RecipeOf(DrivenSteadyState, without=("hamiltonian",))] | None = Field(
-        default=None, description="the leads, as the solver of labels names them; null: those of the labels"
-    )
+    solver: (
+        Annotated[Recipe, RecipeOf(DrivenSteadyState, without=("hamiltonian",)), AfterValidator(_of_any_size)] | None
+    ) = Field(default=None, description="the leads, as the solver of labels names them; null: those of the labels")
     voltages: tuple[_Voltage, ...] = Field(
         default=(), description="voltages at which numbers are fitted, as of the solver; empty: those of the labels"
     )
@@ -138,6 +152,7 @@ class FittedSteadyState(SpinModel):
         self.rates = nn.Parameter(arrays[3].float())
         # weights of the fields at the fitted voltages
         self.register_buffer("shares", torch.eye(len(self.voltages))[0])
+        self._known: tuple[tuple[Tensor, ...], list[int], list[tuple[float, SteadyStateNodes, list[int]]]] | None = None
 
     @classmethod
     def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +167,8 @@ class FittedSteadyState(SpinModel):
         if {"hamiltonian", "solver", "voltages"} <= set(given):
             return given
         records = electron_records(labels)
+        if {"hamiltonian", "solver"} <= set(given) and not any(record.solver for record in records):
+            return given
         leads = one_record([_electrons(record) for record in records], cls.name)
         solver = leads["solver"]
         by_potentials = {_potentials(solver, _voltage(record)): _voltage(record) for record in records}
@@ -222,10 +239,18 @@ class FittedSteadyState(SpinModel):
     def _fields(self, contacts: SparseContacts, spins: Tensor) -> Tensor:
         """Fields (R, N, 3), between voltages the mean of those at the two next to it: numbers of fits do not mix."""
         found = torch.zeros_like(spins)
-        for share, nodes in zip(self.shares.tolist(), self.nodes, strict=True):
-            if share:
-                found += share * few_energies_fields(contacts, spins, nodes)
+        for share, nodes, driven in self._evaluated():
+            found += share * few_energies_fields(contacts, spins, nodes, driven)
         return found
+
+    def _evaluated(self) -> list[tuple[float, SteadyStateNodes, list[int]]]:
+        """Shares, nodes and driven leads of the voltages that count; read from the device once for the same weights."""
+        weights = (self.shares, self.poles, self.weights, self.energies, self.rates)
+        state = [each._version for each in weights]
+        if self._known is None or self._known[1] != state or any(map(operator.is_not, self._known[0], weights)):
+            chosen = zip(self.shares.tolist(), self.nodes, strict=True)
+            self._known = weights, state, [(share, nodes, nodes.driven) for share, nodes in chosen if share]
+        return self._known[2]
 
     def prepare(self, system: SpinSystem) -> LeadsOfSystem:
         """Plans of the Green's functions of every part of a system."""
@@ -286,9 +311,9 @@ class FittedSteadyState(SpinModel):
         contacts: Mapping[SpinSystem, SparseContacts],
     ) -> SteadyStateFit:
         potentials = self.potentials(voltage)
-        own = [each for each in records if np.allclose(_potentials(self._solver, _voltage(each)), potentials)]
+        own = [each for each in records if np.allclose(self.potentials(self._voltage_of(each)), potentials)]
         if not own:
-            known = sorted({str(_voltage(each)) for each in records})
+            known = sorted({str(self._voltage_of(each)) for each in records})
             raise InvalidInput(f"no labels at voltage {voltage}; the labels have {', '.join(known)}")
         small = sorted(k for each in own if contacts[each.system].work <= _LARGEST for k in each.indices)
         if not small:
@@ -300,6 +325,10 @@ class FittedSteadyState(SpinModel):
         h = self.hyperparameters
         return SteadyStateFit(states, potentials, self._solver["kT"], h.poles, h.energies)
 
+    def _voltage_of(self, record: ElectronRecord) -> _Voltage:
+        """The voltage that labels record; of those that record nothing that of the model."""
+        return self.voltages[0] if record.solver is None and len(self.voltages) == 1 else _voltage(record)
+
     def _require_same_electrons(self, records: Sequence[ElectronRecord]) -> None:
         """InvalidInput where labels record another Hamiltonian or other leads than those of the model."""
         h = self.hyperparameters
@@ -308,6 +337,8 @@ class FittedSteadyState(SpinModel):
         require_same_hamiltonian(records, h.hamiltonian)
         own = _leads(h.solver.model_dump(mode="json"))
         for record in records:
+            if record.solver is None and len(self.voltages) == 1:
+                continue
             recipe = DrivenSteadyState.recipe(_electrons(record)["solver"], ("hamiltonian",))
             recorded = _leads(recipe.model_dump(mode="json"))
             if recorded != own:
@@ -319,13 +350,20 @@ class FittedSteadyState(SpinModel):
 def _electrons(record: ElectronRecord) -> dict[str, Any]:
     """Hamiltonian and leads of a record, all but the voltage."""
     if record.solver is None or record.hamiltonian is None or "contacts" not in record.solver:
-        raise InvalidInput("fitted_steady_state needs labels of electrons between leads; these do not record them")
+        raise InvalidInput(
+            "fitted_steady_state needs labels of electrons between leads; these do not record them: give hamiltonian "
+            "and solver, if all are of one voltage"
+        )
     return {"hamiltonian": record.hamiltonian, "solver": _leads(record.solver)}
 
 
 def _leads(solver: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `solver` of a label without what may differ among labels of one model."""
-    return {name: value for name, value in solver.items() if name not in ("voltage", "tolerance", "method")}
+    """The section `solver` of a label without what may differ among labels of one model.
+
+    Widths that are alike on all sites of a contact are one number, which fits contacts of any size.
+    """
+    kept = {name: value for name, value in solver.items() if name not in ("voltage", "tolerance", "method")}
+    return {**kept, **_widths(solver)}
 
 
 def _voltage(record: ElectronRecord) -> _Voltage:

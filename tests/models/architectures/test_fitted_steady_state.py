@@ -202,3 +202,33 @@ def test_leads_with_a_spin_of_their_own_break_its_rotation() -> None:
         solver = record(driven(0.3, leads=lead, gamma=1.0))["solver"]
         model = gs.models.for_system("fitted_steady_state", RIBBON, cutoff=1.0, hamiltonian={"J": 2.0}, solver=solver)
         assert model.symmetries == kept
+
+
+def test_labels_that_record_nothing_are_those_of_the_leads_that_are_given(tmp_path: Path) -> None:
+    source, train = driven(0.3), LabelStore.create(tmp_path / "bare.h5")
+    for k in range(6):
+        spins = random_spins(24, seed=k)
+        train.append(Label(RIBBON, spins, source.field(spins)))
+    values = {"hamiltonian": {"J": 2.0}, "solver": record(source)["solver"], "poles": 3, "energies": 3}
+    model = ModelConfig(name="fitted_steady_state", cutoff=1.0, hyperparameters=values).build(RIBBON, train)
+    field = fit(model, train, train, TrainingConfig(), directory=tmp_path / "fit", progress=False).force_field
+    assert evaluate(field, train).torque_r2 > 0.99
+    with pytest.raises(InvalidInput, match="give hamiltonian and solver"):
+        ModelConfig(name="fitted_steady_state", cutoff=1.0).build(RIBBON, train)
+
+
+def test_new_weights_are_those_of_the_next_field() -> None:
+    """What was read of the weights before does not outlive them."""
+    values = {"hamiltonian": {"J": 2.0}, "solver": record(driven(0.3))["solver"]}
+    model = gs.models.for_system("fitted_steady_state", RIBBON, cutoff=1.0, **values)
+    data, spins = model.prepare(RIBBON), random_spins(24, replicas=(1,), seed=0)
+    before = model.fields(data, spins)
+    with torch.no_grad():
+        model.weights.mul_(2.0)  # type: ignore[operator]
+        model.rates.zero_()  # type: ignore[operator]
+    after = model.fields(data, spins)
+    state = {name: value / 2 if name == "weights" else value for name, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    again = model.fields(data, spins)
+    assert torch.allclose(after, 2 * again, rtol=1e-4, atol=1e-6)
+    assert float((before - again).abs().max()) > 1e-4
