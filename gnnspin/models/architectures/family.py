@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gnnspin.core.config import Config
 from gnnspin.core.containers import TensorContainer
 from gnnspin.core.errors import ExtrapolationWarning, InvalidInput
-from gnnspin.datasets.conditions import Ranges, range_text
+from gnnspin.datasets.conditions import Ranges, label_parameters, range_text
 from gnnspin.datasets.labels import LabelSet
 from gnnspin.graphs import GraphSpec
 from gnnspin.models.base import HiddenUnits, SpinModel
@@ -329,8 +329,16 @@ class Family(SpinModel):
 
     @classmethod
     def for_labels(cls, labels: LabelSet, values: dict[str, Any]) -> dict[str, Any]:
-        """Complete hyperparameters of the architecture by the labels and the names of the parameters."""
+        """Complete hyperparameters of the architecture by the labels and the names of the parameters.
+
+        Raises
+        ------
+        InvalidInput
+            If members are solved for, and the conditions go beyond the labels.
+        """
         kind = architecture(values.get("model", cls.Hyperparameters.model_fields["model"].default))
+        if "solved" in kind.capabilities:
+            _require_covered(values["conditions"], labels)
         inner = dict(values.get("hyperparameters", {}))
         if "parameters" in kind.Hyperparameters.model_fields:
             inner["parameters"] = tuple(values["conditions"])
@@ -380,6 +388,17 @@ class Family(SpinModel):
     @property
     def torque_receptive_radius(self) -> float:
         return self.base.torque_receptive_radius
+
+
+def _require_covered(conditions: Mapping[str, tuple[float, float]], labels: LabelSet) -> None:
+    """InvalidInput if ranges go beyond the parameters of labels, where members of solved models would all be one."""
+    found = label_parameters(labels, tuple(conditions))
+    for (name, (low, high)), column in zip(conditions.items(), found.T, strict=True):
+        if low < column.min() - 1e-9 or high > column.max() + 1e-9:
+            raise InvalidInput(
+                f"conditions have {name} from {low:g} to {high:g}, the labels from {column.min():g} to "
+                f"{column.max():g}; narrow the range, or add labels"
+            )
 
 
 def _architecture(spec: GraphSpec, h: FamilyHyperparameters) -> SpinModel:

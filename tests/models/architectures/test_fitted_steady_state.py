@@ -143,6 +143,14 @@ def test_labels_that_do_not_say_enough_are_refused(tmp_path: Path) -> None:
         ).build(RIBBON)
 
 
+def test_conditions_beyond_the_labels_are_refused(tmp_path: Path) -> None:
+    """All members there would be the same."""
+    train = labels(tmp_path / "train.h5", [driven(0.1), driven(0.3)], 1)
+    wide = ModelConfig(name="fitted_steady_state", cutoff=1.0, conditions={"voltage.0": (0.0, 0.3)})
+    with pytest.raises(InvalidInput, match=r"from 0 to 0.3, the labels from 0.1 to 0.3"):
+        wide.build(RIBBON, train)
+
+
 def test_a_training_goes_on_with_labels_of_the_same_leads_alone(tmp_path: Path) -> None:
     """Other leads, another Hamiltonian, or a voltage without labels, are refused by name."""
     model = fitted(tmp_path, [driven(0.3)]).model
