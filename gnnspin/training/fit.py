@@ -170,7 +170,7 @@ def _fit(
     if not trained:
         _scale_energies(model, table)
     if solved or not (trained or last.exists()):  # what is solved for is solved again, with the same result
-        some = range(0, len(train), 1 if model.solved else -(-len(train) // START_SNAPSHOTS))
+        some = range(0, len(train), 1 if solved else -(-len(train) // START_SNAPSHOTS))
         model.start_from(train.subset(some))
     if not trained:
         _calibrate(model, table)

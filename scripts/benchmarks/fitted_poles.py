@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import gnnspin as gs
-from gnnspin.core import FieldSource
+from gnnspin.analysis.cost import source_cost
 from gnnspin.labels import GenerateConfig, generate
 from gnnspin.training import TrainingConfig, evaluate, fit
 from gnnspin.training.job import ModelConfig
@@ -98,17 +97,10 @@ def measure(name: str, case: dict[str, Any], most: int, folder: Path) -> None:
         errors = [evaluate(found, test.subset(own)) for own in groups.values()]
         shares = " | ".join(f"{each.torque_rmse / each.torque_rms:.1%}" for each in errors)
         spins = test[len(test) - 1].spins
-        print(f"| {name} | {poles} | {shares} | {cost(found, spins):.1f} | {cost(exact, spins):.1f} |", flush=True)
-
-
-def cost(source: FieldSource, spins: torch.Tensor) -> float:
-    """Processor time of a field per site in microseconds, the shortest of several."""
-    durations: list[float] = []
-    while len(durations) < 3 or sum(durations) < 1:
-        start = time.process_time()
-        source.field(spins)
-        durations.append(time.process_time() - start)
-    return 1e6 * min(durations) / source.system.n_sites
+        print(
+            f"| {name} | {poles} | {shares} | {source_cost(found, spins):.1f} | {source_cost(exact, spins):.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ thread, the shortest of several calls; the product that is printed tells how the
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 import gnnspin as gs
-from gnnspin.analysis.cost import product_rate
+from gnnspin.analysis.cost import product_rate, source_cost
 from gnnspin.core import FieldSource
 from gnnspin.plotting import style
 from gnnspin.runs import write_json
@@ -111,7 +110,11 @@ def main() -> None:
     print("| source | torque error | µs per site |\n|---|---|---|")
     rows = []
     for name, source in sources.items():
-        row = {"source": name, "error": rms(torque(source, snapshots) - exact), "cost": cost(source, snapshots[-1])}
+        row = {
+            "source": name,
+            "error": rms(torque(source, snapshots) - exact),
+            "cost": source_cost(source, snapshots[-1]),
+        }
         rows.append(row)
         print(f"| {name} | {row['error']:.2g} | {row['cost']:.1f} |", flush=True)
     if given.output is not None:
@@ -140,16 +143,6 @@ def torque(source: FieldSource, snapshots: Tensor) -> Tensor:
 def rms(values: Tensor) -> float:
     """Root mean square of all components."""
     return float(values.square().mean().sqrt())
-
-
-def cost(source: FieldSource, spins: Tensor) -> float:
-    """Processor time per site, in microseconds."""
-    durations: list[float] = []
-    while len(durations) < 3 or sum(durations) < 2:
-        start = time.process_time()
-        source.field(spins)
-        durations.append(time.process_time() - start)
-    return 1e6 * min(durations) / source.system.n_sites
 
 
 def draw(rows: list[dict[str, Any]], signal: float, title: str, path: Path) -> None:

@@ -43,10 +43,6 @@ class SteadyStateNodes(NamedTuple):
     energies: Tensor
     rates: Tensor
 
-    def to(self, device: torch.device | str) -> SteadyStateNodes:
-        """The same on another device."""
-        return SteadyStateNodes(*(each.to(device) for each in self))
-
     @property
     def driven(self) -> list[int]:
         """Leads that inject electrons."""

@@ -321,7 +321,7 @@ class Family(SpinModel):
     def start_from(self, labels: LabelSet) -> None:
         """Weights of the architecture that have a solution in closed form, from labels of all members together.
 
-        Nothing where the parameters tell more, see `SpinModel.closed_form`.
+        Nothing where the parameters tell more, see `SpinModel.closed_form`, unless members are solved for.
         """
         middle = self.unscaled(torch.zeros(len(self.parameter_names))).unbind(-1)
         if self.base.solved or not self.base.closed_form(dict(zip(self.parameter_names, middle, strict=True))):

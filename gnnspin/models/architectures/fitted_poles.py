@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
-from gnnspin.core.config import Config
 from gnnspin.core.errors import InvalidInput
 from gnnspin.core.parameter_types import FractionalNumber
 from gnnspin.datasets.labels import LabelSet
@@ -22,11 +18,10 @@ from gnnspin.electrons.poles.few_poles import Alignment, FewPoles, FewPolesState
 from gnnspin.electrons.poles.fitting import TorqueSpectra, unfitted_occupation
 from gnnspin.electrons.poles.pole_sums import spectral_bounds
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.base import SYMMETRIES, SpinModel
 from gnnspin.models.blocks.known_electrons import (
-    HamiltonianInFull,
+    ElectronsHyperparameters,
+    SolvedElectrons,
     electron_records,
-    hopping_symmetries,
     one_record,
     require_same_hamiltonian,
 )
@@ -42,13 +37,10 @@ _LARGEST = 5000
 _INSULATING = 1e-5
 
 
-class FittedPolesHyperparameters(Config):
+class FittedPolesHyperparameters(ElectronsHyperparameters):
     """Hyperparameters of `FittedPoles`: the electrons, and how many poles stand for their Fermi function."""
 
     poles: int = Field(default=2, ge=1, le=12, description="Green's functions per field; at fixed filling take 3")
-    hamiltonian: HamiltonianInFull | None = Field(
-        default=None, description="the electrons and their coupling to the spins; null: those of the labels"
-    )
     kT: float | None = Field(
         default=None, gt=0, description="temperature of the electrons in units of the hopping; null: that of the labels"
     )
@@ -56,16 +48,11 @@ class FittedPolesHyperparameters(Config):
     filling: FractionalNumber | None = Field(
         default=None, gt=0, lt=1, description="electrons per spin-orbital, held fixed; null: that of the labels"
     )
-    broken: tuple[str, ...] = Field(
-        default=(), description="symmetries that the Hamiltonian lacks, as `gnnspin train` measures them"
-    )
 
     @model_validator(mode="after")
     def _one_ensemble(self) -> FittedPolesHyperparameters:
         if self.mu is not None and self.filling is not None:
             raise ValueError(f"mu={self.mu} and filling={self.filling} are both given; give one of them")
-        if not set(self.broken) <= SYMMETRIES:
-            raise ValueError(f"broken={list(self.broken)}; known: {', '.join(sorted(SYMMETRIES))}")
         return self
 
 
@@ -88,7 +75,7 @@ class PolesOfSystem:
 
 
 @register
-class FittedPoles(SpinModel):
+class FittedPoles(SolvedElectrons):
     r"""Exact electrons with few poles in place of the Fermi function, fitted to the torques of the labels' states.
 
     The density matrix is r(H - mu) with :math:`r(x) = c + \mathrm{Re}\sum_k w_k/(\zeta_k - x)` and the energy
@@ -117,7 +104,6 @@ class FittedPoles(SpinModel):
 
     name = "fitted_poles"
     Hyperparameters = FittedPolesHyperparameters
-    capabilities = frozenset({"solved"})
     hyperparameters: FittedPolesHyperparameters
     constant: Tensor
     mu_of_alignment: Tensor
@@ -156,24 +142,6 @@ class FittedPoles(SpinModel):
         record = _recorded_electrons(labels)
         return {**{name: value for name, value in record.items() if not (fixed and name in ("mu", "filling"))}, **given}
 
-    @classmethod
-    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """Complete hyperparameters by the symmetries that the Hamiltonian lacks."""
-        del system
-        return {"broken": tuple(sorted(broken)), **values}
-
-    @property
-    def symmetries(self) -> frozenset[str]:
-        """Those of the Hamiltonian, as far as its hopping tells, without those that were found to be broken."""
-        recipe = self.hyperparameters.hamiltonian
-        assert recipe is not None
-        return hopping_symmetries(recipe) - set(self.hyperparameters.broken)
-
-    @property
-    def receptive_radius(self) -> float:
-        """Infinite: electrons carry a torque through the whole system."""
-        return math.inf
-
     @property
     def occupation(self) -> OccupationTensors:
         """The rational function, in double precision."""
@@ -183,27 +151,6 @@ class FittedPoles(SpinModel):
     def prepare(self, system: SpinSystem) -> PolesOfSystem:
         assert self.hyperparameters.hamiltonian is not None
         return PolesOfSystem(self.hyperparameters.hamiltonian.build(system))
-
-    def dimensionless_energies(self, data: PolesOfSystem, spins: Tensor) -> Tensor:
-        energies, _ = self._solved(data, spins)
-        return energies / self.energy_scale
-
-    def energies_and_fields(
-        self, data: PolesOfSystem, spins: Tensor, *, create_graph: bool = False
-    ) -> tuple[Tensor | None, Tensor]:
-        """Site energies (R, N), those of a part all the same, and fields (R, N, 3).
-
-        Raises
-        ------
-        InvalidInput
-            With `create_graph`: the weights are solved for, no gradient with respect to them is needed or given.
-        """
-        if create_graph:
-            raise InvalidInput(f"{self.name} has no gradient with respect to its weights: they are solved for")
-        replicas = spins.shape[:-2]
-        energies, fields = self._solved(data, spins.reshape(-1, *spins.shape[-2:]))
-        site = (energies + self.energy_shift).reshape(*replicas, -1)
-        return site, fields.reshape(spins.shape)
 
     @torch.no_grad()
     def fields_and_columns(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,13 +171,8 @@ class FittedPoles(SpinModel):
             return state._replace(energy=state.energy + state.mu * number)
         return part.solve(spins, self.occupation, self.start_of_mu(part, spins), number, columns=columns)
 
-    @torch.no_grad()
-    def _solved(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies over the sites of each part (R, N) and fields (R, N, 3), whole."""
-        if isinstance(spins, FakeTensor):
-            raise InvalidInput(
-                f"the memory of {self.name} cannot be predicted: its inversions are no tensor operations"
-            )
+    def solution(self, data: PolesOfSystem, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies over the sites of each part (R, N) and fields (R, N, 3)."""
         states = self._states(data, spins)
         sites = [
             (each.energy / each.field.shape[1]).to(spins)[:, None].expand(each.field.shape[:-1]) for each in states

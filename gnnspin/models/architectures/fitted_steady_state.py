@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
-from gnnspin.core.config import Config
 from gnnspin.core.described import Recipe, RecipeOf
 from gnnspin.core.errors import InvalidInput
 from gnnspin.datasets.labels import LabelSet
@@ -22,12 +19,11 @@ from gnnspin.electrons.driven.few_energies import SteadyStateNodes, few_energies
 from gnnspin.electrons.driven.fitting import EVALUATIONS, DrivenLabel, SteadyStateFit
 from gnnspin.electrons.driven.sparse_contacts import SparseContacts
 from gnnspin.graphs import GraphSpec
-from gnnspin.models.base import SYMMETRIES, SpinModel
 from gnnspin.models.blocks.known_electrons import (
     ElectronRecord,
-    HamiltonianInFull,
+    ElectronsHyperparameters,
+    SolvedElectrons,
     electron_records,
-    hopping_symmetries,
     one_record,
     require_same_hamiltonian,
 )
@@ -55,14 +51,11 @@ def _of_any_size(recipe: Recipe) -> Recipe:
     return DrivenSteadyState.recipe({**values, **_widths(values)}, ("hamiltonian",))
 
 
-class FittedSteadyStateHyperparameters(Config):
+class FittedSteadyStateHyperparameters(ElectronsHyperparameters):
     """Hyperparameters of `FittedSteadyState`: the electrons, their leads, and how many energies stand for all."""
 
     poles: int = Field(default=4, ge=1, le=12, description="Green's functions per field that stand for an equilibrium")
     energies: int = Field(default=4, ge=1, le=12, description="energies at which each lead injects electrons")
-    hamiltonian: HamiltonianInFull | None = Field(
-        default=None, description="the electrons and their coupling to the spins; null: those of the labels"
-    )
     solver: (
         Annotated[Recipe, RecipeOf(DrivenSteadyState, without=("hamiltonian",)), AfterValidator(_of_any_size)] | None
     ) = Field(default=None, description="the leads, as the solver of labels names them; null: those of the labels")
@@ -72,15 +65,6 @@ class FittedSteadyStateHyperparameters(Config):
     parameters: tuple[str, ...] = Field(
         default=(), description="the voltage that tells the member of a family, such as voltage.0; set by `conditions`"
     )
-    broken: tuple[str, ...] = Field(
-        default=(), description="symmetries that the Hamiltonian lacks, as `gnnspin train` measures them"
-    )
-
-    @model_validator(mode="after")
-    def _known_symmetries(self) -> FittedSteadyStateHyperparameters:
-        if not set(self.broken) <= SYMMETRIES:
-            raise ValueError(f"broken={list(self.broken)}; known: {', '.join(sorted(SYMMETRIES))}")
-        return self
 
 
 class LeadsOfSystem:
@@ -97,7 +81,7 @@ class LeadsOfSystem:
 
 
 @register
-class FittedSteadyState(SpinModel):
+class FittedSteadyState(SolvedElectrons):
     r"""Electrons between leads with few Green's functions in place of all, fitted to the torques of the labels' states.
 
     The density matrix is
@@ -127,7 +111,6 @@ class FittedSteadyState(SpinModel):
 
     name = "fitted_steady_state"
     Hyperparameters = FittedSteadyStateHyperparameters
-    capabilities = frozenset({"solved"})
     hyperparameters: FittedSteadyStateHyperparameters
     shares: Tensor
 
@@ -176,12 +159,6 @@ class FittedSteadyState(SpinModel):
         ordered = sorted(by_potentials.values(), key=lambda voltage: _named(voltage, name) if name else 0.0)
         return {**leads, "voltages": tuple(ordered), **given}
 
-    @classmethod
-    def without(cls, broken: Collection[str], system: SpinSystem, values: dict[str, Any]) -> dict[str, Any]:
-        """Complete hyperparameters by the symmetries that the Hamiltonian lacks."""
-        del system
-        return {"broken": tuple(sorted(broken)), **values}
-
     @property
     def _solver(self) -> dict[str, Any]:
         assert self.hyperparameters.solver is not None
@@ -206,18 +183,11 @@ class FittedSteadyState(SpinModel):
     @property
     def symmetries(self) -> frozenset[str]:
         """Rotation of all spins, where Hamiltonian and leads have it: the current breaks those of space and of time."""
-        assert self.hyperparameters.hamiltonian is not None
         leads = self._solver["leads"]
         rules = [each for each in (leads if isinstance(leads, list | tuple) else [leads]) if isinstance(each, Recipe)]
         if not all(rule.build().spin_independent for rule in rules):
             return frozenset()
-        kept = hopping_symmetries(self.hyperparameters.hamiltonian) & {"spin_rotation"}
-        return kept - set(self.hyperparameters.broken)
-
-    @property
-    def receptive_radius(self) -> float:
-        """Infinite: electrons carry a torque through the whole system."""
-        return math.inf
+        return super().symmetries & {"spin_rotation"}
 
     def closed_form(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Shares of the fitted voltages in the field of a member of a family; outside the nearest one is all."""
@@ -262,28 +232,11 @@ class FittedSteadyState(SpinModel):
         assert h.solver is not None
         return h.solver.build(system, hamiltonian=h.hamiltonian.build(system), method="dense").green_functions
 
-    def dimensionless_energies(self, data: LeadsOfSystem, spins: Tensor) -> Tensor:
-        raise InvalidInput(f"{self.name} has no energy; its field is not a gradient")
-
-    @torch.no_grad()
-    def energies_and_fields(
-        self, data: LeadsOfSystem, spins: Tensor, *, create_graph: bool = False
-    ) -> tuple[Tensor | None, Tensor]:
-        """No energies, and fields (R, N, 3).
-
-        Raises
-        ------
-        InvalidInput
-            With `create_graph`: the weights are solved for, no gradient with respect to them is needed or given.
-        """
-        if create_graph:
-            raise InvalidInput(f"{self.name} has no gradient with respect to its weights: they are solved for")
-        if isinstance(spins, FakeTensor):
-            raise InvalidInput(f"the memory of {self.name} cannot be predicted: it depends on the cuts of the system")
-        given = spins.detach().reshape(-1, *spins.shape[-2:])
-        pieces = given.split([each.hamiltonian.system.n_sites for each in data.contacts], dim=1)
+    def solution(self, data: LeadsOfSystem, spins: Tensor) -> tuple[None, Tensor]:
+        """No energies, and fields (R, N, 3)."""
+        pieces = spins.split([each.hamiltonian.system.n_sites for each in data.contacts], dim=1)
         fields = [self._fields(each, piece) for each, piece in zip(data.contacts, pieces, strict=True)]
-        return None, torch.cat(fields, 1).reshape(spins.shape)
+        return None, torch.cat(fields, 1)
 
     @torch.no_grad()
     def start_from(self, labels: LabelSet) -> None:
